@@ -1,0 +1,62 @@
+import type { Services } from './app.ts'
+import type { FirstSteps } from './bootstrap.ts'
+import { EXAMPLE_PERSONAS } from './features/personas/example-personas.ts'
+import { variableRulesOf } from './features/personas/persona-configuration.ts'
+import { variablesOf } from './features/personas/template.ts'
+
+/** What `npm start` prints: where the server is, the key, the model, and a command to paste. */
+export async function describeStart(
+  services: Services,
+  start: FirstSteps & { address: string; defaultModel: string },
+): Promise<string> {
+  const key = start.generatedKey
+  const command = await curlCommand(services, start)
+  const lines = [
+    '',
+    `  Dramatis is listening on ${start.address}`,
+    '',
+    key === null ? '  API key    the one you have: $DRAMATIS_API_KEY below stands for it' : `  API key    ${key}`,
+    ...(key === null ? [] : ['             It is shown this once: keep it, and export it as DRAMATIS_API_KEY.']),
+    `  Model      ${start.defaultModel}`,
+    `  API docs   ${start.address}/docs`,
+    '',
+    '  Start a conversation with a persona:',
+    '',
+    command,
+    '',
+    '  Or talk in the terminal: npx dramatis chat',
+    '',
+  ]
+  return `${lines.join('\n')}\n`
+}
+
+async function curlCommand(services: Services, start: FirstSteps & { address: string }): Promise<string> {
+  const example = await personaToTry(services, start.organizationId)
+  const body = JSON.stringify(example ?? {}).replaceAll("'", `'\\''`)
+  // In double quotes, so that the shell puts the value of the variable in.
+  const header =
+    start.generatedKey === null ? '"x-hl-api-key: $DRAMATIS_API_KEY"' : `'x-hl-api-key: ${start.generatedKey}'`
+  return [
+    `curl --request POST '${start.address}/conversations/persona' \\`,
+    "  --header 'Content-Type: application/json' \\",
+    `  --header ${header} \\`,
+    `  --data '${body}'`,
+  ].join('\n')
+}
+
+/** A persona of the organization that can be talked to, the first example if it is still there, and values for its variables. */
+async function personaToTry({ personas }: Services, organizationId: string) {
+  const { data } = await personas.list(organizationId, { q: null, tag: null, pageSize: 100, continuationToken: null })
+  const usable = data.filter(({ persona, version }) => persona.isActive && persona.isApiEnabled && version.isActive)
+  const known = EXAMPLE_PERSONAS.flatMap((example) =>
+    usable.filter(({ persona }) => persona.name === example.persona.name).map((one) => ({ ...one, ...example })),
+  )
+  const chosen = known[0]
+  if (chosen) return { personaId: chosen.version.personaId, replacements: chosen.replacements }
+  const any = usable[0]
+  if (!any) return null
+  const names = new Set([...variablesOf(any.version.text ?? ''), ...variablesOf(any.version.greeting ?? '')])
+  const rules = variableRulesOf(any.version.configuration)
+  const required = [...names].filter((name) => rules[name]?.required && rules[name].default === undefined)
+  return { personaId: any.persona.id, replacements: Object.fromEntries(required.map((name) => [name, `<${name}>`])) }
+}

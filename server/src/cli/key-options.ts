@@ -1,0 +1,48 @@
+import { SCOPES, type Scope } from '../http/caller.ts'
+import { UsageError } from './command.ts'
+
+const DAY_MS = 86_400_000
+
+/** `30d`, a date (its first moment in UTC), or a time with a zone; milliseconds since the epoch. Throws {@link UsageError}. */
+export function parseExpiry(text: string, now: number): number {
+  const days = /^(\d{1,5})d$/.exec(text)?.[1]
+  const at = days === undefined ? parseTime(text) : now + Number(days) * DAY_MS
+  if (at === null)
+    throw new UsageError(
+      `--expires must be a date such as 2027-01-01 or a number of days such as 30d, and is "${text}"`,
+    )
+  if (at <= now) throw new UsageError(`--expires must be in the future, and is "${text}"`)
+  return at
+}
+
+function parseTime(text: string): number | null {
+  const isDate = /^\d{4}-\d\d-\d\d$/.test(text)
+  if (!isDate && !/^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,3})?)?(Z|[+-]\d\d:\d\d)$/.test(text)) return null
+  const at = Date.parse(text)
+  // Date takes the 30th of February for the 2nd of March.
+  const day = Date.parse(text.slice(0, 10))
+  if (Number.isNaN(at) || Number.isNaN(day) || new Date(day).toISOString().slice(0, 10) !== text.slice(0, 10))
+    return null
+  return at
+}
+
+/** Scopes separated by commas, or `all`; without any, all that do not administer. Throws {@link UsageError}. */
+export function parseScopes(text: string | undefined): Scope[] {
+  if (text === undefined) return SCOPES.filter((scope) => !scope.startsWith('admin:'))
+  if (text.trim() === 'all') return [...SCOPES]
+  const names = text
+    .split(',')
+    .map((name) => name.trim())
+    .filter((name) => name !== '')
+  const unknown = names.find((name) => !SCOPES.some((scope) => scope === name))
+  if (unknown !== undefined) throw new UsageError(`"${unknown}" is no scope: there are ${SCOPES.join(', ')}, and all`)
+  if (names.length === 0) throw new UsageError('--scopes names no scope')
+  return SCOPES.filter((scope) => names.includes(scope))
+}
+
+/** A name as the API takes it: 1 to 100 UTF-16 units, and not only white space. Throws {@link UsageError}. */
+export function parseName(text: string): string {
+  if (text.trim() === '') throw new UsageError('NAME must not be empty')
+  if (text.length > 100) throw new UsageError(`NAME must have at most 100 characters, and has ${text.length}`)
+  return text
+}

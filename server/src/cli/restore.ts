@@ -1,0 +1,26 @@
+import { resolve } from 'node:path'
+import { defineCommand } from './command.ts'
+import { formatBytes, requireSqliteFile } from './sqlite-file.ts'
+
+export const restoreCommand = defineCommand({
+  name: 'restore',
+  usage: 'FILE [--force]',
+  summary: 'Put a backup in the place of the SQLite database',
+  details: [
+    'The server has to be stopped. FILE is checked first, and stays as it is. The database that was there before is kept',
+    'beside the new one, as ….before-restore-TIME. On PostgreSQL use pg_restore.',
+    '',
+    '  --force   Replaces a database that is there already.',
+  ].join('\n'),
+  options: { force: { type: 'boolean' } },
+  required: ['FILE'],
+  run: async ({ values, words, io }) => {
+    const file = requireSqliteFile(io, 'pg_restore')
+    const source = resolve(words[0] as string)
+    const { restoreSqlite } = await import('../storage/sqlite-backup.ts')
+    const { bytes, former } = restoreSqlite({ file, source, replace: values.force ?? false, at: Date.now() })
+    io.stdout.write(`${file} is now what ${source} holds (${formatBytes(bytes)}).\n`)
+    if (former !== null) io.stdout.write(`The database that was there is kept as ${former}.\n`)
+    return undefined
+  },
+})

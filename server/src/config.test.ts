@@ -1,0 +1,56 @@
+import { expect, test } from 'vitest'
+import { ConfigError, readConfig } from './config.ts'
+
+test('has defaults for everything', () => {
+  const { config, warnings } = readConfig({})
+  expect(config).toMatchObject({
+    host: '127.0.0.1',
+    port: 8787,
+    logLevel: 'info',
+    apiKey: null,
+    corsOrigins: [],
+    tls: null,
+  })
+  expect(config.database).toMatchObject({ kind: 'sqlite', file: expect.stringMatching(/data\/dramatis\.db$/) })
+  expect(warnings).toEqual([])
+})
+
+test('names every variable that is wrong, in one go', () => {
+  const read = () =>
+    readConfig({
+      PORT: '80x',
+      DRAMATIS_API_KEY: 'short',
+      DRAMATIS_LOG_LEVEL: 'loud',
+      DRAMATIS_CORS_ORIGINS: 'example.com',
+      DRAMATIS_TLS_CERT: '/nowhere.pem',
+      DRAMATIS_DATABASE_URL: 'mysql://x',
+      DRAMATIS_SHUTDOWN_GRACE_MS: '-1',
+      DRAMATIS_METRICS_PUBLIC: 'yes',
+      OPENAI_BASE_URL: 'not a url',
+    })
+  expect(read).toThrow(ConfigError)
+  const names = ['PORT', 'DRAMATIS_API_KEY', 'DRAMATIS_LOG_LEVEL', 'DRAMATIS_CORS_ORIGINS', 'DRAMATIS_TLS_KEY']
+  for (const name of [...names, 'DRAMATIS_DATABASE_URL', 'DRAMATIS_METRICS_PUBLIC', 'OPENAI_BASE_URL']) {
+    expect(read).toThrow(name)
+  }
+})
+
+test('never shows a key in what it says', () => {
+  expect(() => readConfig({ DRAMATIS_API_KEY: 'hunter2' })).not.toThrow('hunter2')
+})
+
+test('warns of a variable that nobody knows', () => {
+  expect(readConfig({ DRAMATIS_PROT: '1' }).warnings).toEqual(['DRAMATIS_PROT is set, and nothing here knows it.'])
+})
+
+test('counts an empty variable as unset', () => {
+  expect(readConfig({ PORT: '', DRAMATIS_API_KEY: ' ' }).config).toMatchObject({ port: 8787, apiKey: null })
+})
+
+test.each([
+  ['postgres://u:p@h/d', { kind: 'postgres', url: 'postgres://u:p@h/d' }],
+  ['file:/tmp/a b.db', { kind: 'sqlite', file: '/tmp/a b.db' }],
+  ['file:///tmp/a.db', { kind: 'sqlite', file: '/tmp/a.db' }],
+])('takes %s as a database', (url, location) => {
+  expect(readConfig({ DRAMATIS_DATABASE_URL: url }).config.database).toEqual(location)
+})

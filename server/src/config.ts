@@ -1,0 +1,192 @@
+import { readFileSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { type ProviderSettings, readProviderSettings } from './models/provider-settings.ts'
+import { PROVIDER_VARIABLES } from './models/provider-variables.ts'
+import type { DatabaseLocation } from './storage/open-database.ts'
+
+export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent'
+
+export type Config = Readonly<{
+  host: string
+  port: number
+  dataDirectory: string
+  database: DatabaseLocation
+  /** The bootstrap admin key, if one is given. */
+  apiKey: string | null
+  logLevel: LogLevel
+  corsOrigins: readonly string[]
+  tls: Readonly<{ cert: Buffer; key: Buffer }> | null
+  metricsArePublic: boolean
+  /** Milliseconds that running turns have to finish when the server is told to stop. */
+  shutdownGraceMs: number
+  /** Largest body of a request, in bytes. */
+  bodyLimit: number
+  providers: ProviderSettings
+}>
+
+type Variable = { name: string; default: string; meaning: string }
+
+/** The variables that are read here; those of the providers are in `models/provider-variables.ts`. */
+export const SERVER_VARIABLES: readonly Variable[] = [
+  { name: 'HOST', default: '127.0.0.1', meaning: 'Address to listen on.' },
+  { name: 'PORT', default: '8787', meaning: 'Port to listen on; 0 lets the system choose.' },
+  { name: 'DRAMATIS_DATA_DIR', default: './data', meaning: 'Folder of the SQLite file.' },
+  {
+    name: 'DRAMATIS_DATABASE_URL',
+    default: '`dramatis.db` in the data folder',
+    meaning: 'Where the data is: `file:/path/to.db` for SQLite, or `postgres://user:password@host/database`.',
+  },
+  {
+    name: 'DRAMATIS_API_KEY',
+    default: 'made at the first start',
+    meaning: 'The bootstrap admin key, at least 32 characters. The command line uses it as its key.',
+  },
+  {
+    name: 'DRAMATIS_LOG_LEVEL',
+    default: 'info',
+    meaning: '`trace`, `debug`, `info`, `warn`, `error`, `fatal` or `silent`.',
+  },
+  {
+    name: 'DRAMATIS_CORS_ORIGINS',
+    default: 'none',
+    meaning: 'Origins that browsers may call from, separated by commas; `*` for any. Never with credentials.',
+  },
+  {
+    name: 'DRAMATIS_TLS_CERT',
+    default: 'none',
+    meaning: 'File with the certificate chain (PEM). With the key: HTTP/2 and HTTP/1.1.',
+  },
+  { name: 'DRAMATIS_TLS_KEY', default: 'none', meaning: 'File with the private key (PEM).' },
+  { name: 'DRAMATIS_METRICS_PUBLIC', default: '0', meaning: '`1` opens `/metrics` without a key.' },
+  {
+    name: 'DRAMATIS_SHUTDOWN_GRACE_MS',
+    default: '10000',
+    meaning: 'Milliseconds that running turns have to finish when the server is told to stop.',
+  },
+  { name: 'DRAMATIS_BODY_LIMIT', default: '1048576', meaning: 'Largest body of a request, in bytes.' },
+  { name: 'DRAMATIS_URL', default: 'http://127.0.0.1:8787', meaning: 'The server that `dramatis chat` talks to.' },
+]
+
+/** What is wrong with the environment, in one sentence for each variable. */
+export class ConfigError extends Error {
+  constructor(sentences: readonly string[]) {
+    super(sentences.join('\n'))
+    this.name = 'ConfigError'
+  }
+}
+
+type Environment = Readonly<Record<string, string | undefined>>
+
+/**
+ * Reads the configuration. Nothing else in the server looks at the environment. Throws {@link ConfigError} naming every
+ * variable that is wrong; a `DRAMATIS_*` that nobody knows is a warning.
+ */
+export function readConfig(env: Environment): { config: Config; warnings: string[] } {
+  const problems: string[] = []
+  const attempt = <T>(read: () => T): T => {
+    try {
+      return read()
+    } catch (error) {
+      problems.push((error as Error).message)
+      return undefined as T
+    }
+  }
+  const text = (name: string, fallback: string): string => env[name]?.trim() || fallback
+
+  const dataDirectory = resolve(text('DRAMATIS_DATA_DIR', './data'))
+  const config: Config = {
+    host: text('HOST', '127.0.0.1'),
+    port: attempt(() => readInteger('PORT', text('PORT', '8787'), 0, 65_535)),
+    dataDirectory,
+    database: attempt(() => readDatabase(text('DRAMATIS_DATABASE_URL', ''), dataDirectory)),
+    apiKey: attempt(() => readApiKey(text('DRAMATIS_API_KEY', ''))),
+    logLevel: attempt(() => readLogLevel(text('DRAMATIS_LOG_LEVEL', 'info'))),
+    corsOrigins: attempt(() => readOrigins(text('DRAMATIS_CORS_ORIGINS', ''))),
+    tls: attempt(() => readTls(text('DRAMATIS_TLS_CERT', ''), text('DRAMATIS_TLS_KEY', ''))),
+    metricsArePublic: attempt(() => readFlag('DRAMATIS_METRICS_PUBLIC', text('DRAMATIS_METRICS_PUBLIC', '0'))),
+    shutdownGraceMs: attempt(() =>
+      readInteger('DRAMATIS_SHUTDOWN_GRACE_MS', text('DRAMATIS_SHUTDOWN_GRACE_MS', '10000'), 0, 3_600_000),
+    ),
+    bodyLimit: attempt(() =>
+      readInteger('DRAMATIS_BODY_LIMIT', text('DRAMATIS_BODY_LIMIT', '1048576'), 1_024, 104_857_600),
+    ),
+    providers: attempt(() => readProviderSettings(env)),
+  }
+  if (problems.length > 0) throw new ConfigError(problems)
+  return { config: Object.freeze(config), warnings: unknownVariables(env) }
+}
+
+function readInteger(name: string, value: string, least: number, most: number): number {
+  const number = Number(value)
+  if (!/^\d+$/.test(value) || number < least || number > most) {
+    throw new Error(`${name} must be a whole number from ${least} to ${most}, and is "${value}".`)
+  }
+  return number
+}
+
+function readFlag(name: string, value: string): boolean {
+  if (value !== '0' && value !== '1') throw new Error(`${name} must be 0 or 1, and is "${value}".`)
+  return value === '1'
+}
+
+function readDatabase(value: string, dataDirectory: string): DatabaseLocation {
+  if (value === '') return { kind: 'sqlite', file: resolve(dataDirectory, 'dramatis.db') }
+  if (/^postgres(ql)?:\/\//.test(value)) {
+    if (!URL.canParse(value)) throw new Error('DRAMATIS_DATABASE_URL is not a valid postgres:// URL.')
+    return { kind: 'postgres', url: value }
+  }
+  const file = /^(?:file:|sqlite:)(?:\/\/)?(.+)$/.exec(value)?.[1]
+  if (!file) throw new Error('DRAMATIS_DATABASE_URL must begin with file: or postgres://.')
+  return { kind: 'sqlite', file: resolve(decodeURIComponent(file)) }
+}
+
+function readApiKey(value: string): string | null {
+  if (value === '') return null
+  if (value.length < 32) throw new Error(`DRAMATIS_API_KEY must have at least 32 characters, and has ${value.length}.`)
+  if (!/^[\x21-\x7e]+$/.test(value)) throw new Error('DRAMATIS_API_KEY may hold only visible ASCII characters.')
+  return value
+}
+
+const LOG_LEVELS: readonly LogLevel[] = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']
+
+function readLogLevel(value: string): LogLevel {
+  const level = LOG_LEVELS.find((one) => one === value.toLowerCase())
+  if (!level) throw new Error(`DRAMATIS_LOG_LEVEL must be one of ${LOG_LEVELS.join(', ')}, and is "${value}".`)
+  return level
+}
+
+function readOrigins(value: string): string[] {
+  const origins = value
+    .split(',')
+    .map((origin) => origin.trim())
+    .filter((origin) => origin !== '')
+  for (const origin of origins) {
+    if (origin !== '*' && (!URL.canParse(origin) || new URL(origin).origin !== origin)) {
+      throw new Error(`DRAMATIS_CORS_ORIGINS holds "${origin}", which is no origin such as https://example.com.`)
+    }
+  }
+  return origins
+}
+
+function readTls(cert: string, key: string): Config['tls'] {
+  if (cert === '' && key === '') return null
+  if (cert === '') throw new Error('DRAMATIS_TLS_KEY is set and DRAMATIS_TLS_CERT is not.')
+  if (key === '') throw new Error('DRAMATIS_TLS_CERT is set and DRAMATIS_TLS_KEY is not.')
+  return { cert: readPem('DRAMATIS_TLS_CERT', cert), key: readPem('DRAMATIS_TLS_KEY', key) }
+}
+
+function readPem(name: string, file: string): Buffer {
+  try {
+    return readFileSync(file)
+  } catch (error) {
+    throw new Error(`${name} names a file that cannot be read: ${(error as Error).message}.`)
+  }
+}
+
+function unknownVariables(env: Environment): string[] {
+  // The variables of tests are nobody's mistake.
+  const known = new Set([...SERVER_VARIABLES, ...PROVIDER_VARIABLES].map(({ name }) => name as string))
+  return Object.keys(env)
+    .filter((name) => name.startsWith('DRAMATIS_') && !name.startsWith('DRAMATIS_TEST_') && !known.has(name))
+    .map((name) => `${name} is set, and nothing here knows it.`)
+}

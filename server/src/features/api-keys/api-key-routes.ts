@@ -1,0 +1,103 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { Type } from 'typebox'
+import { AppError } from '../../errors.ts'
+import { SCOPES, type Scope } from '../../http/caller.ts'
+import { answers, answersNothing, Named, NullableTimestamp, Timestamp, Uuid } from '../../http/schemas.ts'
+import type { ApiKey, ApiKeyService } from './api-key-service.ts'
+
+const ScopeName = Type.Enum([...SCOPES])
+
+const ApiKeyDto = Named('ApiKey', {
+  id: Uuid,
+  name: Type.String(),
+  prefix: Type.String({ description: 'The beginning of the key, to tell it from others.' }),
+  scopes: Type.Array(ScopeName),
+  createdAt: Timestamp,
+  expiresAt: NullableTimestamp,
+  revokedAt: NullableTimestamp,
+  lastUsedAt: NullableTimestamp,
+})
+const CreatedApiKeyDto = Named('CreatedApiKey', {
+  ...ApiKeyDto.properties,
+  key: Type.String({ description: 'The key itself. It is shown this once.' }),
+})
+const CreateApiKeyRequest = Named('CreateApiKeyRequest', {
+  name: Type.String({ minLength: 1, maxLength: 100, pattern: '\\S' }),
+  scopes: Type.Optional(Type.Array(ScopeName, { minItems: 1, maxItems: SCOPES.length })),
+  expiresAt: Type.Optional(NullableTimestamp),
+})
+
+/** `/api-keys`: for keys with the scope admin. */
+export function apiKeyRoutes(apiKeys: ApiKeyService): FastifyPluginAsyncTypebox {
+  return async (app) => {
+    app.post(
+      '/api-keys',
+      {
+        config: { scope: 'admin:write' },
+        schema: {
+          tags: ['API keys'],
+          summary: 'Create an API key',
+          description:
+            'Without `scopes` the key may do what yours may, but not administer. It cannot get more than yours has.',
+          body: CreateApiKeyRequest,
+          response: answers(CreatedApiKeyDto),
+        },
+      },
+      async (request) => {
+        const { caller, body } = request
+        const scopes = body.scopes ?? [...caller.scopes].filter((scope) => !scope.startsWith('admin:'))
+        const excess = scopes.filter((scope) => !caller.scopes.has(scope as Scope))
+        if (excess.length > 0)
+          throw new AppError('forbidden', `your key lacks ${excess.join(', ')} and cannot give it away`)
+        const expiresAt = body.expiresAt ? Date.parse(body.expiresAt) : null
+        const created = await apiKeys.create(caller.organizationId, {
+          name: body.name,
+          scopes: scopes as Scope[],
+          expiresAt,
+        })
+        return { ...toDto(created.apiKey), key: created.secret }
+      },
+    )
+
+    app.get(
+      '/api-keys',
+      {
+        config: { scope: 'admin:read' },
+        schema: {
+          tags: ['API keys'],
+          summary: 'List API keys, revoked ones included',
+          response: answers(Type.Object({ data: Type.Array(ApiKeyDto) })),
+        },
+      },
+      async (request) => ({ data: (await apiKeys.list(request.caller.organizationId)).map(toDto) }),
+    )
+
+    app.delete(
+      '/api-keys/:id',
+      {
+        config: { scope: 'admin:write' },
+        schema: {
+          tags: ['API keys'],
+          summary: 'Revoke an API key',
+          params: Type.Object({ id: Uuid }),
+          response: answersNothing,
+        },
+      },
+      async (request, reply) => {
+        await apiKeys.revoke(request.caller.organizationId, request.params.id.toLowerCase())
+        return reply.code(204).send(null)
+      },
+    )
+  }
+}
+
+function toDto(key: ApiKey) {
+  const date = (at: number | null) => (at === null ? null : new Date(at).toISOString())
+  return {
+    ...key,
+    createdAt: new Date(key.createdAt).toISOString(),
+    expiresAt: date(key.expiresAt),
+    revokedAt: date(key.revokedAt),
+    lastUsedAt: date(key.lastUsedAt),
+  }
+}

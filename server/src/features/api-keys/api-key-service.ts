@@ -1,0 +1,115 @@
+import { AppError, badField } from '../../errors.ts'
+import { type Authenticate, type Caller, SCOPES, type Scope } from '../../http/caller.ts'
+import type { Clock } from '../../lib/clock.ts'
+import type { IdSource } from '../../lib/ids.ts'
+import { type Database, type Statement, writeOr } from '../../storage/database.ts'
+import { insertApiKey, revokeApiKey, selectApiKeyByHash, selectApiKeys, touchApiKey } from './api-key-queries.ts'
+import { generateKey, hashKey, prefixOf } from './key-format.ts'
+
+export type ApiKey = {
+  id: string
+  name: string
+  prefix: string
+  scopes: Scope[]
+  createdAt: number
+  expiresAt: number | null
+  revokedAt: number | null
+  lastUsedAt: number | null
+}
+
+export type NewApiKey = { name: string; scopes: readonly Scope[]; expiresAt: number | null }
+export type ApiKeyService = ReturnType<typeof createApiKeyService>
+
+/** How often a key's last use is written down, in milliseconds: once a request would be a write for every read. */
+const LAST_USED_STEP_MS = 60_000
+
+/** API keys: only their hashes are kept, and each request looks its key up, so that a revocation counts at once. */
+export function createApiKeyService(deps: { database: Database; ids: IdSource; clock: Clock }) {
+  const { database, ids, clock } = deps
+
+  /** The statement that stores a key, for a batch. */
+  function prepare(organizationId: string, secret: string, key: NewApiKey): { apiKey: ApiKey; statement: Statement } {
+    const apiKey: ApiKey = {
+      id: ids.next(),
+      name: key.name,
+      prefix: prefixOf(secret),
+      scopes: SCOPES.filter((scope) => key.scopes.includes(scope)),
+      createdAt: clock(),
+      expiresAt: key.expiresAt,
+      revokedAt: null,
+      lastUsedAt: null,
+    }
+    const statement = insertApiKey(database, {
+      ...apiKey,
+      organizationId,
+      hash: hashKey(secret),
+      scopes: JSON.stringify(apiKey.scopes),
+    })
+    return { apiKey, statement }
+  }
+
+  const authenticate: Authenticate = async (secret): Promise<Caller | null> => {
+    const now = clock()
+    const row = (await selectApiKeyByHash(database, { hash: hashKey(secret) }))[0]
+    if (!row || row.revoked_at !== null || (row.expires_at !== null && row.expires_at <= now)) return null
+    if (row.last_used_at === null || now - row.last_used_at >= LAST_USED_STEP_MS) {
+      // Not awaited, and a failure changes nothing: no request should wait for, or fall over, a statistic.
+      database
+        .write([touchApiKey(database, { organizationId: row.organization_id, id: row.id, at: now })])
+        .catch(() => {})
+    }
+    return {
+      organizationId: row.organization_id,
+      keyId: row.id,
+      keyPrefix: row.prefix,
+      scopes: new Set(parseScopes(row.scopes)),
+    }
+  }
+
+  return {
+    authenticate,
+    prepare,
+
+    /** Makes a key. The secret is in the answer and nowhere else. Throws 400 when `expiresAt` has passed. */
+    async create(organizationId: string, key: NewApiKey): Promise<{ apiKey: ApiKey; secret: string }> {
+      if (key.expiresAt !== null && key.expiresAt <= clock()) throw badField('expiresAt', 'must be in the future')
+      const secret = generateKey()
+      const { apiKey, statement } = prepare(organizationId, secret, key)
+      await database.write([statement])
+      return { apiKey, secret }
+    },
+
+    /** Whether this very secret has ever been a key here, revoked ones included. */
+    async isKnown(secret: string): Promise<boolean> {
+      return (await selectApiKeyByHash(database, { hash: hashKey(secret) })).length > 0
+    },
+
+    async list(organizationId: string): Promise<ApiKey[]> {
+      const rows = await selectApiKeys(database, { organizationId })
+      return rows.map((row) => ({
+        id: row.id,
+        name: row.name,
+        prefix: row.prefix,
+        scopes: parseScopes(row.scopes),
+        createdAt: row.created_at,
+        expiresAt: row.expires_at,
+        revokedAt: row.revoked_at,
+        lastUsedAt: row.last_used_at,
+      }))
+    },
+
+    /** Ends a key: the next request with it is refused. Throws 404 when there is no valid key with this id. */
+    async revoke(organizationId: string, id: string): Promise<void> {
+      await writeOr(
+        database,
+        [revokeApiKey(database, { organizationId, id, at: clock() })],
+        () => new AppError('not_found', 'there is no valid API key with this id'),
+      )
+    },
+  }
+}
+
+function parseScopes(text: string): Scope[] {
+  const names: unknown = JSON.parse(text)
+  return SCOPES.filter((scope) => Array.isArray(names) && names.includes(scope))
+}

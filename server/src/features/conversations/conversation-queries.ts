@@ -1,0 +1,257 @@
+import type { Selectable } from 'kysely'
+import { arrayFromText, objectFromText, textFromJson } from '../../lib/json.ts'
+import type { Database } from '../../storage/database.ts'
+import { type Parameters, prepareRead, prepareWrite } from '../../storage/prepare.ts'
+import type { QueryBuilder, Schema } from '../../storage/schema.ts'
+import type { Conversation, ConversationFilter, ConversationForTurn } from './conversation.ts'
+
+type ConversationRow = Selectable<Schema['conversation']>
+type Key = { organizationId: string; id: string }
+
+const insertConversationRow = prepareWrite((db, p: Parameters<ConversationRow>) =>
+  db.insertInto('conversation').values({
+    organization_id: p('organization_id'),
+    id: p('id'),
+    persona_id: p('persona_id'),
+    persona_version_id: p('persona_version_id'),
+    external_user_id: p('external_user_id'),
+    status: p('status'),
+    name: p('name'),
+    ai_system: p('ai_system'),
+    model: p('model'),
+    configuration: p('configuration'),
+    metadata: p('metadata'),
+    dataspace_ids: p('dataspace_ids'),
+    is_active: p('is_active'),
+    is_started: p('is_started'),
+    message_count: p('message_count'),
+    system_message_id: p('system_message_id'),
+    last_message_id: p('last_message_id'),
+    prompt_tokens: 0,
+    completion_tokens: 0,
+    created_at: p('created_at'),
+  }),
+)
+
+/** A conversation with the one thing of its persona that is read live. */
+function withPersona(db: QueryBuilder) {
+  return db
+    .selectFrom('conversation')
+    .leftJoin('persona', (join) =>
+      join
+        .onRef('persona.organization_id', '=', 'conversation.organization_id')
+        .onRef('persona.id', '=', 'conversation.persona_id'),
+    )
+    .selectAll('conversation')
+    .select('persona.is_secret')
+}
+
+const selectConversation = prepareRead((db, p: Parameters<Key>) =>
+  withPersona(db)
+    .where('conversation.organization_id', '=', p('organizationId'))
+    .where('conversation.id', '=', p('id')),
+)
+
+const selectConversationForTurn = prepareRead((db, p: Parameters<Key>) =>
+  withPersona(db)
+    .leftJoin('message', (join) =>
+      join
+        .onRef('message.organization_id', '=', 'conversation.organization_id')
+        .onRef('message.conversation_id', '=', 'conversation.id')
+        .onRef('message.id', '=', 'conversation.system_message_id'),
+    )
+    .select('message.content as system_text')
+    .where('conversation.organization_id', '=', p('organizationId'))
+    .where('conversation.id', '=', p('id')),
+)
+
+/** Takes a user's message in: the guard fails when the conversation is deleted, inactive, or has gone on meanwhile. */
+export const openConversationForMessage = prepareWrite(
+  (db, p: Parameters<Key & { userMessageId: string; lastMessageId: string }>) =>
+    db
+      .updateTable('conversation')
+      .set((eb) => ({
+        last_message_id: p('lastMessageId'),
+        message_count: eb('message_count', '+', 1),
+        is_started: 1,
+      }))
+      .where('organization_id', '=', p('organizationId'))
+      .where('id', '=', p('id'))
+      .where('deleted_at', 'is', null)
+      .where('is_active', '=', 1)
+      .where((eb) => eb.or([eb('last_message_id', 'is', null), eb('last_message_id', '<', p('userMessageId'))])),
+  { guard: 'conversation_is_open' },
+)
+
+/** Adds what a run has produced and cost; `name` counts only if there is none yet. */
+export const settleConversation = prepareWrite(
+  (
+    db,
+    p: Parameters<Key & { messages: number; promptTokens: number; completionTokens: number; name: string | null }>,
+  ) =>
+    db
+      .updateTable('conversation')
+      .set((eb) => ({
+        message_count: eb('message_count', '+', p('messages')),
+        prompt_tokens: eb('prompt_tokens', '+', p('promptTokens')),
+        completion_tokens: eb('completion_tokens', '+', p('completionTokens')),
+        name: eb.fn.coalesce('name', eb.val(p('name'))),
+      }))
+      .where('organization_id', '=', p('organizationId'))
+      .where('id', '=', p('id')),
+)
+
+const updateConversationRow = prepareWrite(
+  (db, p: Parameters<Key & { isActive: 0 | 1; metadata: string | null; name: string | null; status: string }>) =>
+    db
+      .updateTable('conversation')
+      .set({ is_active: p('isActive'), metadata: p('metadata'), name: p('name'), status: p('status') })
+      .where('organization_id', '=', p('organizationId'))
+      .where('id', '=', p('id'))
+      .where('deleted_at', 'is', null),
+  { guard: 'conversation_exists' },
+)
+
+export const scoreConversation = prepareWrite(
+  (db, p: Parameters<Key & { score: number | null; text: string | null; tags: string | null }>) =>
+    db
+      .updateTable('conversation')
+      .set({ score: p('score'), score_text: p('text'), score_tags: p('tags') })
+      .where('organization_id', '=', p('organizationId'))
+      .where('id', '=', p('id'))
+      .where('deleted_at', 'is', null),
+  { guard: 'conversation_exists' },
+)
+
+export const deleteConversation = prepareWrite(
+  (db, p: Parameters<Key & { at: number }>) =>
+    db
+      .updateTable('conversation')
+      .set({ deleted_at: p('at') })
+      .where('organization_id', '=', p('organizationId'))
+      .where('id', '=', p('id'))
+      .where('deleted_at', 'is', null),
+  { guard: 'conversation_exists' },
+)
+
+/** The statement that stores a new conversation. */
+export function insertConversation(database: Database, conversation: Conversation) {
+  return insertConversationRow(database, {
+    ...toRow(conversation),
+    score: null,
+    score_text: null,
+    score_tags: null,
+    deleted_at: null,
+  })
+}
+
+/** The statement that stores what a caller may change of a conversation. */
+export function updateConversation(database: Database, conversation: Conversation) {
+  const row = toRow(conversation)
+  return updateConversationRow(database, {
+    organizationId: conversation.organizationId,
+    id: conversation.id,
+    isActive: row.is_active,
+    metadata: row.metadata,
+    name: row.name,
+    status: row.status,
+  })
+}
+
+export type Found<T> = { conversation: T; isDeleted: boolean }
+
+export async function findConversation(database: Database, key: Key): Promise<Found<Conversation> | undefined> {
+  const row = (await selectConversation(database, key))[0]
+  return row && { conversation: toConversation(row), isDeleted: row.deleted_at !== null }
+}
+
+/** The same with the text of the system message, in one query. */
+export async function findConversationForTurn(
+  database: Database,
+  key: Key,
+): Promise<Found<ConversationForTurn> | undefined> {
+  const row = (await selectConversationForTurn(database, key))[0]
+  if (!row) return undefined
+  return { conversation: { ...toConversation(row), systemText: row.system_text }, isDeleted: row.deleted_at !== null }
+}
+
+/** Conversations that are not deleted, newest first, behind the id `after`. */
+export async function findConversations(
+  database: Database,
+  organizationId: string,
+  filter: ConversationFilter,
+  after: string | null,
+  limit: number,
+): Promise<Conversation[]> {
+  let query = withPersona(database.dialect.builder)
+    .where('conversation.organization_id', '=', organizationId)
+    .where('conversation.deleted_at', 'is', null)
+    .orderBy('conversation.id', 'desc')
+    .limit(limit)
+  const { persona } = filter
+  if (persona.kind === 'one') query = query.where('conversation.persona_id', '=', persona.personaId)
+  if (persona.kind === 'any') query = query.where('conversation.persona_id', 'is not', null)
+  if (persona.kind === 'none') query = query.where('conversation.persona_id', 'is', null)
+  if (filter.externalUserId !== null) query = query.where('conversation.external_user_id', '=', filter.externalUserId)
+  if (filter.isActive !== null) query = query.where('conversation.is_active', '=', filter.isActive ? 1 : 0)
+  if (filter.status !== null) query = query.where('conversation.status', '=', filter.status)
+  if (filter.from !== null) query = query.where('conversation.created_at', '>=', filter.from)
+  if (filter.to !== null) query = query.where('conversation.created_at', '<=', filter.to)
+  for (const { key, value } of filter.metadata) {
+    query = query.where(database.dialect.jsonMember('conversation.metadata', key), '=', value)
+  }
+  if (after !== null) query = query.where('conversation.id', '<', after)
+  return (await database.scan(query.compile())).map(toConversation)
+}
+
+function toConversation(row: ConversationRow & { is_secret: 0 | 1 | null }): Conversation {
+  return {
+    id: row.id,
+    organizationId: row.organization_id,
+    personaId: row.persona_id,
+    personaVersionId: row.persona_version_id,
+    externalUserId: row.external_user_id,
+    status: row.status,
+    name: row.name,
+    aiSystem: row.ai_system,
+    model: row.model,
+    configuration: objectFromText(row.configuration),
+    metadata: objectFromText(row.metadata),
+    dataspaceIds: arrayFromText<string>(row.dataspace_ids),
+    isActive: row.is_active === 1,
+    isStarted: row.is_started === 1,
+    messageCount: row.message_count,
+    systemMessageId: row.system_message_id,
+    lastMessageId: row.last_message_id,
+    promptTokens: row.prompt_tokens,
+    completionTokens: row.completion_tokens,
+    createdAt: row.created_at,
+    isSecret: row.is_secret === 1,
+  }
+}
+
+function toRow(conversation: Conversation) {
+  const toFlag = (value: boolean): 0 | 1 => (value ? 1 : 0)
+  return {
+    organization_id: conversation.organizationId,
+    id: conversation.id,
+    persona_id: conversation.personaId,
+    persona_version_id: conversation.personaVersionId,
+    external_user_id: conversation.externalUserId,
+    status: conversation.status,
+    name: conversation.name,
+    ai_system: conversation.aiSystem,
+    model: conversation.model,
+    configuration: textFromJson(conversation.configuration),
+    metadata: textFromJson(conversation.metadata),
+    dataspace_ids: textFromJson(conversation.dataspaceIds),
+    is_active: toFlag(conversation.isActive),
+    is_started: toFlag(conversation.isStarted),
+    message_count: conversation.messageCount,
+    system_message_id: conversation.systemMessageId,
+    last_message_id: conversation.lastMessageId,
+    prompt_tokens: conversation.promptTokens,
+    completion_tokens: conversation.completionTokens,
+    created_at: conversation.createdAt,
+  }
+}

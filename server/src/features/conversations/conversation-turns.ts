@@ -1,0 +1,71 @@
+import type { Database, Statement } from '../../storage/database.ts'
+import type { Conversation, ConversationForTurn, Message } from './conversation.ts'
+import {
+  type Found,
+  findConversationForTurn,
+  openConversationForMessage,
+  settleConversation,
+} from './conversation-queries.ts'
+import { findMessagesBefore, insertMessage } from './message-queries.ts'
+
+type Key = { organizationId: string; conversationId: string }
+
+/** What a run leaves behind in its conversation. */
+export type Outcome = {
+  reply: Message | null
+  promptTokens: number
+  completionTokens: number
+  /** A name for a conversation that has none. */
+  name: string | null
+}
+export type ConversationTurns = ReturnType<typeof createConversationTurns>
+
+/** The guard that stands in the batch of {@link createConversationTurns}' `takeMessage`. */
+export const CONVERSATION_IS_OPEN = 'conversation_is_open'
+
+/** The side of conversations that turns work with: statements for their batches, and the newest messages. */
+export function createConversationTurns(deps: { database: Database }) {
+  const { database } = deps
+  return {
+    find: (key: Key): Promise<Found<ConversationForTurn> | undefined> =>
+      findConversationForTurn(database, { organizationId: key.organizationId, id: key.conversationId }),
+
+    /**
+     * Stores a user's message. The first statement is guarded: it fails when the conversation has been deleted or
+     * closed, or has a message newer than this one.
+     */
+    takeMessage(key: Key, message: Message, replyMessageId: string): Statement[] {
+      return [
+        openConversationForMessage(database, {
+          organizationId: key.organizationId,
+          id: key.conversationId,
+          userMessageId: message.id,
+          lastMessageId: replyMessageId,
+        }),
+        insertMessage(database, key, message),
+      ]
+    },
+
+    /** Stores what a run has produced and adds what it cost. */
+    settle(key: Key, outcome: Outcome): Statement[] {
+      const settled = settleConversation(database, {
+        organizationId: key.organizationId,
+        id: key.conversationId,
+        messages: outcome.reply ? 1 : 0,
+        promptTokens: outcome.promptTokens,
+        completionTokens: outcome.completionTokens,
+        name: outcome.name,
+      })
+      return outcome.reply ? [settled, insertMessage(database, key, outcome.reply)] : [settled]
+    },
+
+    /** Up to `limit` messages from `before` back, newest first, without the system's. */
+    newest: (key: Key, before: string, limit: number): Promise<Message[]> =>
+      findMessagesBefore(database, key, before, limit),
+  }
+}
+
+/** Whether messages may be added. */
+export function isOpen(found: Found<Conversation>): boolean {
+  return !found.isDeleted && found.conversation.isActive
+}

@@ -1,0 +1,130 @@
+import type { Static } from 'typebox'
+import { badField } from '../../errors.ts'
+import { checkMetadata, checkReplacements } from '../../http/limits.ts'
+import { NIL_UUID } from '../../lib/ids.ts'
+import type { Feedback } from '../feedback/feedback.ts'
+import type { NewFeedback } from '../feedback/feedback-service.ts'
+import { toAiSystem, toConfiguration } from '../personas/persona-configuration.ts'
+import type { Conversation, Message } from './conversation.ts'
+import type {
+  ConversationDto,
+  CreateConversationRequest,
+  CreatePersonaConversationRequest,
+  MessageDto,
+  SetMessageScoreRequest,
+} from './conversation-schemas.ts'
+import type { GeneralStart, HistoryMessage, PersonaStart } from './start-conversation.ts'
+
+export function toPersonaStart(
+  organizationId: string,
+  body: Static<typeof CreatePersonaConversationRequest>,
+): PersonaStart {
+  return {
+    organizationId,
+    personaId: body.personaId.toLowerCase(),
+    personaVersionId: body.personaVersionId?.toLowerCase() ?? null,
+    ...toBasics(body),
+  }
+}
+
+export function toGeneralStart(organizationId: string, body: Static<typeof CreateConversationRequest>): GeneralStart {
+  const history = (body.messages ?? []).map(
+    ({ role, content, name, toolCallId }): HistoryMessage => ({
+      role,
+      content,
+      name: name ?? null,
+      toolCallId: toolCallId ?? null,
+    }),
+  )
+  // A history that begins with a system message says the same as `systemMessage`.
+  const opening = !body.systemMessage && history[0]?.role === 'system' ? history.shift() : undefined
+  const misplaced = history.findIndex(({ role }) => role === 'system')
+  if (misplaced >= 0) {
+    throw badField(
+      `messages.${misplaced + (opening ? 1 : 0)}.role`,
+      'must not be system: only one system message, at the beginning',
+    )
+  }
+  return {
+    organizationId,
+    systemMessage: body.systemMessage || (opening?.content ?? null),
+    aiSystem: toAiSystem(body.aiSystem),
+    model: body.model,
+    configuration: body.configuration ? toConfiguration('configuration', body.configuration) : null,
+    dataspaceIds: body.dataspaceIds ?? null,
+    history,
+    ...toBasics(body),
+  }
+}
+
+function toBasics(
+  body: Static<typeof CreatePersonaConversationRequest> | Static<typeof CreateConversationRequest>,
+): Pick<PersonaStart, 'metadata' | 'externalUserId' | 'replacements'> {
+  return {
+    metadata: checkMetadata('metadata', body.metadata),
+    externalUserId: body.externalUserId || null,
+    replacements: checkReplacements(body.replacements),
+  }
+}
+
+export function toNewFeedback(body: Static<typeof SetMessageScoreRequest>): NewFeedback {
+  return {
+    id: body.feedbackId && body.feedbackId !== NIL_UUID ? body.feedbackId.toLowerCase() : null,
+    score: body.score ?? 0,
+    comments: body.comments ?? null,
+    tags: body.tags ?? null,
+    scoreConfidence: body.scoreConfidence ?? null,
+  }
+}
+
+/** The twenty fields, each present. A secret persona's system message is neither shown nor counted. */
+export function toConversationDto(
+  conversation: Conversation,
+  messages: readonly Message[] | null,
+  feedback: ReadonlyMap<string, Feedback[]> = new Map(),
+): Static<typeof ConversationDto> {
+  const hasHidden = conversation.isSecret && conversation.systemMessageId !== null
+  const visible = messages?.filter(({ id }) => !hasHidden || id !== conversation.systemMessageId)
+  return {
+    conversationId: conversation.id,
+    aiSystem: conversation.aiSystem,
+    model: conversation.model,
+    personaId: conversation.personaId,
+    personaVersionId: conversation.personaVersionId,
+    conversationStatus: conversation.status,
+    conversationName: conversation.name,
+    chatMessages: visible?.map((message) => toMessageDto(message, feedback.get(message.id) ?? [])) ?? null,
+    chatMessagesCount: conversation.messageCount - (hasHidden ? 1 : 0),
+    chatStarted: conversation.isStarted,
+    areChatMessagesInBlob: false,
+    chatMessagesBlobUri: null,
+    configuration: conversation.configuration,
+    metadata: conversation.metadata,
+    externalUserId: conversation.externalUserId,
+    isActive: conversation.isActive,
+    isDeleted: false,
+    promptTokens: conversation.promptTokens,
+    completionTokens: conversation.completionTokens,
+    totalTokens: conversation.promptTokens + conversation.completionTokens,
+  }
+}
+
+function toMessageDto(message: Message, feedback: readonly Feedback[]): Static<typeof MessageDto> {
+  return {
+    role: message.role,
+    content: message.content,
+    toolCallId: message.toolCallId,
+    name: message.name,
+    messageId: message.id,
+    timestamp: new Date(message.createdAt).toISOString(),
+    feedbacks: feedback.map(({ id, createdAt, ...rest }) => ({
+      feedbackId: id,
+      timestamp: new Date(createdAt).toISOString(),
+      ...rest,
+    })),
+    promptTokens: message.promptTokens,
+    completionTokens: message.completionTokens,
+    totalTokens: message.promptTokens + message.completionTokens,
+    conversationRunId: message.runId ?? NIL_UUID,
+  }
+}

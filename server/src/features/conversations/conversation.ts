@@ -1,0 +1,69 @@
+import type { JsonObject } from '../../lib/json.ts'
+
+export type MessageRole = 'system' | 'user' | 'assistant' | 'tool'
+
+export type Message = {
+  id: string
+  role: MessageRole
+  content: string
+  toolCallId: string | null
+  name: string | null
+  /** The run that took or made it; null for what was there before any run. */
+  runId: string | null
+  promptTokens: number
+  completionTokens: number
+  createdAt: number
+}
+
+export type Conversation = {
+  id: string
+  organizationId: string
+  personaId: string | null
+  personaVersionId: string | null
+  externalUserId: string | null
+  status: string
+  name: string | null
+  aiSystem: string
+  model: string
+  configuration: JsonObject | null
+  metadata: JsonObject | null
+  dataspaceIds: string[] | null
+  isActive: boolean
+  /** True once there is a message of a user. */
+  isStarted: boolean
+  /** All messages, the system message included. */
+  messageCount: number
+  systemMessageId: string | null
+  lastMessageId: string | null
+  promptTokens: number
+  completionTokens: number
+  createdAt: number
+  /** Whether the persona is secret now: then nobody gets to see the system message. */
+  isSecret: boolean
+}
+
+/** What a turn needs to know of its conversation. */
+export type ConversationForTurn = Conversation & { systemText: string | null }
+
+/** What callers may change at any time; absent is unchanged. */
+export type ConversationChange = {
+  isActive?: boolean
+  metadata?: JsonObject | null
+  name?: string | null
+  status?: string
+}
+
+/** Which persona a list is about: one, any (but no general conversations), none (only those), or all. */
+export type PersonaChoice = { kind: 'one'; personaId: string } | { kind: 'any' | 'none' | 'all' }
+
+export type ConversationFilter = {
+  persona: PersonaChoice
+  externalUserId: string | null
+  isActive: boolean | null
+  status: string | null
+  /** Created at or after, and at or before: milliseconds. */
+  from: number | null
+  to: number | null
+  /** Members of the metadata, and what they print as. */
+  metadata: { key: string; value: string }[]
+}

@@ -1,0 +1,134 @@
+import type { Selectable } from 'kysely'
+import type { Database } from '../../storage/database.ts'
+import { type Parameters, prepareRead, prepareWrite } from '../../storage/prepare.ts'
+import type { Schema } from '../../storage/schema.ts'
+import type { Message, MessageRole } from './conversation.ts'
+
+type MessageRow = Selectable<Schema['message']>
+type ConversationKey = { organizationId: string; conversationId: string }
+
+const insertMessageRow = prepareWrite((db, p: Parameters<MessageRow>) =>
+  db.insertInto('message').values({
+    organization_id: p('organization_id'),
+    conversation_id: p('conversation_id'),
+    id: p('id'),
+    role: p('role'),
+    content: p('content'),
+    tool_call_id: p('tool_call_id'),
+    name: p('name'),
+    run_id: p('run_id'),
+    prompt_tokens: p('prompt_tokens'),
+    completion_tokens: p('completion_tokens'),
+    created_at: p('created_at'),
+  }),
+)
+
+const selectMessages = prepareRead((db, p: Parameters<ConversationKey>) =>
+  db
+    .selectFrom('message')
+    .selectAll()
+    .where('organization_id', '=', p('organizationId'))
+    .where('conversation_id', '=', p('conversationId'))
+    .orderBy('id'),
+)
+
+const selectMessagesBefore = prepareRead((db, p: Parameters<ConversationKey & { before: string; limit: number }>) =>
+  db
+    .selectFrom('message')
+    .selectAll()
+    .where('organization_id', '=', p('organizationId'))
+    .where('conversation_id', '=', p('conversationId'))
+    .where('id', '<=', p('before'))
+    .where('role', '!=', 'system')
+    .orderBy('id', 'desc')
+    .limit(p('limit')),
+)
+
+const selectMessage = prepareRead((db, p: Parameters<ConversationKey & { id: string }>) =>
+  db
+    .selectFrom('message')
+    .selectAll()
+    .where('organization_id', '=', p('organizationId'))
+    .where('conversation_id', '=', p('conversationId'))
+    .where('id', '=', p('id')),
+)
+
+/** The statement that stores a message. */
+export function insertMessage(database: Database, key: ConversationKey, message: Message) {
+  return insertMessageRow(database, {
+    organization_id: key.organizationId,
+    conversation_id: key.conversationId,
+    id: message.id,
+    role: message.role,
+    content: message.content,
+    tool_call_id: message.toolCallId,
+    name: message.name,
+    run_id: message.runId,
+    prompt_tokens: message.promptTokens,
+    completion_tokens: message.completionTokens,
+    created_at: message.createdAt,
+  })
+}
+
+/** All messages of a conversation in order. With `isLong` they are read away from the thread that streams. */
+export async function findMessages(database: Database, key: ConversationKey, isLong: boolean): Promise<Message[]> {
+  if (!isLong) return (await selectMessages(database, key)).map(toMessage)
+  const query = database.dialect.builder
+    .selectFrom('message')
+    .selectAll()
+    .where('organization_id', '=', key.organizationId)
+    .where('conversation_id', '=', key.conversationId)
+    .orderBy('id')
+  return (await database.scan(query.compile())).map(toMessage)
+}
+
+/** All messages of several conversations, by conversation id, each in order. */
+export async function findMessagesOf(
+  database: Database,
+  organizationId: string,
+  conversationIds: readonly string[],
+): Promise<Map<string, Message[]>> {
+  const byConversation = new Map<string, Message[]>(conversationIds.map((id) => [id, []]))
+  if (conversationIds.length === 0) return byConversation
+  const query = database.dialect.builder
+    .selectFrom('message')
+    .selectAll()
+    .where('organization_id', '=', organizationId)
+    .where('conversation_id', 'in', conversationIds)
+    .orderBy('conversation_id')
+    .orderBy('id')
+  for (const row of await database.scan(query.compile())) byConversation.get(row.conversation_id)?.push(toMessage(row))
+  return byConversation
+}
+
+/** Up to `limit` messages that are not the system's, newest first, from the message `before` on. */
+export async function findMessagesBefore(
+  database: Database,
+  key: ConversationKey,
+  before: string,
+  limit: number,
+): Promise<Message[]> {
+  return (await selectMessagesBefore(database, { ...key, before, limit })).map(toMessage)
+}
+
+export async function findMessage(
+  database: Database,
+  key: ConversationKey & { id: string },
+): Promise<Message | undefined> {
+  const row = (await selectMessage(database, key))[0]
+  return row && toMessage(row)
+}
+
+function toMessage(row: MessageRow): Message {
+  return {
+    id: row.id,
+    role: row.role as MessageRole,
+    content: row.content,
+    toolCallId: row.tool_call_id,
+    name: row.name,
+    runId: row.run_id,
+    promptTokens: row.prompt_tokens,
+    completionTokens: row.completion_tokens,
+    createdAt: row.created_at,
+  }
+}

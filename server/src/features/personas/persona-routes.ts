@@ -1,0 +1,237 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import type { FastifyRequest } from 'fastify'
+import { Type } from 'typebox'
+import { checkSameId } from '../../http/limits.ts'
+import { DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE } from '../../http/pagination.ts'
+import { answers, answersNothing, Uuid } from '../../http/schemas.ts'
+import {
+  CreatePersonaRequest,
+  CreatePersonaVersionRequest,
+  MinimalPersonaResultSet,
+  PersonaDto,
+  PersonaResultSet,
+  PersonaVersionDto,
+  UpdatePersonaRequest,
+  UpdatePersonaVersionRequest,
+} from './persona-schemas.ts'
+import type { ListRequest, PersonaService } from './persona-service.ts'
+import {
+  toMinimalDto,
+  toNewPersona,
+  toNewVersion,
+  toPersonaChange,
+  toPersonaDto,
+  toVersionChange,
+  toVersionDto,
+  type View,
+} from './persona-wire.ts'
+
+const tags = ['Personas']
+const PersonaPath = Type.Object({ personaId: Uuid })
+const VersionPath = Type.Object({ personaId: Uuid, personaVersionId: Uuid })
+const ListQuery = Type.Object({
+  q: Type.Optional(Type.String({ maxLength: 200, description: 'Stands in the name or the description.' })),
+  tag: Type.Optional(Type.String({ maxLength: 200 })),
+  pageSize: Type.Optional(Type.Integer({ minimum: 1, maximum: MAX_PAGE_SIZE })),
+  continuationToken: Type.Optional(Type.String({ maxLength: 200 })),
+})
+
+/** `/personas` and their versions. */
+export function personaRoutes(personas: PersonaService): FastifyPluginAsyncTypebox {
+  return async (app) => {
+    app.post(
+      '/personas',
+      {
+        config: { scope: 'personas:write' },
+        schema: { tags, summary: 'Create a persona', body: CreatePersonaRequest, response: answers(PersonaDto) },
+      },
+      async (request) => {
+        const { persona, version } = await personas.create(request.caller.organizationId, toNewPersona(request.body))
+        return toPersonaDto(persona, version, [version], viewOf(request))
+      },
+    )
+
+    app.get(
+      '/personas',
+      {
+        config: { scope: 'personas:read' },
+        schema: {
+          tags,
+          summary: 'List personas, newest first',
+          querystring: ListQuery,
+          response: answers(PersonaResultSet),
+        },
+      },
+      async (request) => {
+        const page = await personas.list(request.caller.organizationId, toListRequest(request.query))
+        const view = viewOf(request)
+        return { ...page, data: page.data.map(({ persona, version }) => toPersonaDto(persona, version, null, view)) }
+      },
+    )
+
+    app.get(
+      '/personas/minimal',
+      {
+        config: { scope: 'personas:read' },
+        schema: {
+          tags,
+          summary: 'List personas by id and name',
+          querystring: ListQuery,
+          response: answers(MinimalPersonaResultSet),
+        },
+      },
+      async (request) => {
+        const page = await personas.list(request.caller.organizationId, toListRequest(request.query))
+        return { ...page, data: page.data.map(({ persona }) => toMinimalDto(persona)) }
+      },
+    )
+
+    app.get(
+      '/personas/:personaId',
+      {
+        config: { scope: 'personas:read' },
+        schema: {
+          tags,
+          summary: 'Get a persona with all its versions',
+          params: PersonaPath,
+          response: answers(PersonaDto),
+        },
+      },
+      async (request) => {
+        const { persona, version, versions } = await personas.getWithVersions(
+          request.caller.organizationId,
+          request.params.personaId.toLowerCase(),
+        )
+        return toPersonaDto(persona, version, versions, viewOf(request))
+      },
+    )
+
+    app.patch(
+      '/personas/:personaId',
+      {
+        config: { scope: 'personas:write' },
+        schema: {
+          tags,
+          summary: 'Change a persona',
+          description:
+            'New content (text, greeting, aiSystem, model, configuration) makes a new version, which becomes the ' +
+            'default. `defaultVersionId` alone rolls back to that version. Null leaves a field as it is.',
+          params: PersonaPath,
+          body: UpdatePersonaRequest,
+          response: answers(PersonaDto),
+        },
+      },
+      async (request) => {
+        const id = request.params.personaId.toLowerCase()
+        checkSameId('personaId', id, request.body.personaId)
+        const { organizationId } = request.caller
+        await personas.update(organizationId, id, toPersonaChange(request.body))
+        const { persona, version, versions } = await personas.getWithVersions(organizationId, id)
+        return toPersonaDto(persona, version, versions, viewOf(request))
+      },
+    )
+
+    app.delete(
+      '/personas/:personaId',
+      {
+        config: { scope: 'personas:write' },
+        schema: {
+          tags,
+          summary: 'Delete a persona',
+          description: 'It cannot start conversations any more; those it has live on.',
+          params: PersonaPath,
+          response: answersNothing,
+        },
+      },
+      async (request, reply) => {
+        await personas.remove(request.caller.organizationId, request.params.personaId.toLowerCase())
+        return reply.code(204).send(null)
+      },
+    )
+
+    app.post(
+      '/personas/:personaId',
+      {
+        config: { scope: 'personas:write' },
+        schema: {
+          tags,
+          summary: 'Add a version',
+          description: 'It becomes the default unless `isActive` is false.',
+          params: PersonaPath,
+          body: CreatePersonaVersionRequest,
+          response: answers(PersonaVersionDto),
+        },
+      },
+      async (request) => {
+        const id = request.params.personaId.toLowerCase()
+        checkSameId('personaId', id, request.body.personaId)
+        const version = await personas.addVersion(request.caller.organizationId, id, toNewVersion(request.body))
+        return toVersionDto(version, false, viewOf(request))
+      },
+    )
+
+    app.get(
+      '/personas/:personaId/:personaVersionId',
+      {
+        config: { scope: 'personas:read' },
+        schema: { tags, summary: 'Get a version', params: VersionPath, response: answers(PersonaVersionDto) },
+      },
+      async (request) => {
+        const { organizationId } = request.caller
+        const personaId = request.params.personaId.toLowerCase()
+        const { persona, version } = await personas.getVersion(
+          organizationId,
+          personaId,
+          request.params.personaVersionId.toLowerCase(),
+        )
+        return toVersionDto(version, persona.isSecret, viewOf(request))
+      },
+    )
+
+    app.patch(
+      '/personas/:personaId/:personaVersionId',
+      {
+        config: { scope: 'personas:write' },
+        schema: {
+          tags,
+          summary: 'Change a version',
+          description: 'Only `isActive` and `personaMetadata` may change; other content is refused with 409.',
+          params: VersionPath,
+          body: UpdatePersonaVersionRequest,
+          response: answers(PersonaVersionDto),
+        },
+      },
+      async (request) => {
+        const personaId = request.params.personaId.toLowerCase()
+        const versionId = request.params.personaVersionId.toLowerCase()
+        checkSameId('personaId', personaId, request.body.personaId)
+        checkSameId('personaVersionId', versionId, request.body.personaVersionId)
+        const version = await personas.updateVersion(
+          request.caller.organizationId,
+          personaId,
+          versionId,
+          toVersionChange(request.body),
+        )
+        return toVersionDto(version, false, viewOf(request))
+      },
+    )
+  }
+}
+
+function viewOf(request: FastifyRequest): View {
+  return { mayWrite: request.caller.scopes.has('personas:write') }
+}
+
+function toListRequest(query: {
+  q?: string
+  tag?: string
+  pageSize?: number
+  continuationToken?: string
+}): ListRequest {
+  return {
+    q: query.q || null,
+    tag: query.tag || null,
+    pageSize: query.pageSize ?? DEFAULT_PAGE_SIZE,
+    continuationToken: query.continuationToken || null,
+  }
+}

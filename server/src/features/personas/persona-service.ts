@@ -1,0 +1,245 @@
+import { isDeepStrictEqual } from 'node:util'
+import { AppError, badField } from '../../errors.ts'
+import { createContinuationToken, type Page, readContinuationToken, toPage } from '../../http/pagination.ts'
+import type { Clock } from '../../lib/clock.ts'
+import type { IdSource } from '../../lib/ids.ts'
+import type { JsonObject } from '../../lib/json.ts'
+import { type Database, type Statement, writeOr } from '../../storage/database.ts'
+import type { OrganizationService } from '../organizations/organization-service.ts'
+import type { Persona, PersonaAndVersion, PersonaFlags, PersonaVersion, VersionContent } from './persona.ts'
+import {
+  deletePersona,
+  findPersona,
+  findPersonas,
+  findVersion,
+  findVersions,
+  fromPersona,
+  fromVersion,
+  insertPersona,
+  insertVersion,
+  type PersonaFilter,
+  updatePersona,
+  updateVersion,
+} from './persona-queries.ts'
+
+type Details = { name: string; description: string; tags: string | null; imageUrl: string | null }
+type Extras = { metadata: JsonObject | null; dataspaceIds: string[] | null }
+
+export type NewPersona = Details & PersonaFlags & VersionContent & Extras
+export type NewVersion = VersionContent & Extras & { isActive: boolean }
+/** Only what is to change. */
+export type PersonaChange = Partial<Details & PersonaFlags & VersionContent & Extras & { defaultVersionId: string }>
+export type VersionChange = Partial<VersionContent & Extras & { isActive: boolean }>
+
+export type ListRequest = PersonaFilter & { pageSize: number; continuationToken: string | null }
+export type PersonaService = ReturnType<typeof createPersonaService>
+
+const CONTENT_FIELDS = ['text', 'greeting', 'aiSystem', 'model', 'configuration'] as const
+
+/** Personas and their versions. A version is immutable; changing a persona's content makes a new one. */
+export function createPersonaService(deps: {
+  database: Database
+  ids: IdSource
+  clock: Clock
+  organizations: Pick<OrganizationService, 'tokenSecret'>
+}) {
+  const { database, ids, clock, organizations } = deps
+
+  async function get(organizationId: string, id: string): Promise<Persona> {
+    const found = await findPersona(database, { organizationId, id })
+    if (!found || found.isDeleted) throw personaNotFound()
+    return found.persona
+  }
+
+  async function getVersion(organizationId: string, personaId: string, id: string): Promise<PersonaVersion> {
+    const version = await findVersion(database, { organizationId, personaId, id })
+    if (!version) throw new AppError('not_found', 'the persona has no such version')
+    return version
+  }
+
+  async function withDefault(persona: Persona): Promise<PersonaAndVersion> {
+    return { persona, version: await getVersion(persona.organizationId, persona.id, persona.defaultVersionId) }
+  }
+
+  function makeVersion(personaId: string, content: NewVersion): PersonaVersion {
+    const { text, greeting, aiSystem, model, configuration, metadata, dataspaceIds, isActive } = content
+    const made = { text, greeting, aiSystem, model, configuration, metadata, dataspaceIds, isActive }
+    return { ...made, id: ids.next(), personaId, createdAt: clock(), modifiedAt: null }
+  }
+
+  /** The statements that make a persona and its first version, for a batch. */
+  function prepare(organizationId: string, input: NewPersona): PersonaAndVersion & { statements: Statement[] } {
+    const id = ids.next()
+    const version = makeVersion(id, { ...input, isActive: true })
+    const { name, description, tags, imageUrl, metadata } = input
+    const { isActive, isApiEnabled, isSecret, isChattable, isTool, isChatbot } = input
+    const persona: Persona = {
+      ...{ id, organizationId, name, description, tags, imageUrl, metadata, defaultVersionId: version.id },
+      ...{ isActive, isApiEnabled, isSecret, isChattable, isTool, isChatbot },
+      createdAt: version.createdAt,
+      modifiedAt: null,
+    }
+    const statements = [
+      insertPersona(database, fromPersona(persona)),
+      insertVersion(database, fromVersion(organizationId, version)),
+    ]
+    return { persona, version, statements }
+  }
+
+  return {
+    prepare,
+
+    async create(organizationId: string, input: NewPersona): Promise<PersonaAndVersion> {
+      const { persona, version, statements } = prepare(organizationId, input)
+      await database.write(statements)
+      return { persona, version }
+    },
+
+    /** A persona with its default version and all versions, newest first. Throws 404. */
+    async getWithVersions(
+      organizationId: string,
+      id: string,
+    ): Promise<PersonaAndVersion & { versions: PersonaVersion[] }> {
+      const { persona, version } = await withDefault(await get(organizationId, id))
+      return { persona, version, versions: await findVersions(database, { organizationId, personaId: id }) }
+    },
+
+    /** A persona with one of its versions. Throws 404. */
+    async getVersion(organizationId: string, personaId: string, versionId: string): Promise<PersonaAndVersion> {
+      const persona = await get(organizationId, personaId)
+      return { persona, version: await getVersion(organizationId, personaId, versionId) }
+    },
+
+    async list(organizationId: string, request: ListRequest): Promise<Page<PersonaAndVersion>> {
+      const { q, tag, pageSize, continuationToken } = request
+      const secret = await organizations.tokenSecret(organizationId)
+      const query = ['personas', q, tag]
+      const after = continuationToken === null ? null : readContinuationToken(secret, query, continuationToken)
+      const rows = await findPersonas(database, organizationId, { q, tag }, after, pageSize + 1)
+      return toPage(rows, pageSize, ({ persona }) => createContinuationToken(secret, query, persona.id))
+    },
+
+    /**
+     * Changes a persona. A change of content makes a new version, which becomes the default; `defaultVersionId` alone
+     * moves the default, which is how one rolls back. Throws 404, and 422 when the version is not one to move to.
+     */
+    async update(organizationId: string, id: string, change: PersonaChange): Promise<PersonaAndVersion> {
+      const current = await withDefault(await get(organizationId, id))
+      const content = { ...current.version, ...pick(change, [...CONTENT_FIELDS, 'dataspaceIds']) }
+      const isNewContent = !isSameContent(content, current.version)
+      const moved = change.defaultVersionId ?? current.persona.defaultVersionId
+      if (isNewContent && moved !== current.persona.defaultVersionId) {
+        throw badField(
+          'defaultVersionId',
+          'cannot be given together with new content, which makes a version of its own',
+        )
+      }
+      const version = isNewContent
+        ? makeVersion(id, { ...content, isActive: true })
+        : await usableVersion(organizationId, id, moved)
+      const persona: Persona = {
+        ...current.persona,
+        ...pick(change, ['name', 'description', 'tags', 'imageUrl', 'metadata']),
+        ...pick(change, ['isActive', 'isApiEnabled', 'isSecret']),
+        defaultVersionId: version.id,
+        modifiedAt: clock(),
+      }
+      const statements = [updatePersona(database, fromPersona(persona))]
+      if (isNewContent) statements.push(insertVersion(database, fromVersion(organizationId, version)))
+      await writeOr(database, statements, personaNotFound)
+      return { persona, version }
+    },
+
+    /** Adds a version; it becomes the default unless it is inactive. Throws 404. */
+    async addVersion(organizationId: string, personaId: string, content: NewVersion): Promise<PersonaVersion> {
+      const persona = await get(organizationId, personaId)
+      const version = makeVersion(personaId, content)
+      const statements = [insertVersion(database, fromVersion(organizationId, version))]
+      if (version.isActive) {
+        const moved = { ...persona, defaultVersionId: version.id, modifiedAt: clock() }
+        statements.push(updatePersona(database, fromPersona(moved)))
+      }
+      await writeOr(database, statements, personaNotFound)
+      return version
+    },
+
+    /** Changes what may change of a version. Throws 409 for content that is not what the version has, and 404. */
+    async updateVersion(
+      organizationId: string,
+      personaId: string,
+      versionId: string,
+      change: VersionChange,
+    ): Promise<PersonaVersion> {
+      await get(organizationId, personaId)
+      const version = await getVersion(organizationId, personaId, versionId)
+      if (!isSameContent({ ...version, ...pick(change, [...CONTENT_FIELDS, 'dataspaceIds']) }, version)) {
+        throw new AppError('conflict', 'a version is immutable: make a new one with POST /personas/{personaId}')
+      }
+      const changed = { ...version, ...pick(change, ['isActive', 'metadata']), modifiedAt: clock() }
+      await database.write([updateVersion(database, fromVersion(organizationId, changed))])
+      return changed
+    },
+
+    /** Deletes a persona softly: it cannot be used any more, its conversations live on. Throws 404. */
+    async remove(organizationId: string, id: string): Promise<void> {
+      await writeOr(database, [deletePersona(database, { organizationId, id, at: clock() })], personaNotFound)
+    },
+
+    /**
+     * What a new conversation starts from. Throws 404, 410 for a deleted persona, 403 for one that is inactive or not
+     * enabled for the API or for an inactive version, and 422 for a version that is not of this persona.
+     */
+    async forConversation(
+      organizationId: string,
+      personaId: string,
+      versionId: string | null,
+    ): Promise<PersonaAndVersion> {
+      const found = await findPersona(database, { organizationId, id: personaId })
+      if (!found) throw personaNotFound()
+      if (found.isDeleted) throw new AppError('gone', 'the persona has been deleted')
+      const { persona } = found
+      if (!persona.isActive) throw new AppError('forbidden', 'the persona is inactive')
+      if (!persona.isApiEnabled) throw new AppError('forbidden', 'the persona is not enabled for the API')
+      const id = versionId ?? persona.defaultVersionId
+      const version = await findVersion(database, { organizationId, personaId, id })
+      if (!version) throw notOfThisPersona('personaVersionId')
+      if (!version.isActive) throw new AppError('forbidden', 'the version of the persona is inactive')
+      return { persona, version }
+    },
+  }
+
+  async function usableVersion(organizationId: string, personaId: string, id: string): Promise<PersonaVersion> {
+    const version = await findVersion(database, { organizationId, personaId, id })
+    if (!version) throw notOfThisPersona('defaultVersionId')
+    if (!version.isActive) {
+      throw new AppError('unprocessable_entity', 'an inactive version cannot be the default', {
+        details: [{ field: 'defaultVersionId', issue: 'is inactive' }],
+      })
+    }
+    return version
+  }
+}
+
+function isSameContent(a: VersionContent & Extras, b: VersionContent & Extras): boolean {
+  return [...CONTENT_FIELDS, 'dataspaceIds' as const].every((field) => isDeepStrictEqual(a[field], b[field]))
+}
+
+/** The named members of `source` that are there, and none that is undefined. */
+function pick<T extends object, K extends keyof T>(
+  source: T,
+  names: readonly K[],
+): { [N in K]?: Exclude<T[N], undefined> } {
+  return Object.fromEntries(names.filter((name) => source[name] !== undefined).map((name) => [name, source[name]])) as {
+    [N in K]?: Exclude<T[N], undefined>
+  }
+}
+
+function personaNotFound(): AppError {
+  return new AppError('not_found', 'there is no such persona')
+}
+
+function notOfThisPersona(field: string): AppError {
+  return new AppError('unprocessable_entity', 'the version is not one of this persona', {
+    details: [{ field, issue: 'is not a version of this persona' }],
+  })
+}

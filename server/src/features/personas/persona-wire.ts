@@ -1,0 +1,222 @@
+import type { Static } from 'typebox'
+import { badField } from '../../errors.ts'
+import { checkMetadata } from '../../http/limits.ts'
+import { NIL_UUID } from '../../lib/ids.ts'
+import { isJsonObject } from '../../lib/json.ts'
+import type { Persona, PersonaVersion } from './persona.ts'
+import { toAiSystem, toConfiguration } from './persona-configuration.ts'
+import type {
+  CreatePersonaRequest,
+  CreatePersonaVersionRequest,
+  MinimalPersonaDto,
+  PersonaDto,
+  PersonaVersionDto,
+  UpdatePersonaRequest,
+  UpdatePersonaVersionRequest,
+} from './persona-schemas.ts'
+import type { NewPersona, NewVersion, PersonaChange, VersionChange } from './persona-service.ts'
+
+export function toNewPersona(body: Static<typeof CreatePersonaRequest>): NewPersona {
+  return {
+    name: body.personaName,
+    description: body.personaDescription,
+    tags: body.personaTags ?? null,
+    imageUrl: body.imageUrl ?? null,
+    isActive: body.isActive ?? true,
+    isApiEnabled: body.isApiEnabled ?? true,
+    isChattable: body.isChattable ?? true,
+    isSecret: body.isSecret ?? false,
+    isTool: body.isTool ?? false,
+    isChatbot: body.isChatbot ?? false,
+    ...toContent(body),
+  }
+}
+
+export function toNewVersion(body: Static<typeof CreatePersonaVersionRequest>): NewVersion {
+  return { ...toContent(body), isActive: body.isActive ?? true }
+}
+
+function toContent(
+  body: Static<typeof CreatePersonaRequest> | Static<typeof CreatePersonaVersionRequest>,
+): Omit<NewVersion, 'isActive'> {
+  return {
+    text: body.personaText ?? null,
+    greeting: body.personaGreeting ?? null,
+    aiSystem: toAiSystem(body.aiSystem),
+    model: body.model,
+    configuration: body.personaConfiguration
+      ? toConfiguration('personaConfiguration', body.personaConfiguration)
+      : null,
+    metadata: checkMetadata('personaMetadata', body.personaMetadata),
+    dataspaceIds: body.dataspaceIds ?? null,
+  }
+}
+
+/** Null means "leave it", because generated clients send null for everything they were not given; "" empties a text. */
+export function toPersonaChange(body: Static<typeof UpdatePersonaRequest>): PersonaChange {
+  for (const field of ['personaName', 'personaDescription'] as const) {
+    if (body[field]?.trim() === '') throw badField(field, 'must not be empty')
+  }
+  const change: PersonaChange = toVersionContentChange(body)
+  if (body.personaName != null) change.name = body.personaName
+  if (body.personaDescription != null) change.description = body.personaDescription
+  if (body.personaTags != null) change.tags = body.personaTags === '' ? null : body.personaTags
+  if (body.imageUrl != null) change.imageUrl = body.imageUrl === '' ? null : body.imageUrl
+  if (body.isActive != null) change.isActive = body.isActive
+  if (body.isApiEnabled != null) change.isApiEnabled = body.isApiEnabled
+  if (body.isSecret != null) change.isSecret = body.isSecret
+  if (body.defaultVersionId && body.defaultVersionId !== NIL_UUID) {
+    change.defaultVersionId = body.defaultVersionId.toLowerCase()
+  }
+  return change
+}
+
+export function toVersionChange(body: Static<typeof UpdatePersonaVersionRequest>): VersionChange {
+  const change: VersionChange = toVersionContentChange(body)
+  if (body.isActive != null) change.isActive = body.isActive
+  return change
+}
+
+function toVersionContentChange(
+  body: Static<typeof UpdatePersonaRequest> | Static<typeof UpdatePersonaVersionRequest>,
+): VersionChange {
+  if (body.model?.trim() === '') throw badField('model', 'must not be empty')
+  const change: VersionChange = {}
+  if (body.personaText != null) change.text = body.personaText === '' ? null : body.personaText
+  if (body.personaGreeting != null) change.greeting = body.personaGreeting === '' ? null : body.personaGreeting
+  if (body.aiSystem != null) change.aiSystem = toAiSystem(body.aiSystem)
+  if (body.model != null) change.model = body.model
+  if (body.personaConfiguration != null) {
+    change.configuration = toConfiguration('personaConfiguration', body.personaConfiguration)
+  }
+  if (body.personaMetadata != null) change.metadata = checkMetadata('personaMetadata', body.personaMetadata)
+  if (body.dataspaceIds != null) change.dataspaceIds = body.dataspaceIds
+  return change
+}
+
+const NOBODY = {
+  createdByFirstName: null,
+  createdByLastName: null,
+  modifiedByFirstName: null,
+  modifiedByLastName: null,
+}
+
+/** What the caller may see: the text of a secret persona is for keys that may write personas. */
+export type View = { mayWrite: boolean }
+
+export function toVersionDto(version: PersonaVersion, isSecret: boolean, view: View): Static<typeof PersonaVersionDto> {
+  return {
+    personaVersionId: version.id,
+    personaId: version.personaId,
+    personaText: isSecret && !view.mayWrite ? null : version.text,
+    personaGreeting: version.greeting,
+    aiSystem: version.aiSystem,
+    model: version.model,
+    personaConfiguration: version.configuration,
+    personaMetadata: version.metadata,
+    dataspaceIds: version.dataspaceIds,
+    isActive: version.isActive,
+    createdAt: toDate(version.createdAt),
+    modifiedAt: toNullableDate(version.modifiedAt),
+    ...NOBODY,
+  }
+}
+
+export function toPersonaDto(
+  persona: Persona,
+  version: PersonaVersion,
+  versions: PersonaVersion[] | null,
+  view: View,
+): Static<typeof PersonaDto> {
+  const { personaText, personaGreeting, personaConfiguration, aiSystem, model, dataspaceIds } = toVersionDto(
+    version,
+    persona.isSecret,
+    view,
+  )
+  const seed = isJsonObject(version.configuration) ? version.configuration['seed'] : undefined
+  const createdAt = toDate(persona.createdAt)
+  const modifiedAt = toNullableDate(persona.modifiedAt)
+  return {
+    personaId: persona.id,
+    personaName: persona.name,
+    personaDescription: persona.description,
+    personaTags: persona.tags,
+    ...{ personaText, personaGreeting, personaConfiguration, aiSystem, model, dataspaceIds },
+    personaMetadata: persona.metadata,
+    personaVersionId: version.id,
+    personaVersions: versions?.map((one) => toVersionDto(one, persona.isSecret, view)) ?? null,
+    defaultVersionId: persona.defaultVersionId,
+    imageUrl: persona.imageUrl,
+    seed: typeof seed === 'number' ? seed : null,
+    isActive: persona.isActive,
+    isApiEnabled: persona.isApiEnabled,
+    isSecret: persona.isSecret,
+    isChattable: persona.isChattable,
+    isTool: persona.isTool,
+    isChatbot: persona.isChatbot,
+    // There are no workspaces, favourites or private items here: everything belongs to the organization.
+    ownedBy: persona.organizationId,
+    organizationId: persona.organizationId,
+    workspaceId: null,
+    workspaceName: null,
+    isWorkspaceItem: false,
+    isOrganizationItem: true,
+    isGlobalItem: false,
+    isFavoriteItem: false,
+    isPrivatelyOwned: false,
+    isWorkspaceOwned: false,
+    isOrganizationOwned: true,
+    isHyperleapOwned: false,
+    isWorkspacePersona: false,
+    isOrganizationPersona: true,
+    isGlobalPersona: false,
+    isFavorite: false,
+    canRead: true,
+    canRun: persona.isActive && persona.isApiEnabled,
+    canUpdate: view.mayWrite,
+    canEnableApi: view.mayWrite,
+    canDelete: view.mayWrite,
+    canTransfer: false,
+    createdAt,
+    modifiedAt,
+    ...NOBODY,
+    lastCreatedAt: createdAt,
+    lastModifiedAt: modifiedAt,
+    lastCreatedByFirstName: null,
+    lastCreatedByLastName: null,
+    lastModifiedByFirstName: null,
+    lastModifiedByLastName: null,
+    versionCreatedAt: toDate(version.createdAt),
+    versionModifiedAt: toNullableDate(version.modifiedAt),
+    versionCreatedByFirstName: null,
+    versionCreatedByLastName: null,
+    versionModifiedByFirstName: null,
+    versionModifiedByLastName: null,
+    personaCreatedAt: createdAt,
+    personaModifiedAt: modifiedAt,
+    personaCreatedByFirstName: null,
+    personaCreatedByLastName: null,
+    personaModifiedByFirstName: null,
+    personaModifiedByLastName: null,
+  }
+}
+
+export function toMinimalDto(persona: Persona): Static<typeof MinimalPersonaDto> {
+  return {
+    personaId: persona.id,
+    personaName: persona.name,
+    personaDescription: persona.description,
+    personaTags: persona.tags,
+    imageUrl: persona.imageUrl,
+    defaultVersionId: persona.defaultVersionId,
+    isActive: persona.isActive,
+  }
+}
+
+function toDate(at: number): string {
+  return new Date(at).toISOString()
+}
+
+function toNullableDate(at: number | null): string | null {
+  return at === null ? null : toDate(at)
+}

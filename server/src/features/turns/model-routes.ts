@@ -1,0 +1,32 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { Type } from 'typebox'
+import { answers, Named, NullableText } from '../../http/schemas.ts'
+import type { ModelRegistry } from '../../models/registry.ts'
+
+const Listing = Named('AiSystemListing', {
+  aiSystem: Type.String(),
+  label: Type.String(),
+  isUsable: Type.Boolean(),
+  why: Type.Unsafe<string | null>({ type: ['string', 'null'], description: 'What is in the way.' }),
+  defaultModel: NullableText(),
+  models: Type.Array(Type.String()),
+})
+
+const Models = Named('Models', {
+  default: Type.Object({ aiSystem: Type.String(), model: Type.String(), why: Type.String() }),
+  data: Type.Array(Listing),
+})
+
+/** `GET /models`: which AI systems can be used, and why the others cannot. */
+export function modelRoutes(registry: Pick<ModelRegistry, 'list' | 'resolveDefault'>): FastifyPluginAsyncTypebox {
+  return async (app) => {
+    app.get(
+      '/models',
+      { schema: { tags: ['Models'], summary: 'List the AI systems', response: answers(Models) } },
+      async () => {
+        const [data, usedByDefault] = await Promise.all([registry.list(), registry.resolveDefault()])
+        return { default: usedByDefault, data }
+      },
+    )
+  }
+}

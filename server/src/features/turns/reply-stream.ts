@@ -1,0 +1,157 @@
+import { setTimeout as wait } from 'node:timers/promises'
+import type { FastifyReply } from 'fastify'
+import { openRawStream, type RawStream } from '../../http/raw-stream.ts'
+import { keepAwake, sseEvent } from '../../http/sse.ts'
+import type { ReplyView } from './reply-log.ts'
+import type { RunEnd, RunKey } from './run.ts'
+import { createItemPrinter, errorJson, errorOf, type ItemPrinter } from './turn-wire.ts'
+
+/** A run that somebody reads, under way or ended. */
+export type ReadableRun = Pick<RunKey, 'conversationId' | 'runId'> & { messageId: string; reply: ReplyView }
+
+export type StreamOptions = {
+  format: 'sse' | 'array'
+  /** The first event that is wanted. */
+  from: number
+  /** Goes out before the first event. */
+  preamble?: string
+  /** Milliseconds after which the headers go out even if there is no event yet. */
+  headersAfterMs: number
+}
+
+/** Milliseconds without an event after which a stream sends its headers (contract, section 6). */
+export const HEADERS_AFTER_MS = 10_000
+
+/** Milliseconds between the last item of an array and its closing bracket. */
+const CLOSING_PAUSE_MS = 2
+
+/**
+ * Streams a run's events to one reader, each as a write of its own. The reader has its own place in the reply: one that
+ * is slow or goes away holds up nobody and copies nothing. Throws, while no header has gone out, what the run failed
+ * with before it had any text.
+ */
+export async function streamReply(reply: FastifyReply, run: ReadableRun, options: StreamOptions): Promise<void> {
+  reply.header('x-dramatis-run-id', run.runId)
+  await eventOrTimeout(run.reply, options.from, options.headersAfterMs)
+  const error = failureBeforeText(run)
+  if (error) throw error
+
+  const printer = createItemPrinter(run.runId, run.messageId)
+  if (options.format === 'array') {
+    const stream = openRawStream(reply, 'application/json; charset=utf-8')
+    await writeArray(stream, run, printer, options.from)
+    return
+  }
+  const stream = openRawStream(reply, 'text/event-stream; charset=utf-8')
+  if (options.preamble) stream.write(options.preamble)
+  writeEvents(stream, run, printer, options.from)
+}
+
+/** What the run shows when it ended without any text, and not well. */
+export function failureBeforeText(run: ReadableRun) {
+  const { end, texts } = run.reply
+  return end && texts.length === 0 ? errorOf(run, end) : null
+}
+
+function eventOrTimeout(reply: ReplyView, from: number, timeoutMs: number): Promise<void> {
+  if (reply.committed > from || reply.end) return Promise.resolve()
+  return new Promise((resolve) => {
+    const done = () => {
+      clearTimeout(timer)
+      unwatch()
+      resolve()
+    }
+    const timer = setTimeout(done, timeoutMs)
+    const unwatch = reply.watch(done)
+  })
+}
+
+function writeEvents(stream: RawStream, run: ReadableRun, printer: ItemPrinter, from: number): void {
+  const { reply, runId } = run
+  let n = from
+  let isWaiting = false
+  const pinger = keepAwake(stream, Date.now)
+  const unwatch = reply.watch(advance)
+  stream.onClose(() => {
+    pinger.stop()
+    unwatch()
+  })
+  advance()
+
+  function advance(): void {
+    if (isWaiting || stream.isClosed) return
+    while (n < reply.committed) {
+      const isTaken = stream.write(sseEvent(printer.text(n, reply.texts[n] as string), { id: `${runId}:${n}` }))
+      n++
+      pinger.wrote()
+      if (!isTaken) {
+        isWaiting = true
+        stream.onDrain(resume)
+        return
+      }
+    }
+    if (reply.end) finish(reply.end)
+  }
+
+  function resume(): void {
+    isWaiting = false
+    advance()
+  }
+
+  function finish(end: RunEnd): void {
+    const last = reply.texts.length
+    if (n <= last) stream.write(sseEvent(`${printer.last(last, end)}}`, { id: `${runId}:${last}` }))
+    const error = end.finishReason === 'error' ? errorOf(run, end) : null
+    if (error && n <= last + 1) {
+      stream.write(sseEvent(errorJson(error), { id: `${runId}:${last + 1}`, event: 'error' }))
+    }
+    stream.write('data: [DONE]\n\n')
+    unwatch()
+    pinger.stop()
+    stream.end()
+  }
+}
+
+/** Clients of this format parse write by write, so each write waits until the one before has left. */
+async function writeArray(stream: RawStream, run: ReadableRun, printer: ItemPrinter, from: number): Promise<void> {
+  const { reply } = run
+  let separator = '['
+  const write = (item: string) => {
+    const piece = separator + item
+    separator = ','
+    return stream.writeThrough(piece)
+  }
+  for (let n = from; !stream.isClosed; ) {
+    if (n < reply.committed) {
+      await write(printer.text(n, reply.texts[n] as string))
+      n++
+    } else if (reply.end) {
+      await write(`${printer.last(reply.texts.length, reply.end)}${errorMember(run, reply.end)}}`)
+      // Two writes that arrive together are read as one, and to a client that reads write by write "]" is the end.
+      await wait(CLOSING_PAUSE_MS)
+      await stream.writeThrough(']')
+      stream.end()
+      return
+    } else {
+      await newsOrClose(reply, stream)
+    }
+  }
+}
+
+function errorMember(run: ReadableRun, end: RunEnd): string {
+  const error = end.finishReason === 'error' ? errorOf(run, end) : null
+  return error ? `,${errorJson(error).slice(1, -1)}` : ''
+}
+
+function newsOrClose(reply: ReplyView, stream: RawStream): Promise<void> {
+  return new Promise((resolve) => {
+    const unwatch = reply.watch(() => {
+      unwatch()
+      resolve()
+    })
+    stream.onClose(() => {
+      unwatch()
+      resolve()
+    })
+  })
+}

@@ -1,0 +1,31 @@
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { AppError } from '../errors.ts'
+import type { Authenticate, Caller } from './caller.ts'
+
+/**
+ * Asks every request for its key before anything of it is read. Routes that do not exist are guarded too, so that
+ * nobody learns without a key what there is.
+ */
+export function guardWithKeys(app: FastifyInstance, authenticate: Authenticate): void {
+  app.decorateRequest('caller', null as unknown as Caller)
+
+  app.addHook('onRequest', async (request) => {
+    const { isPublic, scope } = request.routeOptions.config
+    if (isPublic) return
+    const key = keyOf(request)
+    if (!key) {
+      throw new AppError('unauthorized', 'send your API key in the header x-hl-api-key, or as a Bearer token')
+    }
+    const caller = await authenticate(key)
+    if (!caller) throw new AppError('unauthorized', 'the API key is unknown, revoked or expired')
+    request.caller = caller
+    if (scope && !caller.scopes.has(scope)) throw new AppError('forbidden', `the API key lacks the scope ${scope}`)
+  })
+}
+
+function keyOf(request: FastifyRequest): string | undefined {
+  const own = request.headers['x-hl-api-key']
+  if (typeof own === 'string' && own !== '') return own
+  const bearer = /^Bearer +(\S+) *$/i.exec(request.headers.authorization ?? '')
+  return bearer?.[1]
+}

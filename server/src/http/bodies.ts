@@ -1,0 +1,84 @@
+import { isUtf8 } from 'node:buffer'
+import type { FastifyInstance } from 'fastify'
+import { parse as parseJson } from 'secure-json-parse'
+import { AppError } from '../errors.ts'
+import { jsonDepth } from '../lib/json.ts'
+
+/** Real clients send all of these: parameters, malformed ones, and the literal `application/*+json`. */
+const JSON_TYPE = /^\s*(application\/(json|[\w.!#$&^+-]+\+json|\*\+json)|text\/json)\s*(;|,|$)/i
+const MAX_DEPTH = 64
+
+/** Reads bodies as the contract says (section 3): JSON under many names, and an empty body is `{}` whatever its type. */
+export function readBodies(app: FastifyInstance): void {
+  app.removeAllContentTypeParsers()
+
+  app.addHook('onRequest', async (request) => {
+    const headers = request.raw.headers
+    const hasBody = headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0
+    if (headers['content-type'] === undefined && !hasBody) return
+    // Fastify refuses a malformed type before any parser sees it, so the type is settled here.
+    headers['content-type'] = JSON_TYPE.test(headers['content-type'] ?? '')
+      ? 'application/json'
+      : 'application/octet-stream'
+  })
+
+  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, async (_request: unknown, body: Buffer) =>
+    parseBody(body),
+  )
+  app.addContentTypeParser('*', { parseAs: 'buffer' }, async (_request: unknown, body: Buffer) => {
+    if (body.length === 0) return {}
+    throw new AppError(
+      'unsupported_media_type',
+      'the body must be JSON: send the header content-type: application/json',
+    )
+  })
+  app.addHook('preValidation', async (request) => {
+    request.body ??= {}
+  })
+}
+
+/**
+ * JSON bytes as a value that every part of the server can hold: valid UTF-8, no NUL (PostgreSQL cannot store it), no
+ * `__proto__`, at most 64 levels; half surrogate pairs become U+FFFD. Throws 400 `bad_request`.
+ */
+export function parseBody(body: Buffer): unknown {
+  if (body.length === 0) return {}
+  if (!isUtf8(body)) throw new AppError('bad_request', 'the body is not valid UTF-8')
+  const text = body.toString('utf8')
+  if (text.trim() === '') return {}
+  let value: unknown
+  try {
+    value = parseJson(text, null, { protoAction: 'error', constructorAction: 'error' })
+  } catch (error) {
+    throw new AppError('bad_request', `the body is not valid JSON: ${(error as Error).message}`)
+  }
+  if (jsonDepth(value, MAX_DEPTH) > MAX_DEPTH) {
+    throw new AppError('bad_request', `the body is nested more than ${MAX_DEPTH} levels deep`)
+  }
+  if (value === null || typeof value !== 'object' || Array.isArray(value)) {
+    throw new AppError('bad_request', 'the body must be a JSON object')
+  }
+  // Only an escape can bring in a NUL or half a surrogate pair; a raw one is not JSON, or not UTF-8.
+  if (/\\u(0000|d[89a-f])/i.test(text)) return mapStrings(value, '', toStorable)
+  return value
+}
+
+function toStorable(text: string, field: string): string {
+  if (text.includes('\u0000')) {
+    const where = field === '' ? 'a name of a field' : field
+    throw new AppError('bad_request', `${where} contains a NUL character`, {
+      details: [{ field, issue: 'contains a NUL character' }],
+    })
+  }
+  return text.isWellFormed() ? text : text.toWellFormed()
+}
+
+function mapStrings(value: unknown, field: string, map: (text: string, field: string) => string): unknown {
+  if (typeof value === 'string') return map(value, field)
+  if (typeof value !== 'object' || value === null) return value
+  const under = (name: string | number) => (field === '' ? String(name) : `${field}.${name}`)
+  if (Array.isArray(value)) return value.map((item, i) => mapStrings(item, under(i), map))
+  return Object.fromEntries(
+    Object.entries(value).map(([name, item]) => [map(name, field), mapStrings(item, under(name), map)]),
+  )
+}

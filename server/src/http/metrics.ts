@@ -1,0 +1,82 @@
+import type { FastifyInstance } from 'fastify'
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+
+const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120]
+
+export type Metrics = ReturnType<typeof createMetrics>
+
+/** What `/metrics` shows, in Prometheus' text format. */
+export function createMetrics(sources: { runningTurns: () => number }) {
+  const registry = new Registry()
+  const registers = [registry]
+  collectDefaultMetrics({ register: registry })
+
+  const requests = new Histogram({
+    name: 'dramatis_http_request_seconds',
+    help: 'Time from the request to the end of its answer.',
+    labelNames: ['method', 'route', 'status'],
+    buckets: SECONDS,
+    registers,
+  })
+  const turns = new Counter({
+    name: 'dramatis_turns_total',
+    help: 'Turns that have ended.',
+    labelNames: ['ai_system', 'status'],
+    registers,
+  })
+  const tokens = new Counter({
+    name: 'dramatis_tokens_total',
+    help: 'Tokens of turns that have ended.',
+    labelNames: ['ai_system', 'kind'],
+    registers,
+  })
+  const firstToken = new Histogram({
+    name: 'dramatis_first_token_seconds',
+    help: 'Time from accepting a turn to the first text of the model.',
+    labelNames: ['ai_system'],
+    buckets: SECONDS,
+    registers,
+  })
+  const turnDuration = new Histogram({
+    name: 'dramatis_turn_seconds',
+    help: 'Time from accepting a turn to its end being stored.',
+    labelNames: ['ai_system'],
+    buckets: SECONDS,
+    registers,
+  })
+  new Gauge({
+    name: 'dramatis_running_turns',
+    help: 'Turns that this process is executing.',
+    registers,
+    collect() {
+      this.set(sources.runningTurns())
+    },
+  })
+
+  return {
+    observeRequests(app: FastifyInstance): void {
+      app.addHook('onResponse', async (request, reply) => {
+        // The pattern and not the path: ids would make a series of each conversation.
+        const route = request.routeOptions.url ?? 'unknown'
+        requests.observe({ method: request.method, route, status: reply.statusCode }, reply.elapsedTime / 1_000)
+      })
+    },
+    turnEnded(turn: {
+      aiSystem: string
+      status: string
+      promptTokens: number
+      completionTokens: number
+      durationMs: number
+      firstTokenMs: number | null
+    }): void {
+      const { aiSystem: ai_system, status } = turn
+      turns.inc({ ai_system, status })
+      tokens.inc({ ai_system, kind: 'prompt' }, turn.promptTokens)
+      tokens.inc({ ai_system, kind: 'completion' }, turn.completionTokens)
+      turnDuration.observe({ ai_system }, turn.durationMs / 1_000)
+      if (turn.firstTokenMs !== null) firstToken.observe({ ai_system }, turn.firstTokenMs / 1_000)
+    },
+    contentType: registry.contentType,
+    print: () => registry.metrics(),
+  }
+}

@@ -1,0 +1,40 @@
+export type JsonValue = string | number | boolean | null | JsonValue[] | JsonObject
+export type JsonObject = { [key: string]: JsonValue }
+
+/** True for what JSON calls an object: not null, not an array. */
+export function isJsonObject(value: unknown): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+/** How many levels of objects and arrays `value` has: 0 for a scalar, 1 for `{}`. Stops counting beyond `limit`. */
+export function jsonDepth(value: unknown, limit = 1_000): number {
+  // A loop over levels and not recursion: the depth is what a hostile body controls.
+  let level: unknown[] = [value]
+  for (let depth = 0; depth <= limit; depth++) {
+    const next: unknown[] = []
+    let sawContainer = false
+    for (const item of level) {
+      if (typeof item !== 'object' || item === null) continue
+      sawContainer = true
+      for (const child of Array.isArray(item) ? item : Object.values(item)) next.push(child)
+    }
+    if (!sawContainer) return depth
+    level = next
+  }
+  return limit + 1
+}
+
+/** A JSON object that is stored as text; the text is our own, so its shape is known. */
+export function objectFromText(text: string | null): JsonObject | null {
+  return text === null ? null : (JSON.parse(text) as JsonObject)
+}
+
+/** The same for an array. */
+export function arrayFromText<T extends JsonValue>(text: string | null): T[] | null {
+  return text === null ? null : (JSON.parse(text) as T[])
+}
+
+/** What {@link objectFromText} and {@link arrayFromText} read. */
+export function textFromJson(value: JsonValue | null): string | null {
+  return value === null ? null : JSON.stringify(value)
+}

@@ -1,0 +1,68 @@
+import { AppError, type ErrorCode } from '../errors.ts'
+
+/**
+ * How a call of a model can end badly.
+ * - `not_configured`: a variable is missing, or the part is not built; no request was made.
+ * - `unavailable`: the provider failed so often just now that it was not asked (see `breaker.ts`); no request was made.
+ * - `refused`: the provider does not know the model or refuses the request as such; trying again is pointless.
+ * - `rate_limited`: the provider said 429 (or is shedding load with 529).
+ * - `timeout`: a phase took too long.
+ * - `failed`: everything else the provider or the network did, a stream without a finish reason included.
+ * - `aborted`: we closed the connection ourselves.
+ */
+export type ModelErrorKind =
+  | 'not_configured'
+  | 'unavailable'
+  | 'refused'
+  | 'rate_limited'
+  | 'timeout'
+  | 'failed'
+  | 'aborted'
+
+export type ModelErrorOptions = {
+  aiSystem: string
+  /** The provider's HTTP status, if it came that far. */
+  status?: number
+  /** Whether the same request may succeed a little later. By default: rate_limited, failed and timeout. */
+  retryable?: boolean
+  /** Milliseconds, from the provider's Retry-After. */
+  retryAfterMs?: number
+  cause?: unknown
+}
+
+const CODE_OF_KIND: Record<ModelErrorKind, ErrorCode> = {
+  not_configured: 'unavailable',
+  unavailable: 'unavailable',
+  refused: 'unprocessable_entity',
+  rate_limited: 'unavailable',
+  timeout: 'provider_timeout',
+  failed: 'provider_error',
+  aborted: 'cancelled',
+}
+
+/** A failed call. The message names the provider and what it said, and is free of secrets: it is shown to callers. */
+export class ModelError extends Error {
+  readonly kind: ModelErrorKind
+  readonly aiSystem: string
+  readonly status: number | undefined
+  readonly retryable: boolean
+  readonly retryAfterMs: number | undefined
+
+  constructor(kind: ModelErrorKind, message: string, options: ModelErrorOptions) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause })
+    this.name = 'ModelError'
+    this.kind = kind
+    this.aiSystem = options.aiSystem
+    this.status = options.status
+    this.retryable = options.retryable ?? (kind === 'rate_limited' || kind === 'failed' || kind === 'timeout')
+    this.retryAfterMs = options.retryAfterMs
+  }
+
+  /** What a caller of ours gets to see of it. */
+  toAppError(): AppError {
+    return new AppError(CODE_OF_KIND[this.kind], this.message, {
+      cause: this,
+      ...(this.retryAfterMs === undefined ? {} : { retryAfterMs: this.retryAfterMs }),
+    })
+  }
+}

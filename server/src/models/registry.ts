@@ -1,0 +1,225 @@
+import { Agent, type Dispatcher } from 'undici'
+import type { Clock } from '../lib/clock.ts'
+import { createAiSdkModel } from './ai-sdk.ts'
+import { AI_SYSTEM_FACTS, AI_SYSTEMS, type AiSystem, type HostedAiSystem, parseAiSystem } from './ai-systems.ts'
+import { createChatCompletionsModel } from './chat-completions.ts'
+import { configuredDefault } from './default-system.ts'
+import { fetchThrough, HOSTED_PROVIDERS } from './hosted-providers.ts'
+import type { Model } from './model.ts'
+import { ModelError } from './model-error.ts'
+import { listCompatibleModels, listOllamaModels, type ModelList } from './model-lists.ts'
+import type { ErrorSource } from './provider-errors.ts'
+import { missingVariables, type ProviderSettings } from './provider-settings.ts'
+import { createRedactor } from './redact.ts'
+import { createRehearsalModel } from './rehearsal.ts'
+
+/** Milliseconds for which a server's list of models, or its silence, is believed. */
+const LIST_LIFETIME_MS = 5_000
+
+/** Milliseconds that a server has to list its models. */
+const LIST_TIMEOUT_MS = 1_500
+
+/** Opened models that are kept. Callers choose the names, so there has to be an end. */
+const MAX_OPEN_MODELS = 256
+
+/** A system and a model, both as the provider knows them; `model` is `default` while nobody can say which it is. */
+export type Target = { aiSystem: AiSystem; model: string }
+
+export type Listing = {
+  aiSystem: AiSystem
+  label: string
+  isUsable: boolean
+  /** What is in the way, as a sentence; null when nothing is. */
+  why: string | null
+  defaultModel: string | null
+  /** Ids that are known without asking a hosted provider. */
+  models: string[]
+}
+
+export type ModelRegistry = {
+  /**
+   * The model to call; takes `default` for the system, for the model, or for both. Rejects with a {@link ModelError}
+   * (`not_configured`) that names what is missing.
+   */
+  open(aiSystem: string, model: string): Promise<Model>
+  /**
+   * What `default` stands for at this moment. A model that is named together with the default system is kept, except
+   * when that is the rehearsal. Never fails because of a provider: what cannot be told yet stays `default`.
+   */
+  resolve(aiSystem: AiSystem, model: string | null): Promise<Target>
+  /** The default and a sentence, for people, that says why. */
+  resolveDefault(): Promise<Target & { why: string }>
+  /** Every system but `default`. */
+  list(): Promise<Listing[]>
+  /** Closes the connections, running ones too. */
+  close(): Promise<void>
+}
+
+export type ModelRegistryOptions = {
+  settings: ProviderSettings
+  /** Keeps the connections. One that is given is not closed by `close()`. */
+  dispatcher?: Dispatcher
+  clock: Clock
+}
+
+/** The only place that knows which code talks to which system. */
+export function createModelRegistry({ settings, dispatcher, clock }: ModelRegistryOptions): ModelRegistry {
+  // HTTP/1.1: closing the connection is then what aborting a call does, and one slow reply cannot hold up another.
+  const connections = dispatcher ?? new Agent({ allowH2: false })
+  const redact = createRedactor(settings.secrets)
+  const openProviders = new Map<HostedAiSystem, ReturnType<(typeof HOSTED_PROVIDERS)[HostedAiSystem]>>()
+  const openModels = new Map<string, Model>()
+  const listOptions = { dispatcher: connections, timeoutMs: LIST_TIMEOUT_MS }
+  const ollamaModels = rememberFor(LIST_LIFETIME_MS, clock, () =>
+    listOllamaModels({ baseUrl: settings.ollama.baseUrl, ...listOptions }),
+  )
+  const compatibleModels = rememberFor(LIST_LIFETIME_MS, clock, async (): Promise<ModelList> => {
+    const { baseUrl, apiKey } = settings.openaiCompatible
+    return baseUrl === null
+      ? { ok: false, why: 'is not configured' }
+      : listCompatibleModels({ baseUrl, apiKey, ...listOptions })
+  })
+
+  async function liveModels(aiSystem: 'ollama' | 'openai-compatible'): Promise<ModelList> {
+    const list = await (aiSystem === 'ollama' ? ollamaModels() : compatibleModels())
+    if (list.ok) return list
+    return { ok: false, why: notAnswering(aiSystem, list.why, settings) }
+  }
+
+  /** `default` for "nobody can say yet". */
+  async function defaultModelOf(aiSystem: AiSystem): Promise<string> {
+    if (aiSystem === 'azure-openai' && settings.azureOpenai.deployment !== null) return settings.azureOpenai.deployment
+    if (aiSystem === 'bedrock') return settings.bedrock.defaultModel
+    if (aiSystem === 'openai-compatible' && settings.openaiCompatible.model !== null)
+      return settings.openaiCompatible.model
+    if (aiSystem === 'ollama' || aiSystem === 'openai-compatible') {
+      const list = await liveModels(aiSystem)
+      return list.ok ? (list.models[0] ?? 'default') : 'default'
+    }
+    return AI_SYSTEM_FACTS[aiSystem].defaultModel ?? 'default'
+  }
+
+  async function resolveDefault(): Promise<Target & { why: string }> {
+    const configured = configuredDefault(settings)
+    if (configured !== null) return describeDefault(configured.aiSystem, configured.because)
+    const ollama = await liveModels('ollama')
+    if (ollama.ok) return describeDefault('ollama', `it answers at ${settings.ollama.baseUrl}`)
+    return describeDefault('rehearsal', `no provider is configured, and ${ollama.why}`)
+  }
+
+  async function describeDefault(aiSystem: AiSystem, because: string): Promise<Target & { why: string }> {
+    const named = aiSystem === 'rehearsal' ? null : settings.defaultModel
+    const model = named ?? (await defaultModelOf(aiSystem))
+    const { label } = AI_SYSTEM_FACTS[aiSystem]
+    const withModel = model === 'default' || aiSystem === 'rehearsal' ? label : `${label} with ${model}`
+    return { aiSystem, model, why: `${withModel}, because ${because}.` }
+  }
+
+  async function resolve(aiSystem: AiSystem, model: string | null): Promise<Target> {
+    const isNamed = model !== null && model !== '' && model !== 'default'
+    if (aiSystem !== 'default') return { aiSystem, model: isNamed ? model : await defaultModelOf(aiSystem) }
+    const target = await resolveDefault()
+    return { aiSystem: target.aiSystem, model: isNamed && target.aiSystem !== 'rehearsal' ? model : target.model }
+  }
+
+  async function open(aiSystem: string, model: string): Promise<Model> {
+    const known = parseAiSystem(aiSystem)
+    if (known === null) throw notConfigured('default', `"${aiSystem}" is no AI system`)
+    const target = await resolve(known, model)
+    const key = `${target.aiSystem} ${target.model}`
+    const opened = openModels.get(key) ?? (await create(target))
+    if (openModels.size >= MAX_OPEN_MODELS && !openModels.has(key)) openModels.clear()
+    openModels.set(key, opened)
+    return opened
+  }
+
+  async function create({ aiSystem, model }: Target): Promise<Model> {
+    const missing = missingVariables(aiSystem, settings)
+    if (missing.length > 0) throw notConfigured(aiSystem, `${aiSystem} is not configured: set ${missing.join(' and ')}`)
+    if (aiSystem === 'local' || aiSystem === 'default') throw notConfigured(aiSystem, `${aiSystem} is not built yet`)
+    if (aiSystem === 'rehearsal') return createRehearsalModel(model)
+    const source: ErrorSource = { aiSystem, label: AI_SYSTEM_FACTS[aiSystem].label, redact }
+    if (aiSystem === 'ollama' || aiSystem === 'openai-compatible') {
+      if (model === 'default') await throwNoModel(aiSystem)
+      const server = compatibleServer(aiSystem, settings)
+      return createChatCompletionsModel({ ...source, ...server, model, dispatcher: connections })
+    }
+    const openModel = await provider(aiSystem)
+    return createAiSdkModel({ ...source, model: openModel(model) })
+  }
+
+  async function throwNoModel(aiSystem: 'ollama' | 'openai-compatible'): Promise<never> {
+    const list = await liveModels(aiSystem)
+    throw notConfigured(aiSystem, list.ok ? `${aiSystem} has no model` : list.why)
+  }
+
+  function provider(aiSystem: HostedAiSystem): ReturnType<(typeof HOSTED_PROVIDERS)[HostedAiSystem]> {
+    const loading = openProviders.get(aiSystem) ?? HOSTED_PROVIDERS[aiSystem](settings, fetchThrough(connections))
+    openProviders.set(aiSystem, loading)
+    loading.catch(() => openProviders.delete(aiSystem))
+    return loading
+  }
+
+  async function describe(aiSystem: AiSystem): Promise<Listing> {
+    const { label } = AI_SYSTEM_FACTS[aiSystem]
+    const missing = missingVariables(aiSystem, settings)
+    const unusable = (why: string): Listing => {
+      const { defaultModel } = AI_SYSTEM_FACTS[aiSystem]
+      return {
+        aiSystem,
+        label,
+        isUsable: false,
+        why,
+        defaultModel,
+        models: defaultModel === null ? [] : [defaultModel],
+      }
+    }
+    if (missing.length > 0) return unusable(`${label} needs ${missing.join(' and ')}.`)
+    if (aiSystem === 'local') return unusable('Running a model inside the server is not built yet.')
+    const defaultModel = await defaultModelOf(aiSystem)
+    const usable: Listing = { aiSystem, label, isUsable: true, why: null, defaultModel, models: [defaultModel] }
+    if (aiSystem !== 'ollama' && aiSystem !== 'openai-compatible') return usable
+    const list = await liveModels(aiSystem)
+    if (list.ok) return { ...usable, models: list.models }
+    // A server need not list its models to have one.
+    return defaultModel === 'default' ? unusable(`${list.why}.`) : usable
+  }
+
+  return {
+    open,
+    resolve,
+    resolveDefault,
+    list: () => Promise.all(AI_SYSTEMS.filter((aiSystem) => aiSystem !== 'default').map(describe)),
+    close: async () => {
+      if (dispatcher === undefined) await connections.destroy()
+    },
+  }
+}
+
+function compatibleServer(aiSystem: 'ollama' | 'openai-compatible', settings: ProviderSettings) {
+  return aiSystem === 'ollama'
+    ? { baseUrl: `${settings.ollama.baseUrl}/v1`, apiKey: null }
+    : { baseUrl: settings.openaiCompatible.baseUrl ?? '', apiKey: settings.openaiCompatible.apiKey }
+}
+
+function notAnswering(aiSystem: 'ollama' | 'openai-compatible', why: string, settings: ProviderSettings): string {
+  if (aiSystem === 'ollama') return `Ollama ${why} at ${settings.ollama.baseUrl}`
+  return `The server at ${settings.openaiCompatible.baseUrl} ${why}; OPENAI_COMPATIBLE_MODEL can name one`
+}
+
+function notConfigured(aiSystem: AiSystem, message: string): ModelError {
+  return new ModelError('not_configured', message, { aiSystem })
+}
+
+/** Asks again only after `ms` milliseconds; whoever asks meanwhile shares the answer, or waits for the same one. */
+function rememberFor<T>(ms: number, clock: Clock, ask: () => Promise<T>): () => Promise<T> {
+  let answer: Promise<T> | null = null
+  let askedAt = 0
+  return () => {
+    if (answer === null || clock() - askedAt >= ms) {
+      askedAt = clock()
+      answer = ask()
+    }
+    return answer
+  }
+}

@@ -1,0 +1,57 @@
+import { type Static, Type } from 'typebox'
+import { ResponseFormat } from './response-format.ts'
+
+const Fallback = Type.Object({
+  aiSystem: Type.String({ minLength: 1 }),
+  model: Type.String({ minLength: 1, maxLength: 200 }),
+})
+
+/** Milliseconds each phase of a call may take; what is absent has the server's default. */
+export const ModelTimeouts = Type.Object({
+  firstTokenMs: Type.Optional(Type.Integer({ minimum: 1, maximum: 600_000 })),
+  betweenTokensMs: Type.Optional(Type.Integer({ minimum: 1, maximum: 600_000 })),
+  totalMs: Type.Optional(Type.Integer({ minimum: 1, maximum: 3_600_000 })),
+})
+
+/** The script of the built-in `rehearsal` system. */
+export const RehearsalScript = Type.Object({
+  text: Type.Optional(Type.String({ maxLength: 200_000 })),
+  /** 0 is as fast as it goes. */
+  tokensPerSecond: Type.Optional(Type.Number({ minimum: 0, maximum: 100_000 })),
+  /** Milliseconds before the first token. */
+  delayMs: Type.Optional(Type.Integer({ minimum: 0, maximum: 600_000 })),
+  /** Fail instead of sending token n, counting from 0; beyond the last token it fails instead of finishing. */
+  failAtToken: Type.Optional(Type.Integer({ minimum: 0 })),
+  /** How it fails: an error of the provider, a cut connection (no finish reason), or silence until the timeout. */
+  failure: Type.Optional(Type.Enum(['error', 'cut', 'hang', 'rate_limit'])),
+  /** How many attempts of a turn fail before one succeeds, retries and fallbacks counted together; absent: all of them. */
+  failures: Type.Optional(Type.Integer({ minimum: 0, maximum: 100 })),
+  finishReason: Type.Optional(Type.Enum(['stop', 'length', 'content_filter'])),
+})
+
+/** What a persona version or a conversation may say about the call of its model. Out of range is refused when it is written. */
+export const ModelSettings = Type.Object({
+  temperature: Type.Optional(Type.Number({ minimum: 0, maximum: 2 })),
+  topP: Type.Optional(Type.Number({ minimum: 0, maximum: 1 })),
+  topK: Type.Optional(Type.Integer({ minimum: 1, maximum: 1_000_000 })),
+  maxTokens: Type.Optional(Type.Integer({ minimum: 1, maximum: 10_000_000 })),
+  stop: Type.Optional(
+    Type.Unsafe<string | string[]>({
+      type: ['string', 'array'],
+      minLength: 1,
+      items: { type: 'string', minLength: 1 },
+      maxItems: 16,
+    }),
+  ),
+  seed: Type.Optional(Type.Integer({ minimum: -2_147_483_648, maximum: 2_147_483_647 })),
+  frequencyPenalty: Type.Optional(Type.Number({ minimum: -2, maximum: 2 })),
+  presencePenalty: Type.Optional(Type.Number({ minimum: -2, maximum: 2 })),
+  responseFormat: Type.Optional(ResponseFormat),
+  fallbacks: Type.Optional(Type.Array(Fallback, { maxItems: 8 })),
+  timeouts: Type.Optional(ModelTimeouts),
+  rehearsal: Type.Optional(RehearsalScript),
+})
+
+export type ModelSettings = Static<typeof ModelSettings>
+export type ModelTimeouts = Static<typeof ModelTimeouts>
+export type RehearsalScript = Static<typeof RehearsalScript>

@@ -1,0 +1,60 @@
+import type { AddressInfo } from 'node:net'
+import { pino } from 'pino'
+import { type App, createApp } from './app.ts'
+import { describeStart } from './banner.ts'
+import { bootstrap } from './bootstrap.ts'
+import { type Config, ConfigError, readConfig } from './config.ts'
+import { StorageError } from './storage/database.ts'
+
+/** Runs the server until it is told to stop. Ends the process with 1 and a sentence when it cannot start. */
+export async function runServer(env: NodeJS.ProcessEnv): Promise<void> {
+  try {
+    await start(env)
+  } catch (error) {
+    if (!(error instanceof ConfigError || error instanceof StorageError || isListenError(error))) throw error
+    process.stderr.write(`Dramatis cannot start.\n${error.message}\n`)
+    process.exit(1)
+  }
+}
+
+async function start(env: NodeJS.ProcessEnv): Promise<void> {
+  const { config, warnings } = readConfig(env)
+  const log = pino({ level: config.logLevel })
+  for (const warning of warnings) log.warn(warning)
+  const app = await createApp(config, log)
+  stopOnSignals(app, log)
+  try {
+    const firstSteps = await bootstrap(app.services, config.apiKey)
+    await app.http.listen({ host: config.host, port: config.port, listenTextResolver: () => 'listening' })
+    const address = addressOf(config, app.http.server.address() as AddressInfo)
+    const defaultModel = await app.describeDefaultModel()
+    process.stdout.write(await describeStart(app.services, { ...firstSteps, address, defaultModel }))
+  } catch (error) {
+    await app.close()
+    throw error
+  }
+}
+
+function stopOnSignals(app: App, log: { info(message: string): void }): void {
+  let isStopping = false
+  const stop = async (signal: string) => {
+    if (isStopping) process.exit(1)
+    isStopping = true
+    log.info(`${signal}: stopping`)
+    await app.close()
+    process.exit(0)
+  }
+  process.on('SIGTERM', () => stop('SIGTERM'))
+  process.on('SIGINT', () => stop('SIGINT'))
+}
+
+/** Something that can be pasted into a client on this machine. */
+function addressOf(config: Config, { port }: AddressInfo): string {
+  const isAny = config.host === '0.0.0.0' || config.host === '::'
+  const host = isAny ? '127.0.0.1' : config.host.includes(':') ? `[${config.host}]` : config.host
+  return `${config.tls ? 'https' : 'http'}://${host}:${port}`
+}
+
+function isListenError(error: unknown): error is Error {
+  return error instanceof Error && 'syscall' in error && (error.syscall === 'listen' || error.syscall === 'getaddrinfo')
+}

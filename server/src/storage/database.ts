@@ -1,0 +1,71 @@
+import type { CompiledQuery } from 'kysely'
+import { AppError } from '../errors.ts'
+import type { Dialect } from './dialect.ts'
+
+export type SqlValue = string | number | null
+
+/** A compiled write. With a `guard`, a statement that touches no row undoes its whole batch. */
+export type Statement = {
+  sql: string
+  parameters: readonly SqlValue[]
+  guard?: string
+}
+
+/**
+ * An open database. Reads are single queries; writes are batches, all or nothing, with no reads in between.
+ * Every method throws {@link StorageError} when the database cannot be used at the moment.
+ */
+export type Database = {
+  dialect: Dialect
+  /** A read of few rows by key. */
+  read<Row>(query: CompiledQuery<Row>): Promise<Row[]>
+  /** A read of many rows: kept away from the thread that streams. */
+  scan<Row>(query: CompiledQuery<Row>): Promise<Row[]>
+  /**
+   * Applies a batch and resolves once it is durable, with the number of rows each statement touched.
+   * Throws {@link WriteConflict} when a unique constraint or a guard was violated; then nothing was written.
+   */
+  write(batch: readonly Statement[]): Promise<number[]>
+  close(): Promise<void>
+}
+
+/** Nothing was written, because a constraint or a guard with this name stood against it. */
+export class WriteConflict extends Error {
+  readonly constraint: string
+
+  constructor(constraint: string) {
+    super(`the write conflicts with ${constraint}`)
+    this.name = 'WriteConflict'
+    this.constraint = constraint
+  }
+}
+
+/** The database cannot be used: gone, full, read-only, locked or damaged. The message says which, in words for an operator. */
+export class StorageError extends Error {
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.name = 'StorageError'
+  }
+
+  /** A caller learns that it is worth trying again, and nothing about files and servers. */
+  toAppError(): AppError {
+    return new AppError('unavailable', 'the database cannot be used at the moment', {
+      cause: this,
+      retryAfterMs: 1_000,
+    })
+  }
+}
+
+/** Runs `write`, and gives `onConflict` the chance to say what the violated constraint or guard stands for. */
+export async function writeOr(
+  database: Database,
+  batch: readonly Statement[],
+  onConflict: (constraint: string) => Error | undefined,
+): Promise<number[]> {
+  try {
+    return await database.write(batch)
+  } catch (error) {
+    if (error instanceof WriteConflict) throw onConflict(error.constraint) ?? error
+    throw error
+  }
+}

@@ -1,0 +1,169 @@
+import type { ColumnTypes } from '../dialect.ts'
+
+/** The tables of `schema.ts`, in SQL because this is what a reviewer must be able to read. */
+export function initial(t: ColumnTypes): string[] {
+  return [
+    `create table organization (
+       id ${t.id} not null primary key,
+       name text not null,
+       token_secret text not null,
+       created_at ${t.time} not null
+     ) ${t.clustered}`,
+
+    `create table api_key (
+       organization_id ${t.id} not null,
+       id ${t.id} not null,
+       name text not null,
+       prefix text not null,
+       hash text not null,
+       scopes text not null,
+       created_at ${t.time} not null,
+       expires_at ${t.time},
+       revoked_at ${t.time},
+       last_used_at ${t.time},
+       primary key (organization_id, id)
+     ) ${t.clustered}`,
+    // The one lookup that cannot begin with the organization: the key is what tells which one it is.
+    `create unique index api_key_hash on api_key (hash)`,
+
+    `create table persona (
+       organization_id ${t.id} not null,
+       id ${t.id} not null,
+       name text not null,
+       description text not null,
+       tags text,
+       image_url text,
+       metadata text,
+       default_version_id ${t.id} not null,
+       is_active ${t.flag} not null,
+       is_api_enabled ${t.flag} not null,
+       is_secret ${t.flag} not null,
+       is_chattable ${t.flag} not null,
+       is_tool ${t.flag} not null,
+       is_chatbot ${t.flag} not null,
+       created_at ${t.time} not null,
+       modified_at ${t.time},
+       deleted_at ${t.time},
+       primary key (organization_id, id)
+     ) ${t.clustered}`,
+
+    `create table persona_version (
+       organization_id ${t.id} not null,
+       persona_id ${t.id} not null,
+       id ${t.id} not null,
+       text text,
+       greeting text,
+       ai_system text not null,
+       model text not null,
+       configuration text,
+       metadata text,
+       dataspace_ids text,
+       is_active ${t.flag} not null,
+       created_at ${t.time} not null,
+       modified_at ${t.time},
+       primary key (organization_id, persona_id, id)
+     ) ${t.clustered}`,
+
+    `create table conversation (
+       organization_id ${t.id} not null,
+       id ${t.id} not null,
+       persona_id ${t.id},
+       persona_version_id ${t.id},
+       external_user_id text,
+       status text not null,
+       name text,
+       ai_system text not null,
+       model text not null,
+       configuration text,
+       metadata text,
+       dataspace_ids text,
+       is_active ${t.flag} not null,
+       is_started ${t.flag} not null,
+       message_count ${t.count} not null,
+       system_message_id ${t.id},
+       last_message_id ${t.id},
+       prompt_tokens ${t.count} not null,
+       completion_tokens ${t.count} not null,
+       score ${t.count},
+       score_text text,
+       score_tags text,
+       created_at ${t.time} not null,
+       deleted_at ${t.time},
+       primary key (organization_id, id)
+     ) ${t.clustered}`,
+    // Partial, so that a conversation without a persona or a user costs nothing in them.
+    `create index conversation_persona on conversation (organization_id, persona_id, id) where persona_id is not null`,
+    `create index conversation_user on conversation (organization_id, external_user_id, id) where external_user_id is not null`,
+
+    `create table message (
+       organization_id ${t.id} not null,
+       conversation_id ${t.id} not null,
+       id ${t.id} not null,
+       role text not null,
+       content text not null,
+       tool_call_id text,
+       name text,
+       run_id ${t.id},
+       prompt_tokens ${t.count} not null,
+       completion_tokens ${t.count} not null,
+       created_at ${t.time} not null,
+       primary key (organization_id, conversation_id, id)
+     ) ${t.clustered}`,
+
+    `create table run (
+       organization_id ${t.id} not null,
+       conversation_id ${t.id} not null,
+       id ${t.id} not null,
+       user_message_id ${t.id} not null,
+       reply_message_id ${t.id} not null,
+       status text not null,
+       ai_system text not null,
+       model text not null,
+       attempts text not null,
+       finish_reason text,
+       error text,
+       request_id text,
+       prompt_tokens ${t.count} not null,
+       completion_tokens ${t.count} not null,
+       usage_is_estimated ${t.flag} not null,
+       event_lengths text,
+       created_at ${t.time} not null,
+       started_at ${t.time},
+       first_token_at ${t.time},
+       ended_at ${t.time},
+       primary key (organization_id, conversation_id, id)
+     ) ${t.clustered}`,
+
+    `create table running_turn (
+       organization_id ${t.id} not null,
+       conversation_id ${t.id} not null,
+       run_id ${t.id} not null,
+       fence ${t.count} not null,
+       node_id ${t.id} not null,
+       expires_at ${t.time} not null,
+       primary key (organization_id, conversation_id)
+     ) ${t.clustered}`,
+
+    `create table run_chunk (
+       organization_id ${t.id} not null,
+       run_id ${t.id} not null,
+       first_event ${t.count} not null,
+       text text not null,
+       event_lengths text not null,
+       primary key (organization_id, run_id, first_event)
+     ) ${t.clustered}`,
+
+    `create table feedback (
+       organization_id ${t.id} not null,
+       conversation_id ${t.id} not null,
+       message_id ${t.id} not null,
+       id ${t.id} not null,
+       score ${t.count} not null,
+       comments text,
+       tags text,
+       score_confidence ${t.real},
+       created_at ${t.time} not null,
+       primary key (organization_id, conversation_id, message_id, id)
+     ) ${t.clustered}`,
+  ]
+}

@@ -1,0 +1,171 @@
+import {
+  type CompiledQuery,
+  DummyDriver,
+  Kysely,
+  PostgresAdapter,
+  PostgresIntrospector,
+  PostgresQueryCompiler,
+  sql,
+} from 'kysely'
+import pg from 'pg'
+import { type Database, type Statement, StorageError, WriteConflict } from './database.ts'
+import type { Dialect } from './dialect.ts'
+import { GUARD_FUNCTION, GUARD_VIOLATED, migratePostgres } from './postgres-migrate.ts'
+import type { Schema } from './schema.ts'
+
+export const postgresDialect: Dialect = {
+  name: 'postgres',
+  columnTypes: {
+    id: 'uuid',
+    time: 'bigint',
+    count: 'bigint',
+    flag: 'smallint',
+    real: 'double precision',
+    clustered: '',
+  },
+  builder: new Kysely<Schema>({
+    dialect: {
+      createAdapter: () => new PostgresAdapter(),
+      createDriver: () => new DummyDriver(),
+      createIntrospector: (db) => new PostgresIntrospector(db),
+      createQueryCompiler: () => new PostgresQueryCompiler(),
+    },
+  }),
+  jsonMember: (column, key) => sql<string | null>`(${sql.ref(column)}::json ->> ${key}::text)`,
+}
+
+export type PostgresOptions = { url: string; log: (message: string) => void }
+
+const UNIQUE_VIOLATION = '23505'
+const CHECK_VIOLATION = '23514'
+const BIGINT = 20
+
+/**
+ * Opens a PostgreSQL database (16 to 18) and migrates it. A batch is one transaction sent in one go: BEGIN, the
+ * statements and COMMIT wait for no answer in between, so it costs one round trip. Statements are prepared under names,
+ * which PgBouncer supports in transaction mode since 1.21.
+ * Throws {@link StorageError} when the server cannot be reached.
+ */
+export async function openPostgres(options: PostgresOptions): Promise<Database> {
+  const pool = new pg.Pool({
+    connectionString: options.url,
+    max: 16,
+    idleTimeoutMillis: 30_000,
+    connectionTimeoutMillis: 10_000,
+    application_name: 'dramatis',
+    pipeline: true,
+    types: { getTypeParser: (oid: number, format?: 'text' | 'binary') => parserOf(oid, format) },
+  } as pg.PoolConfig)
+  // A connection that breaks while idle is replaced by the pool; without a listener it would end the process.
+  pool.on('error', (error) => options.log(`a database connection broke: ${error.message}`))
+
+  try {
+    await migratePostgres(pool, postgresDialect.columnTypes)
+  } catch (error) {
+    await pool.end()
+    throw explain(error)
+  }
+
+  const nameOf = createStatementNames()
+  const read = async <Row>(query: CompiledQuery<Row>) => {
+    try {
+      const result = await pool.query({
+        ...named(query.sql, nameOf),
+        values: query.parameters as unknown[],
+      })
+      return result.rows as Row[]
+    } catch (error) {
+      throw explain(error)
+    }
+  }
+
+  return {
+    dialect: postgresDialect,
+    read,
+    // The server runs long reads in a process of its own, so they need no other path.
+    scan: read,
+    async write(batch) {
+      try {
+        const client = await pool.connect()
+        return await transact(client, batch, nameOf)
+      } catch (error) {
+        throw explain(error)
+      }
+    },
+    close: () => pool.end(),
+  }
+}
+
+async function transact(client: pg.PoolClient, batch: readonly Statement[], nameOf: StatementNames): Promise<number[]> {
+  const begun = client.query('begin')
+  const answers = batch.map((statement) => client.query(toQuery(statement, nameOf)))
+  const committed = client.query('commit')
+  const settled = await Promise.allSettled([begun, ...answers, committed])
+
+  // After the first failure the server refuses the rest of the transaction, so the first is the one that says why.
+  const failed = settled.find((outcome) => outcome.status === 'rejected')
+  client.release(failed !== undefined && !isServerError(failed.reason))
+  if (failed) throw failed.reason
+  return batch.map((statement, i) =>
+    touchedBy(statement, (settled[i + 1] as PromiseFulfilledResult<pg.QueryResult>).value),
+  )
+}
+
+function toQuery(statement: Statement, nameOf: StatementNames): pg.QueryConfig {
+  const text = statement.guard === undefined ? statement.sql : guarded(statement.sql, statement.guard)
+  return { ...named(text, nameOf), values: statement.parameters as unknown[] }
+}
+
+function named(text: string, nameOf: StatementNames): { text: string; name?: string } {
+  const name = nameOf(text)
+  return name === undefined ? { text } : { text, name }
+}
+
+/** Raises in the middle of the pipeline when `sqlText` touches no row: asking first would cost a round trip. */
+function guarded(sqlText: string, guard: string): string {
+  return `with touched as (${sqlText} returning 1) select ${GUARD_FUNCTION}((select count(*) from touched), '${guard}') as touched`
+}
+
+function touchedBy(statement: Statement, result: pg.QueryResult): number {
+  return statement.guard === undefined ? (result.rowCount ?? 0) : Number(result.rows[0]?.touched)
+}
+
+type StatementNames = (text: string) => string | undefined
+
+/** Gives each text a short name to prepare it under; the text itself would be cut at 63 bytes. */
+function createStatementNames(): StatementNames {
+  const names = new Map<string, string>()
+  return (text) => {
+    const known = names.get(text)
+    if (known) return known
+    // Beyond this number the texts are made up of filters, and preparing them would fill the server's memory.
+    if (names.size >= 500) return undefined
+    const name = `d${names.size}`
+    names.set(text, name)
+    return name
+  }
+}
+
+function parserOf(oid: number, format?: 'text' | 'binary'): (value: string) => unknown {
+  // Our bigints are milliseconds and counts, far below 2^53.
+  return oid === BIGINT ? Number : (pg.types.getTypeParser(oid, format) as (value: string) => unknown)
+}
+
+function isServerError(error: unknown): error is pg.DatabaseError {
+  return error instanceof pg.DatabaseError
+}
+
+function explain(error: unknown): Error {
+  if (error instanceof StorageError || error instanceof WriteConflict) return error
+  if (!(error instanceof Error)) return new StorageError(String(error))
+  if (!isServerError(error)) return new StorageError(`PostgreSQL cannot be reached: ${error.message}`, { cause: error })
+  if (error.code === UNIQUE_VIOLATION || error.code === CHECK_VIOLATION || error.code === GUARD_VIOLATED) {
+    return new WriteConflict(error.constraint ?? 'unknown')
+  }
+  return isOfTheServer(error.code ?? '') ? new StorageError(`PostgreSQL: ${error.message}`, { cause: error }) : error
+}
+
+/** Classes of https://www.postgresql.org/docs/current/errcodes-appendix.html that speak of the server's state, not of the query. */
+function isOfTheServer(code: string): boolean {
+  return /^(08|25006|28|3D|40|53|57|58|XX)/.test(code)
+}

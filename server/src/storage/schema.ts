@@ -1,0 +1,173 @@
+import type { Kysely } from 'kysely'
+
+/** 0 or 1: SQLite has no boolean, and one set of queries wants one type. */
+export type Flag = 0 | 1
+
+/** A JSON document as text: what was written is what is read, keys in their order. */
+export type JsonText = string
+
+type OrganizationTable = { id: string; name: string; token_secret: string; created_at: number }
+
+type ApiKeyTable = {
+  organization_id: string
+  id: string
+  name: string
+  prefix: string
+  hash: string
+  scopes: JsonText
+  created_at: number
+  expires_at: number | null
+  revoked_at: number | null
+  last_used_at: number | null
+}
+
+type PersonaTable = {
+  organization_id: string
+  id: string
+  name: string
+  description: string
+  tags: string | null
+  image_url: string | null
+  metadata: JsonText | null
+  default_version_id: string
+  is_active: Flag
+  is_api_enabled: Flag
+  is_secret: Flag
+  is_chattable: Flag
+  is_tool: Flag
+  is_chatbot: Flag
+  created_at: number
+  modified_at: number | null
+  deleted_at: number | null
+}
+
+type PersonaVersionTable = {
+  organization_id: string
+  persona_id: string
+  id: string
+  text: string | null
+  greeting: string | null
+  ai_system: string
+  model: string
+  configuration: JsonText | null
+  metadata: JsonText | null
+  dataspace_ids: JsonText | null
+  is_active: Flag
+  created_at: number
+  modified_at: number | null
+}
+
+type ConversationTable = {
+  organization_id: string
+  id: string
+  persona_id: string | null
+  persona_version_id: string | null
+  external_user_id: string | null
+  status: string
+  name: string | null
+  ai_system: string
+  model: string
+  configuration: JsonText | null
+  metadata: JsonText | null
+  dataspace_ids: JsonText | null
+  is_active: Flag
+  is_started: Flag
+  /** All messages, the system message included. */
+  message_count: number
+  system_message_id: string | null
+  last_message_id: string | null
+  prompt_tokens: number
+  completion_tokens: number
+  score: number | null
+  score_text: string | null
+  score_tags: string | null
+  created_at: number
+  deleted_at: number | null
+}
+
+type MessageTable = {
+  organization_id: string
+  conversation_id: string
+  /** Greater than the id of every earlier message of the conversation: the order of ids is the order of the talk. */
+  id: string
+  role: string
+  content: string
+  tool_call_id: string | null
+  name: string | null
+  run_id: string | null
+  prompt_tokens: number
+  completion_tokens: number
+  created_at: number
+}
+
+type RunTable = {
+  organization_id: string
+  conversation_id: string
+  id: string
+  user_message_id: string
+  reply_message_id: string
+  status: string
+  ai_system: string
+  model: string
+  attempts: JsonText
+  finish_reason: string | null
+  error: JsonText | null
+  request_id: string | null
+  prompt_tokens: number
+  completion_tokens: number
+  usage_is_estimated: Flag
+  /** Where the reply's events begin and end, see `turns/event-lengths.ts`; null while the run is under way. */
+  event_lengths: string | null
+  created_at: number
+  started_at: number | null
+  first_token_at: number | null
+  ended_at: number | null
+}
+
+/** The turn under way on a conversation. Its primary key is what makes a second one a conflict. */
+type RunningTurnTable = {
+  organization_id: string
+  conversation_id: string
+  run_id: string
+  /** Which holder may write: a node whose lease was taken over finds another number here. */
+  fence: number
+  node_id: string
+  expires_at: number
+}
+
+/** Events of runs under way, as they were committed; gone when the run has ended and the message holds the text. */
+type RunChunkTable = {
+  organization_id: string
+  run_id: string
+  first_event: number
+  text: string
+  event_lengths: string
+}
+
+type FeedbackTable = {
+  organization_id: string
+  conversation_id: string
+  message_id: string
+  id: string
+  score: number
+  comments: string | null
+  tags: JsonText | null
+  score_confidence: number | null
+  created_at: number
+}
+
+/** Every table. All but `organization` have a key that begins with the organization; times are milliseconds. */
+export type Schema = {
+  organization: OrganizationTable
+  api_key: ApiKeyTable
+  persona: PersonaTable
+  persona_version: PersonaVersionTable
+  conversation: ConversationTable
+  message: MessageTable
+  run: RunTable
+  running_turn: RunningTurnTable
+  run_chunk: RunChunkTable
+  feedback: FeedbackTable
+}
+
+export type QueryBuilder = Kysely<Schema>

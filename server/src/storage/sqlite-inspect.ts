@@ -1,0 +1,63 @@
+import { existsSync, statSync } from 'node:fs'
+import { DatabaseSync } from 'node:sqlite'
+import { StorageError } from './database.ts'
+import { explainSqliteError, sqliteCode } from './sqlite-errors.ts'
+import { APPLICATION_ID } from './sqlite-migrate.ts'
+
+/** Milliseconds to wait for a lock that another process holds. */
+const LOCK_TIMEOUT_MS = 10_000
+
+const CORRUPT = 11
+const NOT_A_DATABASE = 26
+
+export type SqliteInspection = {
+  /** The number of the newest migration that has been applied; 0 for none. */
+  migration: number
+  /** The first thing that is wrong with the file; null for a sound one. */
+  damage: string | null
+}
+
+/** Reads what a file is and whether it is sound, without changing it. Throws {@link StorageError} when it is no database of ours. */
+export function inspectSqlite(file: string): SqliteInspection {
+  if (!existsSync(file)) throw new StorageError(`there is no file ${file}`)
+  if (!statSync(file).isFile()) throw new StorageError(`${file} is not a file`)
+  try {
+    const connection = openOurs(file)
+    try {
+      const checked = connection.prepare('pragma integrity_check(1)').get()?.['integrity_check']
+      const damage = checked === 'ok' ? null : String(checked).split('\n').at(-1) || 'unreadable'
+      return { migration: damage === null ? newestMigration(connection) : 0, damage }
+    } finally {
+      connection.close()
+    }
+  } catch (error) {
+    if (primaryCode(error) === CORRUPT) return { migration: 0, damage: (error as Error).message }
+    throw error instanceof StorageError ? error : explainSqliteError(error, file)
+  }
+}
+
+/** Opens a file for reading only. Throws when it is no database of ours, or what SQLite throws. */
+export function openOurs(file: string): DatabaseSync {
+  const connection = new DatabaseSync(file, { readOnly: true, timeout: LOCK_TIMEOUT_MS })
+  try {
+    const id = connection.prepare('pragma application_id').get()?.['application_id']
+    if (id !== APPLICATION_ID) throw new StorageError(`${file} is not a Dramatis database`)
+    return connection
+  } catch (error) {
+    connection.close()
+    if (primaryCode(error) !== NOT_A_DATABASE) throw error
+    throw new StorageError(`${file} is not a Dramatis database, or is damaged`, { cause: error })
+  }
+}
+
+function newestMigration(connection: DatabaseSync): number {
+  const exists = connection.prepare("select 1 from sqlite_schema where name = 'migration'").get()
+  if (!exists) return 0
+  return Number(connection.prepare('select coalesce(max(number), 0) as newest from migration').get()?.['newest'])
+}
+
+/** The result code of an error of node:sqlite, without what extends it. */
+export function primaryCode(error: unknown): number | undefined {
+  const code = sqliteCode(error)
+  return code === undefined ? undefined : code & 0xff
+}

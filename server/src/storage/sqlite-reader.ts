@@ -1,0 +1,26 @@
+import { DatabaseSync } from 'node:sqlite'
+import { type MessagePort, parentPort, workerData } from 'node:worker_threads'
+import { sqliteCode } from './sqlite-errors.ts'
+import { CLOSE, type ReadOutcome, type ReadRequest } from './sqlite-threads.ts'
+
+/** The thread for long reads: a list or a report may take its time here without holding up a stream. */
+function serve(port: MessagePort, file: string): void {
+  const connection = new DatabaseSync(file, { readOnly: true, timeout: 5_000 })
+  port.on('message', (request: ReadRequest | typeof CLOSE) => {
+    if (request === CLOSE) {
+      connection.close()
+      port.close()
+      return
+    }
+    const { id, sql, parameters } = request
+    let outcome: ReadOutcome
+    try {
+      outcome = { id, rows: connection.prepare(sql).all(...parameters) }
+    } catch (error) {
+      outcome = { id, failure: { message: String((error as Error).message), errcode: sqliteCode(error) } }
+    }
+    port.postMessage(outcome)
+  })
+}
+
+if (parentPort) serve(parentPort, (workerData as { file: string }).file)

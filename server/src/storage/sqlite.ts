@@ -1,0 +1,132 @@
+import { existsSync, mkdirSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { DatabaseSync, type StatementSync } from 'node:sqlite'
+import {
+  type CompiledQuery,
+  DummyDriver,
+  Kysely,
+  SqliteAdapter,
+  SqliteIntrospector,
+  SqliteQueryCompiler,
+  sql,
+} from 'kysely'
+import type { Database, SqlValue } from './database.ts'
+import { StorageError } from './database.ts'
+import type { Dialect } from './dialect.ts'
+import type { Schema } from './schema.ts'
+import { explainSqliteError } from './sqlite-errors.ts'
+import { acquireServerLock, type ServerLock } from './sqlite-lock.ts'
+import { migrateSqlite } from './sqlite-migrate.ts'
+import { connectReader, connectWriter } from './sqlite-threads.ts'
+
+export const sqliteDialect: Dialect = {
+  name: 'sqlite',
+  columnTypes: {
+    id: 'text',
+    time: 'integer',
+    count: 'integer',
+    flag: 'integer',
+    real: 'real',
+    clustered: 'strict, without rowid',
+  },
+  builder: new Kysely<Schema>({
+    dialect: {
+      createAdapter: () => new SqliteAdapter(),
+      createDriver: () => new DummyDriver(),
+      createIntrospector: (db) => new SqliteIntrospector(db),
+      createQueryCompiler: () => new SqliteQueryCompiler(),
+    },
+  }),
+  // json_extract turns true into 1; json_quote keeps the word, and only strings have quotes to take off.
+  jsonMember: (column, key) => {
+    const path = `$."${key.replaceAll('"', '\\"')}"`
+    const reference = sql.ref(column)
+    return sql<string | null>`case json_type(${reference}, ${path})
+      when 'true' then 'true' when 'false' then 'false'
+      else cast(json_extract(${reference}, ${path}) as text) end`
+  },
+}
+
+export type SqliteOptions = {
+  file: string
+  /** A server owns its file: takes the lock, and checks the file when the last owner did not close it. */
+  asServer: boolean
+  log: (message: string) => void
+}
+
+/**
+ * Opens a SQLite file, creating and migrating it as needed. Point reads run here on a read-only connection (a few
+ * microseconds each), writes in a thread of their own, long reads in another that starts when first needed.
+ * Throws {@link StorageError} when another server owns the file, or when it is damaged or cannot be written.
+ */
+export async function openSqlite(options: SqliteOptions): Promise<Database> {
+  let lock: ServerLock | undefined
+  try {
+    mkdirSync(dirname(options.file), { recursive: true })
+    if (options.asServer) lock = acquireServerLock(options.file)
+    if (lock?.wasUnclean && existsSync(options.file)) checkIntegrity(options.file, options.log)
+    migrateSqlite(options.file, sqliteDialect.columnTypes)
+    return await connect(options.file, lock)
+  } catch (error) {
+    lock?.releaseAsUnclean()
+    throw error instanceof StorageError ? error : explainSqliteError(error, options.file)
+  }
+}
+
+async function connect(file: string, lock: ServerLock | undefined): Promise<Database> {
+  const writer = await connectWriter(file)
+  const connection = new DatabaseSync(file, { readOnly: true, timeout: 5_000 })
+  connection.exec('pragma cache_size = -16000; pragma mmap_size = 268435456')
+  const statements = createStatementCache(connection)
+  let reader: ReturnType<typeof connectReader> | undefined
+
+  return {
+    dialect: sqliteDialect,
+    async read<Row>(query: CompiledQuery<Row>) {
+      try {
+        return statements.get(query.sql).all(...(query.parameters as SqlValue[])) as Row[]
+      } catch (error) {
+        throw explainSqliteError(error, file)
+      }
+    },
+    async scan<Row>(query: CompiledQuery<Row>) {
+      reader ??= connectReader(file)
+      return (await reader.read(query.sql, query.parameters as SqlValue[])) as Row[]
+    },
+    write: (batch) => writer.write(batch),
+    async close() {
+      await reader?.close()
+      connection.close()
+      await writer.close()
+      lock?.release()
+    },
+  }
+}
+
+function createStatementCache(connection: DatabaseSync) {
+  const cache = new Map<string, StatementSync>()
+  return {
+    get(sqlText: string): StatementSync {
+      const known = cache.get(sqlText)
+      if (known) return known
+      // Lists with filters have many shapes; forgetting all of them at once is simple and rare.
+      if (cache.size >= 500) cache.clear()
+      const statement = connection.prepare(sqlText)
+      cache.set(sqlText, statement)
+      return statement
+    },
+  }
+}
+
+function checkIntegrity(file: string, log: (message: string) => void): void {
+  const connection = new DatabaseSync(file)
+  try {
+    const rows = connection.prepare('pragma quick_check(1)').all() as { quick_check: string }[]
+    if (rows[0]?.quick_check !== 'ok') {
+      throw new StorageError(`${file} is damaged (${rows[0]?.quick_check}): restore a backup with "dramatis restore"`)
+    }
+    log('the last server did not stop cleanly; the database was checked and is sound')
+  } finally {
+    connection.close()
+  }
+}

