@@ -56,6 +56,24 @@ export class StorageError extends Error {
   }
 }
 
+/** How often a change starts over when others keep coming in between; each time at least one of them has succeeded. */
+const MOST_ATTEMPTS = 50
+
+/**
+ * Runs a change that reads and then writes under the guard `guard`, again from the start as long as another write has
+ * come in between. Throws 409 when that does not end.
+ */
+export async function untilUndisturbed<T>(guard: string, change: () => Promise<T>): Promise<T> {
+  for (let attempt = 0; attempt < MOST_ATTEMPTS; attempt++) {
+    try {
+      return await change()
+    } catch (error) {
+      if (!(error instanceof WriteConflict) || error.constraint !== guard) throw error
+    }
+  }
+  throw new AppError('conflict', 'too many changes at once, try again')
+}
+
 /** Runs `write`, and gives `onConflict` the chance to say what the violated constraint or guard stands for. */
 export async function writeOr(
   database: Database,

@@ -36,6 +36,12 @@ type PersonaTable = {
   is_chattable: Flag
   is_tool: Flag
   is_chatbot: Flag
+  /** What `q` searches: name and description in lower case. Folded here, because the databases fold letters differently. */
+  search_text: string
+  /** The tags in lower case, each between commas. */
+  search_tags: string
+  /** Goes up with every change, so that a change that was based on an older state is noticed. */
+  revision: number
   created_at: number
   modified_at: number | null
   deleted_at: number | null

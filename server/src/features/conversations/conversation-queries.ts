@@ -1,9 +1,9 @@
 import type { Selectable } from 'kysely'
 import { arrayFromText, objectFromText, textFromJson } from '../../lib/json.ts'
-import type { Database } from '../../storage/database.ts'
+import type { Database, Statement } from '../../storage/database.ts'
 import { type Parameters, prepareRead, prepareWrite } from '../../storage/prepare.ts'
 import type { QueryBuilder, Schema } from '../../storage/schema.ts'
-import type { Conversation, ConversationFilter, ConversationForTurn } from './conversation.ts'
+import type { Conversation, ConversationChange, ConversationFilter, ConversationForTurn } from './conversation.ts'
 
 type ConversationRow = Selectable<Schema['conversation']>
 type Key = { organizationId: string; id: string }
@@ -101,16 +101,23 @@ export const settleConversation = prepareWrite(
       .where('id', '=', p('id')),
 )
 
-const updateConversationRow = prepareWrite(
-  (db, p: Parameters<Key & { isActive: 0 | 1; metadata: string | null; name: string | null; status: string }>) =>
-    db
-      .updateTable('conversation')
-      .set({ is_active: p('isActive'), metadata: p('metadata'), name: p('name'), status: p('status') })
-      .where('organization_id', '=', p('organizationId'))
-      .where('id', '=', p('id'))
-      .where('deleted_at', 'is', null),
-  { guard: 'conversation_exists' },
-)
+/** A statement for one column: changes of different ones at the same time, also by a turn, do not undo each other. */
+function setter<C extends 'is_active' | 'metadata' | 'name' | 'status'>(column: C) {
+  return prepareWrite(
+    (db, p: Parameters<Key & { value: ConversationRow[C] }>) =>
+      db
+        .updateTable('conversation')
+        .set(column, p('value') as never)
+        .where('organization_id', '=', p('organizationId'))
+        .where('id', '=', p('id'))
+        .where('deleted_at', 'is', null),
+    { guard: 'conversation_exists' },
+  )
+}
+const setActive = setter('is_active')
+const setMetadata = setter('metadata')
+const setName = setter('name')
+const setStatus = setter('status')
 
 export const scoreConversation = prepareWrite(
   (db, p: Parameters<Key & { score: number | null; text: string | null; tags: string | null }>) =>
@@ -145,17 +152,15 @@ export function insertConversation(database: Database, conversation: Conversatio
   })
 }
 
-/** The statement that stores what a caller may change of a conversation. */
-export function updateConversation(database: Database, conversation: Conversation) {
-  const row = toRow(conversation)
-  return updateConversationRow(database, {
-    organizationId: conversation.organizationId,
-    id: conversation.id,
-    isActive: row.is_active,
-    metadata: row.metadata,
-    name: row.name,
-    status: row.status,
-  })
+/** The statements for what a caller changes of a conversation. */
+export function changeConversation(database: Database, key: Key, change: ConversationChange): Statement[] {
+  const { isActive, metadata, name, status } = change
+  const statements: Statement[] = []
+  if (isActive !== undefined) statements.push(setActive(database, { ...key, value: isActive ? 1 : 0 }))
+  if (metadata !== undefined) statements.push(setMetadata(database, { ...key, value: textFromJson(metadata) }))
+  if (name !== undefined) statements.push(setName(database, { ...key, value: name }))
+  if (status !== undefined) statements.push(setStatus(database, { ...key, value: status }))
+  return statements
 }
 
 export type Found<T> = { conversation: T; isDeleted: boolean }

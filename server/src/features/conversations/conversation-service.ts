@@ -8,12 +8,12 @@ import type { FeedbackService, NewFeedback } from '../feedback/feedback-service.
 import type { OrganizationService } from '../organizations/organization-service.ts'
 import type { Conversation, ConversationChange, ConversationFilter, Message } from './conversation.ts'
 import {
+  changeConversation,
   deleteConversation,
   type Found,
   findConversation,
   findConversations,
   scoreConversation,
-  updateConversation,
 } from './conversation-queries.ts'
 import { findMessage, findMessages, findMessagesOf } from './message-queries.ts'
 
@@ -93,9 +93,9 @@ export function createConversationService(deps: {
 
     /** Changes what callers may change. Throws 404 and 410. */
     async update(organizationId: string, id: string, change: ConversationChange): Promise<ConversationWithMessages> {
-      const changed = { ...(await get(organizationId, id)), ...change }
-      await writeOr(database, [updateConversation(database, changed)], gone)
-      return withMessages(changed)
+      await get(organizationId, id)
+      await writeOr(database, changeConversation(database, { organizationId, id }, change), gone)
+      return withMessages(await get(organizationId, id))
     },
 
     /** Scores the conversation as a whole; reports show it. Throws 404 and 410. */

@@ -25,6 +25,9 @@ const PERSONA_COLUMNS = [
   'is_chattable',
   'is_tool',
   'is_chatbot',
+  'search_text',
+  'search_tags',
+  'revision',
   'created_at',
   'modified_at',
   'deleted_at',
@@ -54,11 +57,14 @@ export const insertVersion = prepareWrite((db, p: Parameters<VersionRow>) =>
   }),
 )
 
+/** The guard of `updatePersona`: nobody has changed or deleted the persona since it was read. */
+export const PERSONA_UNCHANGED = 'persona_unchanged'
+
 export const updatePersona = prepareWrite(
   (db, p: Parameters<PersonaRow>) =>
     db
       .updateTable('persona')
-      .set({
+      .set((eb) => ({
         name: p('name'),
         description: p('description'),
         tags: p('tags'),
@@ -68,23 +74,47 @@ export const updatePersona = prepareWrite(
         is_active: p('is_active'),
         is_api_enabled: p('is_api_enabled'),
         is_secret: p('is_secret'),
+        search_text: p('search_text'),
+        search_tags: p('search_tags'),
+        revision: eb('revision', '+', 1),
         modified_at: p('modified_at'),
-      })
+      }))
       .where('organization_id', '=', p('organization_id'))
+      .where('id', '=', p('id'))
+      .where('revision', '=', p('revision'))
+      .where('deleted_at', 'is', null),
+  { guard: PERSONA_UNCHANGED },
+)
+
+export const moveDefaultVersion = prepareWrite(
+  (db, p: Parameters<{ organizationId: string; id: string; versionId: string; at: number }>) =>
+    db
+      .updateTable('persona')
+      .set((eb) => ({ default_version_id: p('versionId'), revision: eb('revision', '+', 1), modified_at: p('at') }))
+      .where('organization_id', '=', p('organizationId'))
       .where('id', '=', p('id'))
       .where('deleted_at', 'is', null),
   { guard: 'persona_exists' },
 )
 
-export const updateVersion = prepareWrite(
-  (db, p: Parameters<VersionRow>) =>
+// One statement for each field: changes of different fields at the same time do not undo each other.
+export const setVersionActive = prepareWrite((db, p: Parameters<VersionKey & { isActive: 0 | 1; at: number }>) =>
+  db
+    .updateTable('persona_version')
+    .set({ is_active: p('isActive'), modified_at: p('at') })
+    .where('organization_id', '=', p('organizationId'))
+    .where('persona_id', '=', p('personaId'))
+    .where('id', '=', p('id')),
+)
+
+export const setVersionMetadata = prepareWrite(
+  (db, p: Parameters<VersionKey & { metadata: string | null; at: number }>) =>
     db
       .updateTable('persona_version')
-      .set({ is_active: p('is_active'), metadata: p('metadata'), modified_at: p('modified_at') })
-      .where('organization_id', '=', p('organization_id'))
-      .where('persona_id', '=', p('persona_id'))
+      .set({ metadata: p('metadata'), modified_at: p('at') })
+      .where('organization_id', '=', p('organizationId'))
+      .where('persona_id', '=', p('personaId'))
       .where('id', '=', p('id')),
-  { guard: 'version_exists' },
 )
 
 export const deletePersona = prepareWrite(
@@ -174,15 +204,10 @@ export async function findPersonas(
     .orderBy('persona.id', 'desc')
     .limit(limit)
   if (after !== null) query = query.where('persona.id', '<', after)
-  if (filter.q !== null) {
-    const pattern = `%${escapeLike(filter.q.toLowerCase())}%`
-    query = query.where(({ eb, fn, or }) => {
-      const contains = (column: 'persona.name' | 'persona.description') =>
-        eb(fn<string>('lower', [column]), 'like', escaped(pattern))
-      return or([contains('persona.name'), contains('persona.description')])
-    })
+  if (filter.q !== null) query = query.where('persona.search_text', 'like', containing(filter.q.toLowerCase()))
+  if (filter.tag !== null) {
+    query = query.where('persona.search_tags', 'like', containing(`,${filter.tag.trim().toLowerCase()},`))
   }
-  if (filter.tag !== null) query = query.where(hasTag(filter.tag))
 
   const rows = await database.scan(query.compile())
   return rows.map((row) => ({
@@ -199,19 +224,14 @@ export async function findPersonas(
   }))
 }
 
-function escapeLike(text: string): string {
-  return text.replaceAll(/[\\%_]/g, '\\$&')
-}
-
-function escaped(pattern: string) {
-  return sql<string>`${pattern} escape '\\'`
+function containing(text: string) {
+  return sql<string>`${`%${text.replaceAll(/[\\%_]/g, '\\$&')}%`} escape '\\'`
 }
 
 /** Tags are one text, separated by commas; spaces around them do not count. */
-function hasTag(tag: string) {
-  const pattern = `%,${escapeLike(tag.trim().toLowerCase())},%`
-  const list = sql`',' || replace(replace(lower(coalesce(${sql.ref('persona.tags')}, '')), ', ', ','), ' ,', ',') || ','`
-  return sql<boolean>`${list} like ${escaped(pattern)}`
+function toSearchTags(tags: string | null): string {
+  const list = (tags ?? '').split(',').map((tag) => tag.trim().toLowerCase())
+  return `,${list.filter((tag) => tag !== '').join(',')},`
 }
 
 function toPersona(row: PersonaRow): Persona {
@@ -230,6 +250,7 @@ function toPersona(row: PersonaRow): Persona {
     isChattable: row.is_chattable === 1,
     isTool: row.is_tool === 1,
     isChatbot: row.is_chatbot === 1,
+    revision: row.revision,
     createdAt: row.created_at,
     modifiedAt: row.modified_at,
   }
@@ -252,6 +273,9 @@ export function fromPersona(persona: Persona): PersonaRow {
     is_chattable: persona.isChattable ? 1 : 0,
     is_tool: persona.isTool ? 1 : 0,
     is_chatbot: persona.isChatbot ? 1 : 0,
+    search_text: `${persona.name}\n${persona.description}`.toLowerCase(),
+    search_tags: toSearchTags(persona.tags),
+    revision: persona.revision,
     created_at: persona.createdAt,
     modified_at: persona.modifiedAt,
     deleted_at: null,
@@ -275,7 +299,7 @@ function toVersion(row: Omit<VersionRow, 'organization_id'>): PersonaVersion {
   }
 }
 
-/** The row of a version, for `insertVersion` and `updateVersion`. */
+/** The row of a version, for `insertVersion`. */
 export function fromVersion(organizationId: string, version: PersonaVersion): VersionRow {
   return {
     organization_id: organizationId,

@@ -3,8 +3,8 @@ import { AppError, badField } from '../../errors.ts'
 import { createContinuationToken, type Page, readContinuationToken, toPage } from '../../http/pagination.ts'
 import type { Clock } from '../../lib/clock.ts'
 import type { IdSource } from '../../lib/ids.ts'
-import type { JsonObject } from '../../lib/json.ts'
-import { type Database, type Statement, writeOr } from '../../storage/database.ts'
+import { type JsonObject, textFromJson } from '../../lib/json.ts'
+import { type Database, type Statement, untilUndisturbed, writeOr } from '../../storage/database.ts'
 import type { OrganizationService } from '../organizations/organization-service.ts'
 import type { Persona, PersonaAndVersion, PersonaFlags, PersonaVersion, VersionContent } from './persona.ts'
 import {
@@ -17,9 +17,12 @@ import {
   fromVersion,
   insertPersona,
   insertVersion,
+  moveDefaultVersion,
+  PERSONA_UNCHANGED,
   type PersonaFilter,
+  setVersionActive,
+  setVersionMetadata,
   updatePersona,
-  updateVersion,
 } from './persona-queries.ts'
 
 type Details = { name: string; description: string; tags: string | null; imageUrl: string | null }
@@ -76,6 +79,7 @@ export function createPersonaService(deps: {
     const persona: Persona = {
       ...{ id, organizationId, name, description, tags, imageUrl, metadata, defaultVersionId: version.id },
       ...{ isActive, isApiEnabled, isSecret, isChattable, isTool, isChatbot },
+      revision: 0,
       createdAt: version.createdAt,
       modifiedAt: null,
     }
@@ -84,6 +88,32 @@ export function createPersonaService(deps: {
       insertVersion(database, fromVersion(organizationId, version)),
     ]
     return { persona, version, statements }
+  }
+
+  async function updateOnce(organizationId: string, id: string, change: PersonaChange): Promise<PersonaAndVersion> {
+    const current = await withDefault(await get(organizationId, id))
+    const content = { ...current.version, ...pick(change, [...CONTENT_FIELDS, 'dataspaceIds']) }
+    const isNewContent = !isSameContent(content, current.version)
+    const moved = change.defaultVersionId ?? current.persona.defaultVersionId
+    if (isNewContent && moved !== current.persona.defaultVersionId) {
+      throw badField('defaultVersionId', 'cannot be given together with new content, which makes a version of its own')
+    }
+    const version = isNewContent
+      ? makeVersion(id, { ...content, isActive: true })
+      : moved === current.version.id
+        ? current.version
+        : await usableVersion(organizationId, id, moved)
+    const persona: Persona = {
+      ...current.persona,
+      ...pick(change, ['name', 'description', 'tags', 'imageUrl', 'metadata']),
+      ...pick(change, ['isActive', 'isApiEnabled', 'isSecret']),
+      defaultVersionId: version.id,
+      modifiedAt: clock(),
+    }
+    const statements = [updatePersona(database, fromPersona(persona))]
+    if (isNewContent) statements.push(insertVersion(database, fromVersion(organizationId, version)))
+    await database.write(statements)
+    return { persona, version }
   }
 
   return {
@@ -121,43 +151,21 @@ export function createPersonaService(deps: {
 
     /**
      * Changes a persona. A change of content makes a new version, which becomes the default; `defaultVersionId` alone
-     * moves the default, which is how one rolls back. Throws 404, and 422 when the version is not one to move to.
+     * moves the default, which is how one rolls back. Changes at the same time all count.
+     * Throws 404, and 422 when the version is not one to move to.
      */
-    async update(organizationId: string, id: string, change: PersonaChange): Promise<PersonaAndVersion> {
-      const current = await withDefault(await get(organizationId, id))
-      const content = { ...current.version, ...pick(change, [...CONTENT_FIELDS, 'dataspaceIds']) }
-      const isNewContent = !isSameContent(content, current.version)
-      const moved = change.defaultVersionId ?? current.persona.defaultVersionId
-      if (isNewContent && moved !== current.persona.defaultVersionId) {
-        throw badField(
-          'defaultVersionId',
-          'cannot be given together with new content, which makes a version of its own',
-        )
-      }
-      const version = isNewContent
-        ? makeVersion(id, { ...content, isActive: true })
-        : await usableVersion(organizationId, id, moved)
-      const persona: Persona = {
-        ...current.persona,
-        ...pick(change, ['name', 'description', 'tags', 'imageUrl', 'metadata']),
-        ...pick(change, ['isActive', 'isApiEnabled', 'isSecret']),
-        defaultVersionId: version.id,
-        modifiedAt: clock(),
-      }
-      const statements = [updatePersona(database, fromPersona(persona))]
-      if (isNewContent) statements.push(insertVersion(database, fromVersion(organizationId, version)))
-      await writeOr(database, statements, personaNotFound)
-      return { persona, version }
+    update(organizationId: string, id: string, change: PersonaChange): Promise<PersonaAndVersion> {
+      return untilUndisturbed(PERSONA_UNCHANGED, () => updateOnce(organizationId, id, change))
     },
 
     /** Adds a version; it becomes the default unless it is inactive. Throws 404. */
     async addVersion(organizationId: string, personaId: string, content: NewVersion): Promise<PersonaVersion> {
-      const persona = await get(organizationId, personaId)
+      await get(organizationId, personaId)
       const version = makeVersion(personaId, content)
       const statements = [insertVersion(database, fromVersion(organizationId, version))]
       if (version.isActive) {
-        const moved = { ...persona, defaultVersionId: version.id, modifiedAt: clock() }
-        statements.push(updatePersona(database, fromPersona(moved)))
+        const moved = { organizationId, id: personaId, versionId: version.id, at: clock() }
+        statements.push(moveDefaultVersion(database, moved))
       }
       await writeOr(database, statements, personaNotFound)
       return version
@@ -175,9 +183,16 @@ export function createPersonaService(deps: {
       if (!isSameContent({ ...version, ...pick(change, [...CONTENT_FIELDS, 'dataspaceIds']) }, version)) {
         throw new AppError('conflict', 'a version is immutable: make a new one with POST /personas/{personaId}')
       }
-      const changed = { ...version, ...pick(change, ['isActive', 'metadata']), modifiedAt: clock() }
-      await database.write([updateVersion(database, fromVersion(organizationId, changed))])
-      return changed
+      const key = { organizationId, personaId, id: versionId, at: clock() }
+      const statements: Statement[] = []
+      if (change.isActive !== undefined) {
+        statements.push(setVersionActive(database, { ...key, isActive: change.isActive ? 1 : 0 }))
+      }
+      if (change.metadata !== undefined) {
+        statements.push(setVersionMetadata(database, { ...key, metadata: textFromJson(change.metadata) }))
+      }
+      await database.write(statements)
+      return getVersion(organizationId, personaId, versionId)
     },
 
     /** Deletes a persona softly: it cannot be used any more, its conversations live on. Throws 404. */

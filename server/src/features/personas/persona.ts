@@ -37,6 +37,8 @@ export type Persona = PersonaFlags & {
   imageUrl: string | null
   metadata: JsonObject | null
   defaultVersionId: string
+  /** How often it has been changed. */
+  revision: number
   createdAt: number
   modifiedAt: number | null
 }

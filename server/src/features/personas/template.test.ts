@@ -46,11 +46,11 @@ describe('a template', () => {
   test('becomes its text with the value of each variable in its place', () => {
     fc.assert(
       fc.property(pieces, values, rules, (from, given, ruled) => {
-        const valueOf = (variable: string) => {
+        const valueFor = (variable: string) => {
           const value = own(given, variable)
           return print(value !== undefined ? value : (own(ruled, variable)?.default ?? null))
         }
-        const expected = from.map((piece) => (piece.kind === 'text' ? piece.value : valueOf(piece.name))).join('')
+        const expected = from.map((piece) => (piece.kind === 'text' ? piece.value : valueFor(piece.name))).join('')
         expect(renderTemplate(write(from), given, ruled).text).toBe(expected)
       }),
     )
