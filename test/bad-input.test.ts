@@ -165,7 +165,7 @@ onEveryDatabase('bodies', (kind) => {
 
   test.each<[string, string, Json, string]>([
     ['POST', '/personas', { ...NAMED, personaName: 'x'.repeat(51) }, 'personaName'],
-    ['POST', '/personas', { ...NAMED, personaName: '😀'.repeat(25) + 'x' }, 'personaName'],
+    ['POST', '/personas', { ...NAMED, personaName: `${'😀'.repeat(25)}x` }, 'personaName'],
     ['POST', '/personas', { ...NAMED, personaName: ' \t\n ' }, 'personaName'],
     ['POST', '/personas', { ...NAMED, personaName: 7 }, 'personaName'],
     ['POST', '/personas', { ...NAMED, personaDescription: 'x'.repeat(501) }, 'personaDescription'],
@@ -223,7 +223,7 @@ onEveryDatabase('bodies', (kind) => {
     ['POST', '/conversations', { ...GENERAL, metadata: [1] }, 'metadata'],
     ['POST', '/conversations', { ...GENERAL, externalUserId: 7 }, 'externalUserId'],
     ['POST', '/conversations', { ...GENERAL, externalUserId: 'x'.repeat(257) }, 'externalUserId'],
-    ['POST', '/conversations', { ...GENERAL, externalUserId: '😀'.repeat(128) + 'x' }, 'externalUserId'],
+    ['POST', '/conversations', { ...GENERAL, externalUserId: `${'😀'.repeat(128)}x` }, 'externalUserId'],
     ['POST', '/conversations', { ...GENERAL, dataspaceIds: 'x' }, 'dataspaceIds'],
     ['PATCH', ':c/chat', { message: '   \n\t\u00a0\u2003' }, 'message'],
     ['PATCH', ':c/chat', { message: 'x'.repeat(100_001) }, 'message'],

@@ -150,7 +150,7 @@ onEveryDatabase('lists of conversations', (kind) => {
     const base = `/conversations/user/${externalUserId}`
     const id = await start({ externalUserId, messages: [{ role: 'user', content: 'x' }] })
     const { data } = await page(`${base}?includeMessages=true`)
-    const at = (data[0]?.chatMessages?.[0] as unknown as { timestamp: string }).timestamp
+    const at = (data[0]?.chatMessages?.[0] as { timestamp: string } | undefined)?.timestamp ?? ''
     const shift = (ms: number) => encodeURIComponent(new Date(Date.parse(at) + ms).toISOString())
     expect(await ids(`${base}?from=${shift(0)}`)).toEqual([id])
     expect(await ids(`${base}?from=${shift(1)}`)).toEqual([])

@@ -100,7 +100,7 @@ onEveryDatabase('streams over a socket', (kind) => {
   )
 
   test('what is cut off in the middle of a character by the model goes out whole', async () => {
-    const text = '😀'.repeat(50) + '漢字 é\u0000\ud800!'
+    const text = `${'😀'.repeat(50)}漢字 é\u0000\ud800!`
     const id = await createConversation(server, { text: text.replaceAll('\u0000', '').toWellFormed() })
     const answer = await raw(`/conversations/${id}/chat-sse`, '{"message":"Hi 😀"}')
     for (const chunk of chunksOf(answer.body)) expect(chunk).not.toContain('\ufffd\ufffd')

@@ -1,3 +1,4 @@
+import { setTimeout as wait } from 'node:timers/promises'
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import type { Config } from './config.ts'
 import { apiKeyRoutes } from './features/api-keys/api-key-routes.ts'
@@ -18,6 +19,7 @@ import { createTurnAcceptance } from './features/turns/turn-acceptance.ts'
 import { turnRoutes } from './features/turns/turn-routes.ts'
 import { createTurnRunner } from './features/turns/turn-runner.ts'
 import { createTurnService } from './features/turns/turn-service.ts'
+import { trackConnections } from './http/connections.ts'
 import { createMetrics } from './http/metrics.ts'
 import { documentRoutes } from './http/openapi.ts'
 import { createHttpServer } from './http/server.ts'
@@ -31,6 +33,9 @@ import type { Database } from './storage/database.ts'
 import { openDatabase } from './storage/open-database.ts'
 
 export const VERSION = '0.1.0'
+
+/** Milliseconds that readers have to take what has been written when the server stops. */
+const FLUSH_MS = 1_000
 
 /** Milliseconds for which a node holds a turn without renewing it. */
 const LEASE_MS = 30_000
@@ -108,6 +113,7 @@ export async function createApp(config: Config, log: FastifyBaseLogger): Promise
     tls: config.tls,
   })
   metrics.observeRequests(http)
+  const connections = trackConnections(http.server)
   await documentRoutes(http, VERSION)
   await http.register(
     systemRoutes({
@@ -136,6 +142,9 @@ export async function createApp(config: Config, log: FastifyBaseLogger): Promise
       isDraining = true
       const closed = http.close()
       await runner.drain(config.shutdownGraceMs)
+      // Every reply is stored and written by now; what still waits is a reader that does not read, or never wrote.
+      await Promise.race([closed, wait(FLUSH_MS)])
+      connections.destroy()
       await closed
       await registry.close()
       await database.close()

@@ -21,6 +21,8 @@ export function sendError(error: unknown, request: FastifyRequest, reply: Fastif
   const known = toAppError(error)
   if (known.status === 500) request.log.error({ err: error }, 'request failed')
   else if (known.status === 503) request.log.warn({ err: error }, 'unavailable')
+  // A path that the router cannot read gets here without having passed the hook that sets it.
+  reply.header('x-request-id', request.id)
   if (known.retryAfterMs !== undefined) reply.header('retry-after', Math.max(1, Math.ceil(known.retryAfterMs / 1_000)))
   return reply.code(known.status).type('application/json; charset=utf-8').send(toErrorBody(known))
 }

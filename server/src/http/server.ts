@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net'
 import cors from '@fastify/cors'
 import Fastify, {
   type FastifyBaseLogger,
@@ -9,6 +10,7 @@ import { guardWithKeys } from './auth.ts'
 import { readBodies } from './bodies.ts'
 import type { Authenticate } from './caller.ts'
 import { answerErrors, sendError } from './errors.ts'
+import { refuseUnreadableText } from './url-text.ts'
 import { validateRequests } from './validation.ts'
 
 export type HttpOptions = {
@@ -44,6 +46,7 @@ export async function createHttpServer(options: HttpOptions): Promise<FastifyIns
   }
   answerErrors(app)
   guardWithKeys(app, options.authenticate)
+  refuseUnreadableText(app)
   readBodies(app)
   validateRequests(app)
   logRequests(app)
@@ -69,7 +72,8 @@ function serverOptions(options: HttpOptions): FastifyServerOptions {
     forceCloseConnections: 'idle' as const,
     routerOptions: { maxParamLength: MAX_PARAMETER_LENGTH, ignoreTrailingSlash: true },
     frameworkErrors: sendError as unknown as NonNullable<FastifyServerOptions['frameworkErrors']>,
-    clientErrorHandler: answerUnreadableRequest,
+    clientErrorHandler: (error: Error & { code?: string }, socket: Socket) =>
+      answerUnreadableRequest(error, socket, options),
   }
   if (!options.tls) return shared as FastifyServerOptions
   return { ...shared, http2: true, https: { ...options.tls, allowHTTP1: true } } as unknown as FastifyServerOptions
@@ -81,14 +85,21 @@ export function canonicalUrl(url: string): string {
 }
 
 /** What does not even parse as HTTP gets the contract's error body too. */
-function answerUnreadableRequest(error: Error & { code?: string }, socket: import('node:net').Socket): void {
+function answerUnreadableRequest(error: Error & { code?: string }, socket: Socket, options: HttpOptions): void {
   if (error.code === 'ECONNRESET' || socket.destroyed || !socket.writable) return
   const isTooLarge = error.code === 'HPE_HEADER_OVERFLOW'
   const message = isTooLarge ? 'the headers are too large' : 'this is not a valid HTTP request'
   const body = JSON.stringify({ error: { code: 'bad_request', message, details: [] } })
-  socket.end(
-    `HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
-  )
+  const requestId = options.nextRequestId()
+  options.log.info({ requestId, reason: error.code ?? null }, 'unreadable request')
+  const head = [
+    'HTTP/1.1 400 Bad Request',
+    'content-type: application/json; charset=utf-8',
+    `content-length: ${Buffer.byteLength(body)}`,
+    `x-request-id: ${requestId}`,
+    'connection: close',
+  ]
+  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`)
 }
 
 /** One line a request. Never a body, a query string or a key: those hold what people said, and secrets. */

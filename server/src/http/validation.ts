@@ -26,11 +26,16 @@ function createAjv(coerceTypes: boolean): Ajv {
     logger: false,
   } as ConstructorParameters<typeof Ajv>[0])
   ajv.addFormat('uuid', isUuid)
-  ajv.addFormat(
-    'date-time',
-    (text) => /^\d{4}-\d\d-\d\d([T ][\d:.]+(Z|[+-]\d\d:?\d\d)?)?$/i.test(text) && !Number.isNaN(Date.parse(text)),
-  )
+  ajv.addFormat('date-time', isTime)
   return ajv
+}
+
+/** ISO 8601 as clients write it: the time and its offset may be missing. A day that there is not is no time. */
+function isTime(text: string): boolean {
+  const [, year, month, day] = /^(\d{4})-(\d\d)-(\d\d)([T ][\d:.]+(Z|[+-]\d\d:?\d\d)?)?$/i.exec(text) ?? []
+  if (day === undefined || Number.isNaN(Date.parse(text))) return false
+  // Date.parse() makes the 3rd of March of the 31st of February.
+  return Number(day) <= new Date(Date.UTC(Number(year), Number(month), 0)).getUTCDate()
 }
 
 /** One detail for each field that is wrong, in words a client's developer understands. */

@@ -38,13 +38,10 @@ export const sqliteDialect: Dialect = {
     },
   }),
   // json_extract turns true into 1; json_quote keeps the word, and only strings have quotes to take off.
-  jsonMember: (column, key) => {
-    const path = `$."${key.replaceAll('"', '\\"')}"`
-    const reference = sql.ref(column)
-    return sql<string | null>`case json_type(${reference}, ${path})
-      when 'true' then 'true' when 'false' then 'false'
-      else cast(json_extract(${reference}, ${path}) as text) end`
-  },
+  // Not json_extract(): its path has no way to name a key with a backslash.
+  jsonMember: (column, key) => sql<string | null>`(
+    select case type when 'true' then 'true' when 'false' then 'false' else cast(value as text) end
+    from json_each(${sql.ref(column)}) where key = ${key})`,
 }
 
 export type SqliteOptions = {

@@ -18,6 +18,20 @@ import { errorOf } from './turn-wire.ts'
 const tags = ['Conversations']
 const WARNING = '299 dramatis "dataspaceIds are stored and have no effect yet"'
 
+/** Clients refuse an answer whose headers are longer than 16 KiB in all, many proxies at 8 KiB. */
+const MAX_HEADER_LENGTH = 4_096
+
+/** The names percent-encoded and separated by commas; `...` stands for those that do not fit. */
+function toHeader(names: readonly string[]): string {
+  let header = ''
+  for (const name of names) {
+    const next = `${header === '' ? '' : `${header}, `}${encodeURIComponent(name)}`
+    if (next.length > MAX_HEADER_LENGTH) return `${header}, ...`
+    header = next
+  }
+  return header
+}
+
 /** Starting a conversation, with or without a first message in the same request. */
 export function createRoutes(deps: {
   database: Database
@@ -31,7 +45,7 @@ export function createRoutes(deps: {
     const { message, stream } = request.body
     const { conversation, unresolved } = started
     if (unresolved.length > 0) {
-      reply.header('x-dramatis-unresolved-variables', unresolved.map(encodeURIComponent).join(', '))
+      reply.header('x-dramatis-unresolved-variables', toHeader(unresolved))
     }
     if (conversation.dataspaceIds && conversation.dataspaceIds.length > 0) reply.header('warning', WARNING)
     if (!message) {
