@@ -101,6 +101,20 @@ describe('dramatis chat', () => {
     expect((await chat(['short'], 'hi\n')).stderr).toMatch(/\[cut off: .*limit of tokens\]/)
   })
 
+  test('a command that fails leaves the conversation, and counts as a failure', async () => {
+    const shortLived = await startApp(databaseKinds[0] as (typeof databaseKinds)[number])
+    const extra = { text: 'Still here.' }
+    await createPersona(shortLived, { personaName: 'Solo', personaText: null, personaGreeting: null }, extra)
+    const cli = startCli(['chat', 'solo', '--url', shortLived.url], env)
+    cli.type('hi\n')
+    await cli.waitFor(/Still here\.\n/)
+    await shortLived.close()
+    cli.type('/new\nand now?\n')
+    await cli.waitFor(/That did not work: cannot reach a server at [^\n]+\.\nThe turn failed: cannot reach/)
+    cli.endInput()
+    expect(await cli.ended).toMatchObject({ code: 1, stdout: 'Still here.\n' })
+  })
+
   test('gives the terminal no commands that come from others', async () => {
     expect(await chat(['painter'], 'hi\n')).toMatchObject({ code: 0, stdout: '[2Jhi\nred [31mnot blue\n' })
   })

@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { VERSION } from '../server/src/app.ts'
 import { ADMIN_KEY } from './support/app.ts'
 import { databaseKinds, onEveryDatabase, type TestDatabase } from './support/databases.ts'
 import { environmentOf, runCli, type ServerProcess, startCli, startServer } from './support/process.ts'
@@ -75,6 +76,32 @@ onEveryDatabase('the command line beside a server', (kind) => {
     expect((await runCli(['keys', 'list', '--organization', id], env)).stdout).not.toContain('bootstrap')
   })
 
+  test('lists for programs what it lists for people', async () => {
+    await runCli(['keys', 'create', 'tidy \u009b2J\u001b[2Jname', '--scopes', 'reports:read'], env)
+    const keys = await runCli(['keys', 'list', '--json'], env)
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what must not get through
+    expect(keys.stdout).not.toMatch(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f]/)
+    expect(JSON.parse(keys.stdout)).toContainEqual({
+      id: expect.stringMatching(UUID),
+      name: 'tidy \u009b2J\u001b[2Jname',
+      prefix: expect.stringMatching(/^dram_\S{5}$/),
+      status: 'valid',
+      scopes: ['reports:read'],
+      organizationId: expect.stringMatching(UUID),
+      createdAt: expect.stringMatching(/^\d{4}-\d\d-\d\dT[\d:.]+Z$/),
+      ...{ expiresAt: null, revokedAt: null, lastUsedAt: null },
+    })
+    expect((await runCli(['keys', 'list'], env)).stdout).toContain('tidy 2J[2Jname')
+    const organizations = JSON.parse((await runCli(['organizations', 'list', '--json'], env)).stdout)
+    expect(organizations[0]).toEqual({ id: expect.stringMatching(UUID), name: 'Default' })
+    const personas = JSON.parse((await runCli(['personas', 'list', '--json'], env)).stdout)
+    expect(personas.map(({ name }: { name: string }) => name).toSorted()).toEqual([
+      'Interviewer',
+      'Support agent',
+      'Tutor',
+    ])
+  })
+
   test('refuses what is not there, in a sentence', async () => {
     const nobody = await runCli(['keys', 'create', 'x', '--organization', 'nobody'], env)
     expect(nobody).toMatchObject({
@@ -87,58 +114,14 @@ onEveryDatabase('the command line beside a server', (kind) => {
     expect(unknown).toMatchObject({ code: 1, stderr: expect.stringMatching(/^dramatis keys revoke: no key .*\n$/) })
     expect(unknown.stderr).not.toContain(secret)
   })
-
-  test('says that all is well', async () => {
-    const doctor = await runCli(['doctor'], {
-      ...env,
-      PORT: new URL(server.url).port,
-      OPENAI_API_KEY: 'sk-secret-of-mine',
-    })
-    expect(doctor).toMatchObject({ code: 0, stderr: '' })
-    expect(doctor.stdout).toMatch(/ok\s+database\s+.*up to date/)
-    expect(doctor.stdout).toMatch(/ok\s+address\s+a server answers at/)
-    expect(doctor.stdout).toMatch(/ok\s+openai\s+usable/)
-    expect(doctor.stdout).toMatch(/note\s+anthropic\s+.*ANTHROPIC_API_KEY/)
-    expect(doctor.stdout).toMatch(/ok\s+default\s+OpenAI/)
-    expect(doctor.stdout).not.toContain('sk-secret')
-    if (kind.name === 'sqlite') expect(doctor.stdout).toMatch(/ok\s+server\s+one is running/)
-    else expect(doctor.stdout).not.toContain('dramatis:dramatis')
-  })
-})
-
-describe('the doctor', () => {
-  test('names every variable that is wrong', async () => {
-    const doctor = await runCli(['doctor'], { PORT: 'x', DRAMATIS_LOG_LEVEL: 'loud' })
-    expect(doctor.code).toBe(1)
-    expect(doctor.stdout).toMatch(/BAD {3}configuration {2}PORT.*\nBAD {3}configuration {2}DRAMATIS_LOG_LEVEL.*\n$/)
-  })
-
-  test('finds a database that cannot be reached, without the password', async () => {
-    const doctor = await runCli(['doctor'], {
-      DRAMATIS_DATABASE_URL: 'postgres://me:hidden@127.0.0.1:9/db',
-      OLLAMA_HOST: 'http://127.0.0.1:9',
-    })
-    expect(doctor.code).toBe(1)
-    expect(doctor.stdout).toMatch(/BAD\s+database\s+db at 127\.0\.0\.1:9 cannot be used: .*ECONNREFUSED/)
-    expect(doctor.stdout).not.toContain('hidden')
-  })
-
-  test('makes nothing where there is nothing', async () => {
-    const place = await sqlite.create()
-    const doctor = await runCli(['doctor'], environmentOf(place))
-    expect(doctor).toMatchObject({ code: 0, stdout: expect.stringMatching(/note\s+database\s+there is none/) })
-    expect(await runCli(['keys', 'list'], environmentOf(place))).toMatchObject({
-      code: 1,
-      stderr: expect.stringMatching(/^dramatis keys list: there is no database at .*\n$/),
-    })
-    expect((await runCli(['doctor'], environmentOf(place))).stdout).toMatch(/note\s+database\s+there is none/)
-    await place.remove()
-  })
 })
 
 describe('usage', () => {
   test.each([
     [['frobnicate'], /^dramatis: there is no command "frobnicate"/],
+    [['\u001b[2Jfrob'], /^dramatis: there is no command "\[2Jfrob"/],
+    [['--frobnicate'], /^dramatis: there is no option "--frobnicate"/],
+    [['keys', 'list', '--json=yes'], /'--json' does not take an argument/],
     [['keys'], /^dramatis keys: say which one: keys create, keys list, keys revoke/],
     [['keys', 'eat'], /"keys eat"/],
     [['keys', 'create'], /NAME is missing/],
@@ -154,6 +137,17 @@ describe('usage', () => {
     const outcome = await runCli(args, { DRAMATIS_API_KEY: ADMIN_KEY })
     expect(outcome).toMatchObject({ code: 2, stdout: '', stderr: expect.stringMatching(/^[^\n]+\n$/) })
     expect(outcome.stderr).toMatch(sentence)
+  })
+
+  test('knows its version, and names its commands to whoever says nothing', async () => {
+    for (const word of ['version', '--version', '-v']) {
+      expect(await runCli([word], {})).toEqual({ code: 0, signal: null, stdout: `${VERSION}\n`, stderr: '' })
+    }
+    const all = await runCli(['--help'], {})
+    for (const words of [[], ['-h'], ['help']]) expect(await runCli(words, {})).toEqual(all)
+    const group = await runCli(['keys', '--help'], {})
+    expect(group.stdout).toMatch(/keys create .*\n {2}keys list .*\n {2}keys revoke .*\n\n/)
+    expect(await runCli(['help', 'keys', 'list'], {})).toEqual(await runCli(['keys', 'list', '--help'], {}))
   })
 
   test('documents every command', async () => {

