@@ -1,6 +1,8 @@
 import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
 import type { FastifyInstance } from 'fastify'
+import type { JsonObject } from '../lib/json.ts'
+import { hoistNamedSchemas } from './named-schemas.ts'
 
 export const OPENAPI_PATH = '/openapi.json'
 
@@ -24,6 +26,10 @@ export async function documentRoutes(app: FastifyInstance, version: string): Pro
       },
       security: [{ ApiKeyAuth: [] }, { BearerAuth: [] }],
     },
+    transformObject: (document) =>
+      'openapiObject' in document
+        ? hoistNamedSchemas(document.openapiObject as unknown as JsonObject)
+        : (document.swaggerObject as unknown as JsonObject),
   })
   await app.register(async (docs) => {
     // The page is files of its own; a key would only keep people from reading how to use one.
