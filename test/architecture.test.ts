@@ -8,7 +8,7 @@ const SOURCE = join(import.meta.dirname, '../server/src')
 const MECHANISMS = ['http', 'storage', 'models']
 const BASE = ['lib', 'errors']
 const FEATURES = ['organizations', 'api-keys', 'personas', 'feedback', 'conversations', 'turns']
-const TOP = ['main', 'serve', 'cli', 'app', 'bootstrap', 'banner', 'config']
+const TOP = ['main', 'serve', 'cli', 'app', 'bootstrap', 'banner', 'config', 'compile-cache']
 
 const MAY_ENTER: Record<string, string[]> = {
   lib: [],

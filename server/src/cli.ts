@@ -1,5 +1,7 @@
-#!/usr/bin/env node
-import { runCommandLine } from './cli/run.ts'
+import { keepCompiledCode } from './compile-cache.ts'
+
+keepCompiledCode()
+const { runCommandLine } = await import('./cli/run.ts')
 
 // Whoever reads may have seen enough, as "head" does.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {

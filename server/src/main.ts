@@ -1,3 +1,5 @@
-import { runServer } from './serve.ts'
+import { keepCompiledCode } from './compile-cache.ts'
 
+keepCompiledCode()
+const { runServer } = await import('./serve.ts')
 await runServer(process.env)

@@ -3,9 +3,7 @@ import { defineCommand } from './command.ts'
 import { formatBytes, requireSqliteFile } from './sqlite-file.ts'
 
 export const backupCommand = defineCommand({
-  name: 'backup',
   usage: 'FILE [--force]',
-  summary: 'Copy the SQLite database to a file, also while the server runs',
   details: [
     'FILE gets everything that was committed when the backup began. It appears under its name when it is complete and',
     'has been checked; one that is killed leaves FILE.….partial, which can be deleted. It holds conversations, and only',

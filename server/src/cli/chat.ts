@@ -4,9 +4,7 @@ import { openTerminal } from './chat/terminal.ts'
 import { defineCommand, Failure, UsageError } from './command.ts'
 
 export const chatCommand = defineCommand({
-  name: 'chat',
   usage: '[PERSONA] [--set NAME=VALUE …] [--url URL] [--key KEY]',
-  summary: 'Talk to a persona in the terminal',
   details: [
     'PERSONA is an id, a name or the beginning of a name. Without it the only one is taken, or you are asked. Required',
     'variables without a value are asked for. Replies go to standard output, everything else to standard error, and',

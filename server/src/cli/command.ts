@@ -21,22 +21,16 @@ type Values<O extends Options> = ReturnType<typeof parseArgs<{ options: O; allow
 export type Call<O extends Options> = { values: Values<O>; words: string[]; io: Io }
 
 export type Command = {
-  /** The words that call it, such as `keys create`. */
-  name: string
   /** What follows the name. */
   usage: string
-  /** One line, for the list of commands. */
-  summary: string
-  /** The rest of the help. */
+  /** The help, below the usage and the summary. */
   details: string
   /** Runs it and answers with the exit code. */
   run(args: readonly string[], io: Io): Promise<number>
 }
 
 export type CommandDefinition<O extends Options> = {
-  name: string
   usage: string
-  summary: string
   details: string
   options: O
   /** Names of the words that have to be given, in order. */
@@ -49,9 +43,9 @@ export type CommandDefinition<O extends Options> = {
 
 /** A command whose options are parsed by its own definition, so that their types follow from it. */
 export function defineCommand<const O extends Options>(definition: CommandDefinition<O>): Command {
-  const { name, usage, summary, details, options, required = [], optional = [], run } = definition
+  const { usage, details, options, required = [], optional = [], run } = definition
   return {
-    ...{ name, usage, summary, details },
+    ...{ usage, details },
     run: async (args, io) => {
       const { values, words } = parse(args, options)
       const missing = required[words.length]

@@ -1,29 +1,74 @@
-import { backupCommand } from './backup.ts'
-import { chatCommand } from './chat.ts'
 import type { Command } from './command.ts'
-import { doctorCommand } from './doctor.ts'
-import { keysCreateCommand } from './keys-create.ts'
-import { keysListCommand } from './keys-list.ts'
-import { keysRevokeCommand } from './keys-revoke.ts'
-import { openapiCommand } from './openapi.ts'
-import { organizationsCreateCommand } from './organizations-create.ts'
-import { organizationsListCommand } from './organizations-list.ts'
-import { personasListCommand } from './personas-list.ts'
-import { restoreCommand } from './restore.ts'
-import { startCommand } from './start.ts'
 
-/** Every command, in the order of the help. What is heavy is loaded by the command that needs it. */
-export const COMMANDS: readonly Command[] = [
-  startCommand,
-  chatCommand,
-  doctorCommand,
-  keysCreateCommand,
-  keysListCommand,
-  keysRevokeCommand,
-  personasListCommand,
-  organizationsCreateCommand,
-  organizationsListCommand,
-  backupCommand,
-  restoreCommand,
-  openapiCommand,
+/** A command as the list of them shows it. */
+export type CommandEntry = {
+  /** The words that call it, such as `keys create`. */
+  name: string
+  /** One line. */
+  summary: string
+  load(): Promise<Command>
+}
+
+/** Every command, in the order of the help. Each is loaded when it is called: all together they are the whole server. */
+export const COMMANDS: readonly CommandEntry[] = [
+  {
+    name: 'start',
+    summary: 'Run the server',
+    load: async () => (await import('./start.ts')).startCommand,
+  },
+  {
+    name: 'chat',
+    summary: 'Talk to a persona in the terminal',
+    load: async () => (await import('./chat.ts')).chatCommand,
+  },
+  {
+    name: 'doctor',
+    summary: 'Say what is configured, what works, and what does not',
+    load: async () => (await import('./doctor.ts')).doctorCommand,
+  },
+  {
+    name: 'keys create',
+    summary: 'Make an API key and print it, this once',
+    load: async () => (await import('./keys-create.ts')).keysCreateCommand,
+  },
+  {
+    name: 'keys list',
+    summary: 'List the API keys, revoked ones included',
+    load: async () => (await import('./keys-list.ts')).keysListCommand,
+  },
+  {
+    name: 'keys revoke',
+    summary: 'End an API key at once',
+    load: async () => (await import('./keys-revoke.ts')).keysRevokeCommand,
+  },
+  {
+    name: 'personas list',
+    summary: 'List the personas of an organization, newest first',
+    load: async () => (await import('./personas-list.ts')).personasListCommand,
+  },
+  {
+    name: 'organizations create',
+    summary: 'Make an organization with an admin key and the example personas',
+    load: async () => (await import('./organizations-create.ts')).organizationsCreateCommand,
+  },
+  {
+    name: 'organizations list',
+    summary: 'List the organizations, the oldest first',
+    load: async () => (await import('./organizations-list.ts')).organizationsListCommand,
+  },
+  {
+    name: 'backup',
+    summary: 'Copy the SQLite database to a file, also while the server runs',
+    load: async () => (await import('./backup.ts')).backupCommand,
+  },
+  {
+    name: 'restore',
+    summary: 'Put a backup in the place of the SQLite database',
+    load: async () => (await import('./restore.ts')).restoreCommand,
+  },
+  {
+    name: 'openapi',
+    summary: 'Print the OpenAPI 3.1 document of the API',
+    load: async () => (await import('./openapi.ts')).openapiCommand,
+  },
 ]

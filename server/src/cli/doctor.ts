@@ -1,4 +1,4 @@
-import { ConfigError, readConfig } from '../config.ts'
+import { type Config, ConfigError, readConfig } from '../config.ts'
 import { defineCommand, type Io } from './command.ts'
 import { broken, type Finding, note, ok } from './doctor/finding.ts'
 import { printableLine } from './printable.ts'
@@ -6,12 +6,11 @@ import { printableLine } from './printable.ts'
 const MARKS: Record<Finding['state'], string> = { ok: 'ok  ', note: 'note', broken: 'BAD ' }
 
 export const doctorCommand = defineCommand({
-  name: 'doctor',
   usage: '',
-  summary: 'Say what is configured, what works, and what does not',
   details: [
-    'Looks at the configuration, the database, the providers and the server, and changes nothing. The exit code is 1',
-    'when something is broken. No provider is asked to answer, so this costs nothing.',
+    'Looks at the runtime, the configuration, the database and its disk, the address, and the providers, and changes',
+    'nothing. Each provider that is configured is asked for the list of its models with your key, which costs nothing.',
+    'The exit code is 1 when something is BAD.',
   ].join('\n'),
   options: {},
   run: async ({ io }) => {
@@ -25,24 +24,33 @@ export const doctorCommand = defineCommand({
 })
 
 async function examine(env: Io['env']): Promise<Finding[]> {
+  // One that is too old does not get here.
+  const node = ok('node', `Node.js ${process.versions.node}`)
   try {
     const { config, warnings } = readConfig(env)
-    const [{ examineSqlite }, { examinePostgres }, { examineProviders }, { examineAddress }] = await Promise.all([
-      import('./doctor/examine-sqlite.ts'),
-      import('./doctor/examine-postgres.ts'),
-      import('./doctor/examine-providers.ts'),
+    const [{ examineAddress }, { examineProviders }] = await Promise.all([
       import('./doctor/examine-address.ts'),
+      import('./doctor/examine-providers.ts'),
     ])
-    const { database } = config
     return [
+      node,
       ok('configuration', 'every variable that is set makes sense'),
       ...warnings.map((text) => note('configuration', text)),
-      ...(database.kind === 'sqlite' ? examineSqlite(database.file) : await examinePostgres(database.url)),
+      ...(await examineDatabase(config.database)),
       await examineAddress(config),
       ...(await examineProviders(config.providers)),
     ]
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error
-    return error.message.split('\n').map((sentence) => broken('configuration', sentence))
+    return [node, ...error.message.split('\n').map((sentence) => broken('configuration', sentence))]
   }
+}
+
+async function examineDatabase(database: Config['database']): Promise<Finding[]> {
+  if (database.kind === 'postgres') {
+    const { examinePostgres } = await import('./doctor/examine-postgres.ts')
+    return examinePostgres(database.url)
+  }
+  const { examineSqlite } = await import('./doctor/examine-sqlite.ts')
+  return examineSqlite(database.file)
 }

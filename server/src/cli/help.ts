@@ -1,7 +1,8 @@
 import type { Command } from './command.ts'
+import type { CommandEntry } from './commands.ts'
 
 /** The list of commands: all of them, or those of a group such as `keys`. */
-export function helpForAll(commands: readonly Command[]): string {
+export function helpForAll(commands: readonly CommandEntry[]): string {
   const width = Math.max(...commands.map(({ name }) => name.length))
   return [
     'Usage: dramatis COMMAND',
@@ -15,6 +16,6 @@ export function helpForAll(commands: readonly Command[]): string {
   ].join('\n')
 }
 
-export function helpFor({ name, usage, summary, details }: Command): string {
+export function helpFor({ name, summary }: CommandEntry, { usage, details }: Command): string {
   return `Usage: dramatis ${`${name} ${usage}`.trim()}\n\n${summary}.\n\n${details}\n`
 }

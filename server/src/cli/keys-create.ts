@@ -6,9 +6,7 @@ import { formatTime } from './table.ts'
 import { findOrganization, ORGANIZATION_HELP, withServices } from './with-services.ts'
 
 export const keysCreateCommand = defineCommand({
-  name: 'keys create',
   usage: 'NAME [--scopes LIST] [--expires WHEN] [--organization ID]',
-  summary: 'Make an API key and print it, this once',
   details: [
     'Standard output gets the key and nothing else. Only its hash is stored, so nobody can ask for it later.',
     '',

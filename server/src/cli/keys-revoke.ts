@@ -8,9 +8,7 @@ import { withServices } from './with-services.ts'
 type Found = { key: ApiKey; organizationId: string }
 
 export const keysRevokeCommand = defineCommand({
-  name: 'keys revoke',
   usage: 'ID|PREFIX',
-  summary: 'End an API key at once',
   details: [
     'ID and PREFIX are what "dramatis keys list" shows; the key itself is not needed. A running server refuses the',
     'next request with it. A key that was revoked before stays so, which is no failure.',

@@ -6,9 +6,7 @@ import { isJsonObject, type JsonValue } from '../lib/json.ts'
 import { defineCommand } from './command.ts'
 
 export const openapiCommand = defineCommand({
-  name: 'openapi',
   usage: '',
-  summary: 'Print the OpenAPI 3.1 document of the API',
   details: 'The same for everybody: it depends on the version of Dramatis and not on the configuration.',
   options: {},
   run: async ({ io }) => {

@@ -6,9 +6,7 @@ import { parseName } from './key-options.ts'
 import { withServices } from './with-services.ts'
 
 export const organizationsCreateCommand = defineCommand({
-  name: 'organizations create',
   usage: 'NAME',
-  summary: 'Make an organization with an admin key and the example personas',
   details: [
     'Prints the id of the organization and its key, which is shown this once. Nothing of one organization is ever',
     'visible to another.',

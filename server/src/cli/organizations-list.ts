@@ -1,16 +1,17 @@
 import { defineCommand } from './command.ts'
-import { formatTable } from './table.ts'
+import { formatJson, formatTable, JSON_HELP, JSON_OPTION } from './table.ts'
 import { withServices } from './with-services.ts'
 
 export const organizationsListCommand = defineCommand({
-  name: 'organizations list',
-  usage: '',
-  summary: 'List the organizations, the oldest first',
-  details: 'Shows the id and the name of each.',
-  options: {},
-  run: async ({ io }) => {
-    const all = await withServices(io, ({ organizations }) => organizations.list())
-    io.stdout.write(formatTable([['ID', 'NAME'], ...all.map(({ id, name }) => [id, name])]))
+  usage: '[--json]',
+  details: ['Shows the id and the name of each.', '', JSON_HELP].join('\n'),
+  options: JSON_OPTION,
+  run: async ({ values, io }) => {
+    const found = await withServices(io, ({ organizations }) => organizations.list())
+    const all = found.map(({ id, name }) => ({ id, name }))
+    io.stdout.write(
+      values.json ? formatJson(all) : formatTable([['ID', 'NAME'], ...all.map(({ id, name }) => [id, name])]),
+    )
     return undefined
   },
 })

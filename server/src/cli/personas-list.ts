@@ -2,32 +2,37 @@ import type { Services } from '../app.ts'
 import type { PersonaAndVersion } from '../features/personas/persona.ts'
 import { MAX_PAGE_SIZE } from '../http/pagination.ts'
 import { defineCommand } from './command.ts'
-import { formatTable, formatTime } from './table.ts'
+import { formatJson, formatTable, formatTime, isoTime, JSON_HELP, JSON_OPTION } from './table.ts'
 import { findOrganization, ORGANIZATION_HELP, withServices } from './with-services.ts'
 
 export const personasListCommand = defineCommand({
-  name: 'personas list',
-  usage: '[--organization ID]',
-  summary: 'List the personas of an organization, newest first',
-  details: ORGANIZATION_HELP,
-  options: { organization: { type: 'string' } },
+  usage: '[--organization ID] [--json]',
+  details: [ORGANIZATION_HELP, JSON_HELP].join('\n'),
+  options: { organization: { type: 'string' }, ...JSON_OPTION },
   run: async ({ values, io }) => {
     const all = await withServices(io, async (services) => {
       const { id } = await findOrganization(services, values.organization)
       return listAll(services, id)
     })
-    const rows = all.map(({ persona, version }) => [
-      persona.name,
-      persona.isActive ? (persona.isApiEnabled ? 'active' : 'not for the API') : 'inactive',
-      version.aiSystem,
-      version.model,
-      formatTime(persona.createdAt),
-      persona.id,
-    ])
-    io.stdout.write(formatTable([['NAME', 'STATUS', 'AI SYSTEM', 'MODEL', 'CREATED', 'ID'], ...rows]))
+    const heading = ['NAME', 'STATUS', 'AI SYSTEM', 'MODEL', 'CREATED', 'ID']
+    io.stdout.write(values.json ? formatJson(all.map(toJson)) : formatTable([heading, ...all.map(toRow)]))
     return undefined
   },
 })
+
+function toRow({ persona, version }: PersonaAndVersion): string[] {
+  const status = persona.isActive ? (persona.isApiEnabled ? 'active' : 'not for the API') : 'inactive'
+  return [persona.name, status, version.aiSystem, version.model, formatTime(persona.createdAt), persona.id]
+}
+
+function toJson({ persona, version }: PersonaAndVersion): object {
+  const { id, name, description, isActive, isApiEnabled, organizationId } = persona
+  const { aiSystem, model } = version
+  return {
+    ...{ id, name, description, isActive, isApiEnabled, aiSystem, model, versionId: version.id, organizationId },
+    createdAt: isoTime(persona.createdAt),
+  }
+}
 
 async function listAll({ personas }: Services, organizationId: string): Promise<PersonaAndVersion[]> {
   const all: PersonaAndVersion[] = []

@@ -3,9 +3,7 @@ import { defineCommand } from './command.ts'
 import { formatBytes, requireSqliteFile } from './sqlite-file.ts'
 
 export const restoreCommand = defineCommand({
-  name: 'restore',
   usage: 'FILE [--force]',
-  summary: 'Put a backup in the place of the SQLite database',
   details: [
     'The server has to be stopped. FILE is checked first, and stays as it is. The database that was there before is kept',
     'beside the new one, as ….before-restore-TIME. On PostgreSQL use pg_restore.',

@@ -1,7 +1,9 @@
-import { ConfigError } from '../config.ts'
-import { type Command, type Io, UsageError } from './command.ts'
-import { COMMANDS } from './commands.ts'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { type Io, UsageError } from './command.ts'
+import { COMMANDS, type CommandEntry } from './commands.ts'
 import { helpFor, helpForAll } from './help.ts'
+import { printableLine } from './printable.ts'
 
 const HELP = new Set(['help', '--help', '-h'])
 const VERSION = new Set(['version', '--version', '-v'])
@@ -9,17 +11,14 @@ const VERSION = new Set(['version', '--version', '-v'])
 /** Runs the command that `args` name and answers with the exit code: 0, 1 for a failure, 2 for wrong usage. */
 export async function runCommandLine(args: readonly string[], io: Io): Promise<number> {
   const [first = 'help'] = args
-  if (VERSION.has(first)) {
-    const { VERSION: version } = await import('../app.ts')
-    io.stdout.write(`${version}\n`)
-    return 0
-  }
+  if (VERSION.has(first)) return print(io, `${readVersion()}\n`)
   const asksForHelp = HELP.has(first)
   const words = asksForHelp ? args.slice(1) : args
-  const command = findCommand(words)
-  if (command) {
-    const rest = words.slice(command.name.split(' ').length)
-    return asksForHelp || wantsHelp(rest) ? print(io, helpFor(command)) : run(command, rest, io)
+  const entry = findCommand(words)
+  if (entry) {
+    const rest = words.slice(entry.name.split(' ').length)
+    if (asksForHelp || wantsHelp(rest)) return print(io, helpFor(entry, await entry.load()))
+    return run(entry, rest, io)
   }
   const group = COMMANDS.filter(({ name }) => name.startsWith(`${words[0]} `))
   if (words.length === 0) return print(io, helpForAll(COMMANDS))
@@ -27,7 +26,12 @@ export async function runCommandLine(args: readonly string[], io: Io): Promise<n
   return complain(io, unknownCommand(words, group))
 }
 
-function findCommand(words: readonly string[]): Command | undefined {
+function readVersion(): string {
+  const text = readFileSync(join(import.meta.dirname, '../../package.json'), 'utf8')
+  return (JSON.parse(text) as { version: string }).version
+}
+
+function findCommand(words: readonly string[]): CommandEntry | undefined {
   return COMMANDS.find(({ name }) => name === words.slice(0, name.split(' ').length).join(' '))
 }
 
@@ -37,23 +41,32 @@ function wantsHelp(rest: readonly string[]): boolean {
   return rest.slice(0, end === -1 ? rest.length : end).some((word) => word === '--help' || word === '-h')
 }
 
-async function run(command: Command, args: readonly string[], io: Io): Promise<number> {
+async function run({ name, load }: CommandEntry, args: readonly string[], io: Io): Promise<number> {
   try {
+    const command = await load()
     return await command.run(args, io)
   } catch (error) {
     if (error instanceof UsageError) {
-      return complain(io, `dramatis ${command.name}: ${error.message} (see "dramatis ${command.name} --help").`)
+      return complain(io, `dramatis ${name}: ${error.message} (see "dramatis ${name} --help").`)
     }
-    // A configuration may be wrong in several places, each with a sentence of its own.
-    const sentences =
-      error instanceof ConfigError ? error.message.split('\n') : [messageOf(error).replaceAll(/\s+/g, ' ')]
-    for (const sentence of sentences) io.stderr.write(`dramatis ${command.name}: ${withStop(sentence)}\n`)
+    for (const sentence of await sentencesOf(error)) {
+      io.stderr.write(`dramatis ${name}: ${withStop(printableLine(sentence))}\n`)
+    }
     return 1
   }
 }
 
-function unknownCommand([first, second]: readonly string[], group: readonly Command[]): string {
-  if (group.length === 0) return `dramatis: there is no command "${first}" (see "dramatis help").`
+async function sentencesOf(error: unknown): Promise<string[]> {
+  const message = error instanceof Error && error.message !== '' ? error.message : String(error)
+  const { ConfigError } = await import('../config.ts')
+  // A configuration may be wrong in several places, each with a sentence of its own.
+  return error instanceof ConfigError ? message.split('\n') : [message]
+}
+
+function unknownCommand([first = '', second]: readonly string[], group: readonly CommandEntry[]): string {
+  if (group.length === 0) {
+    return `dramatis: there is no ${first.startsWith('-') ? 'option' : 'command'} "${first}" (see "dramatis help").`
+  }
   const names = group.map(({ name }) => name).join(', ')
   return second === undefined
     ? `dramatis ${first}: say which one: ${names}.`
@@ -66,12 +79,8 @@ function print(io: Io, text: string): number {
 }
 
 function complain(io: Io, sentence: string): number {
-  io.stderr.write(`${sentence}\n`)
+  io.stderr.write(`${printableLine(sentence)}\n`)
   return 2
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error && error.message !== '' ? error.message : String(error)
 }
 
 function withStop(sentence: string): string {

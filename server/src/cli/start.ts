@@ -1,9 +1,7 @@
 import { defineCommand } from './command.ts'
 
 export const startCommand = defineCommand({
-  name: 'start',
   usage: '',
-  summary: 'Run the server',
   details: 'Listens on HOST:PORT until it gets SIGTERM or SIGINT, exactly as "npm start" does.',
   options: {},
   run: async ({ io }) => {

@@ -19,7 +19,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import { type Database, StorageError } from './database.ts'
 import { openDatabase } from './open-database.ts'
 import { prepareRead, prepareWrite } from './prepare.ts'
-import { backupSqlite, restoreSqlite } from './sqlite-backup.ts'
+import { backupSqlite, holdsServerLock, restoreSqlite } from './sqlite-backup.ts'
 import { inspectSqlite } from './sqlite-inspect.ts'
 import { acquireServerLock } from './sqlite-lock.ts'
 
@@ -176,6 +176,32 @@ test('a restore leaves word that the file was checked, a refusal that it was not
   expect(wasUnclean()).toBe(true)
   restoreSqlite({ file, source: copy, replace: true, at: 0 })
   expect(wasUnclean()).toBe(false)
+})
+
+test('a backup does not replace the database of another server', async () => {
+  await withDatabase(file, (database) => insert(database, 1))
+  await withDatabase(copy, (database) => insert(database, 2))
+  const lock = acquireServerLock(copy)
+  const request = { file, target: copy, overwrite: true }
+  expect(() => backupSqlite(request)).toThrow(/a Dramatis server is using \S+copy\.db/)
+  lock.release()
+  expect(await idsIn(copy)).toEqual([idOf(2)])
+  writeFileSync(`${copy}.lock`, 'a file of somebody else')
+  backupSqlite(request)
+  expect(await idsIn(copy)).toEqual([idOf(1)])
+})
+
+test('looking for a server leaves no trace', () => {
+  expect(holdsServerLock(file)).toBe(false)
+  expect(readdirSync(directory)).toEqual([])
+  const first = acquireServerLock(file)
+  expect(holdsServerLock(file)).toBe(true)
+  first.release()
+  expect(holdsServerLock(file)).toBe(false)
+  const second = acquireServerLock(file)
+  expect(second.wasUnclean).toBe(false)
+  second.releaseAsUnclean()
+  expect(holdsServerLock(file)).toBe(false)
 })
 
 test('what cannot be read is not backed up', async () => {

@@ -24,7 +24,9 @@ import { inspectSqlite, openOurs, primaryCode } from './sqlite-inspect.ts'
 import { acquireServerLock, type ServerLock } from './sqlite-lock.ts'
 
 const BUSY = 5
+const READ_ONLY = 8
 const FULL = 13
+const NOT_A_DATABASE = 26
 
 /** Files that belong to a database and stand beside it. */
 const COMPANIONS = ['-wal', '-shm', '-journal']
@@ -47,6 +49,7 @@ export function backupSqlite({ file, target, overwrite }: BackupRequest): { byte
   if (existsSync(target)) {
     if (!statSync(target).isFile()) throw new StorageError(`${target} is not a file`)
     if (!overwrite) throw new StorageError(`${target} exists already: add --force to replace it`)
+    if (holdsServerLock(target)) throw new StorageError(`a Dramatis server is using ${target}: name another file`)
   }
   return withPartial(target, (partial) => {
     copyDatabase(file, partial)
@@ -231,6 +234,30 @@ function foldLog(file: string): void {
       throw new StorageError(`another process has ${file} open: end it before you restore`)
     }
     // Too damaged to be opened, which is why it gets replaced: its log is kept beside it as it is.
+  }
+}
+
+/**
+ * True while a server owns `file`. Only looks: taking the lock for a moment would leave word that a server had not stopped
+ * cleanly. Throws what SQLite throws when the lock cannot be read.
+ */
+export function holdsServerLock(file: string): boolean {
+  const lockFile = `${file}.lock`
+  if (!existsSync(lockFile)) return false
+  try {
+    const connection = new DatabaseSync(lockFile, { readOnly: true, timeout: 0 })
+    try {
+      connection.prepare('pragma user_version').get()
+      return false
+    } finally {
+      connection.close()
+    }
+  } catch (error) {
+    const code = primaryCode(error)
+    if (code === BUSY) return true
+    // The first is what an owner leaves that was killed while it took the lock, the second is no lock of ours.
+    if (code === READ_ONLY || code === NOT_A_DATABASE) return false
+    throw explainSqliteError(error, lockFile)
   }
 }
 

@@ -39,14 +39,3 @@ export function acquireServerLock(file: string): ServerLock {
     releaseAsUnclean: () => lock.close(),
   }
 }
-
-/** True while some process holds the lock of `file`. */
-export function isServerRunning(file: string): boolean {
-  try {
-    acquireServerLock(file).releaseAsUnclean()
-    return false
-  } catch (error) {
-    if (error instanceof StorageError) return true
-    throw error
-  }
-}

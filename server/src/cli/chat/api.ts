@@ -1,6 +1,7 @@
 import { isJsonObject, type JsonObject, type JsonValue } from '../../lib/json.ts'
 import { Failure } from '../command.ts'
 import { printableLine } from '../printable.ts'
+import { reasonOf } from '../reason.ts'
 import { readSse, type SseEvent } from './sse-reader.ts'
 
 /** A persona as the chat needs it. */
@@ -28,9 +29,12 @@ export class ApiError extends Failure {
   }
 }
 
+/** Milliseconds that a server has to take the word that a reply is to stop. */
+const CANCEL_TIMEOUT_MS = 5_000
+
 export type ChatApi = ReturnType<typeof createChatApi>
 
-/** The endpoints that a chat needs. Every method throws {@link Failure} in one readable line. `signal` ends them all. */
+/** The endpoints that a chat needs. Every method throws {@link Failure} in one readable line. `signal` ends them all but `cancel`. */
 export function createChatApi({ url, key, signal }: { url: string; key: string; signal: AbortSignal }) {
   async function call(method: string, path: string, body?: JsonObject): Promise<Response> {
     const response = await reach(method, path, body)
@@ -38,15 +42,17 @@ export function createChatApi({ url, key, signal }: { url: string; key: string; 
     return response
   }
 
-  async function reach(method: string, path: string, body?: JsonObject): Promise<Response> {
+  async function reach(method: string, path: string, body?: JsonObject, limit = signal): Promise<Response> {
     try {
       return await fetch(url + path, {
         method,
-        signal,
+        signal: limit,
         headers: { 'x-hl-api-key': key, ...(body ? { 'content-type': 'application/json' } : {}) },
         ...(body ? { body: JSON.stringify(body) } : {}),
       })
     } catch (error) {
+      // Whoever leaves wants to know nothing more.
+      if (signal.aborted) throw error
       throw new Failure(`cannot reach a server at ${url}: ${reasonOf(error)}`)
     }
   }
@@ -83,7 +89,7 @@ export function createChatApi({ url, key, signal }: { url: string; key: string; 
         aiSystem: String(answer['aiSystem']),
         model: String(answer['model']),
         greeting: typeof greeting === 'string' ? greeting : null,
-        unresolved: unresolved === null ? [] : unresolved.split(', ').map(decodeURIComponent),
+        unresolved: unresolved === null ? [] : unresolved.split(', ').map(decoded),
       }
     },
 
@@ -95,9 +101,12 @@ export function createChatApi({ url, key, signal }: { url: string; key: string; 
       return { runId, events: readEvents(response.body) }
     },
 
-    /** Stops a reply; what it has said so far stays. */
+    /** Stops a reply; what it has said so far stays. Goes on when the person leaves, or the reply would too. */
     async cancel(conversationId: string, runId: string): Promise<void> {
-      await callJson('POST', `/conversations/${conversationId}/runs/${runId}/cancel`)
+      const path = `/conversations/${conversationId}/runs/${runId}/cancel`
+      const response = await reach('POST', path, undefined, AbortSignal.timeout(CANCEL_TIMEOUT_MS))
+      if (!response.ok) throw await toApiError(response, url)
+      await response.body?.cancel()
     },
   }
 }
@@ -107,6 +116,14 @@ async function* readEvents(body: AsyncIterable<Uint8Array>): AsyncGenerator<SseE
     yield* readSse(body)
   } catch (error) {
     throw new Failure(`the connection broke in the middle of the reply: ${reasonOf(error)}`)
+  }
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    return text
   }
 }
 
@@ -146,11 +163,4 @@ export function describeErrorBody(body: JsonValue): string | null {
     .map(({ field, issue }) => `${field} ${issue}`)
     .filter((issue) => !message.includes(issue))
   return printableLine(issues.length > 0 ? `${message} (${issues.join('; ')})` : message)
-}
-
-function reasonOf(error: unknown): string {
-  const cause = error instanceof Error ? (error.cause ?? error) : error
-  // A host with several addresses fails once for each, and the error around them has no words.
-  const first = cause instanceof AggregateError ? cause.errors[0] : cause
-  return first instanceof Error ? first.message : String(first)
 }

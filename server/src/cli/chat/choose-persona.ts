@@ -51,7 +51,9 @@ export async function askForValues(
   for (const { name, description, isRequired, hasDefault } of persona.variables) {
     if (!isRequired || hasDefault || Object.hasOwn(given, name)) continue
     const hint = description === null ? '' : ` (${printableLine(description)})`
-    const answer = await terminal.ask(`${printableLine(name)}${hint}: `)
+    let answer = await terminal.ask(`${printableLine(name)}${hint}: `)
+    // A program may have a reason to give an empty line; a person has pressed a key too often.
+    while (answer === '' && terminal.isInteractive) answer = await terminal.ask(`${printableLine(name)}${hint}: `)
     if (answer === null) return null
     values[name] = answer
   }

@@ -1,4 +1,5 @@
-import { printable, printableLine } from '../printable.ts'
+import { Failure } from '../command.ts'
+import { printableLine } from '../printable.ts'
 import type { ChatApi, ChatConversation, ChatPersona } from './api.ts'
 import { askForValues, choosePersona } from './choose-persona.ts'
 import { showReply } from './show-reply.ts'
@@ -9,7 +10,8 @@ export const CHAT_COMMANDS = [
   '  /new        Start again with the same persona.',
   '  /personas   Choose another persona.',
   '  /help       Show this.',
-  '  /quit       End. Ctrl-C at the prompt ends too; during a reply it stops the reply.',
+  '  /quit       End. So does Ctrl-C where nothing is typed.',
+  '  Ctrl-C      Stop a reply, and end if it is pressed again before it has stopped.',
   '  //text      Send a message that begins with a slash.',
 ].join('\n')
 
@@ -22,19 +24,33 @@ export type SessionOptions = {
   values: Readonly<Record<string, string>>
 }
 
-/** Talks until the input ends. Returns how many turns failed. Throws `Failure` when no conversation can be started. */
+/** Talks until the input ends. Returns how much failed. Throws {@link Failure} when not even a first conversation can be started. */
 export async function runSession(options: SessionOptions): Promise<number> {
   const { api, terminal } = options
   let talk = await begin(options, options.wanted)
   let failures = 0
+
+  /** What goes wrong leaves the conversation that there is. */
+  const change = async (current: Talk, start: () => Promise<Talk | null>): Promise<Talk | null> => {
+    try {
+      return await start()
+    } catch (error) {
+      if (!(error instanceof Failure)) throw error
+      terminal.note(`That did not work: ${error.message}.`)
+      failures++
+      return current
+    }
+  }
+
   while (talk) {
     const line = await terminal.ask('> ')
     if (line === null) break
     const input = line.trim()
     if (input === '') continue
     if (input === '/quit') break
-    if (input === '/new') talk = await start(options, talk.persona, talk.values)
-    else if (input === '/personas') talk = await begin(options, undefined)
+    const current = talk
+    if (input === '/new') talk = await change(current, () => start(options, current.persona, current.values))
+    else if (input === '/personas') talk = await change(current, () => begin(options, undefined))
     else if (input === '/help') terminal.note(CHAT_COMMANDS)
     else if (/^\/(?!\/)/.test(input)) terminal.note(`There is no command ${input.split(/\s/)[0]}; /help lists them.`)
     else {
@@ -68,6 +84,6 @@ async function start(
     terminal.note(`[${printableLine(persona.name)}, answered by ${printableLine(answerer)}.${hint}]`)
   }
   if (unresolved.length > 0) terminal.note(`[Without a value: ${unresolved.map(printableLine).join(', ')}.]`)
-  if (greeting !== null) terminal.write(`${printable(greeting)}\n`)
+  if (greeting !== null) terminal.write(`${greeting}\n`)
   return { persona, values, conversation }
 }

@@ -45,7 +45,9 @@ export async function showReply({ api, terminal, conversationId, message }: Repl
   }
   // That the reply goes on is to be seen; why it could not be stopped is said.
   const cancel = (id: string) => {
-    api.cancel(conversationId, id).catch((error: Error) => terminal.note(`It cannot be stopped: ${error.message}.`))
+    api.cancel(conversationId, id).catch((error: Error) => {
+      if (!hasQuit) terminal.note(`It cannot be stopped: ${error.message}.`)
+    })
   }
 
   return terminal.whileBusy(stop, async () => {

@@ -1,5 +1,6 @@
 import pg from 'pg'
 import { pendingMigrations } from '../../storage/migrations/migrations.ts'
+import { reasonOf } from '../reason.ts'
 import { broken, type Finding, note, ok } from './finding.ts'
 
 const TIMEOUT_MS = 10_000
@@ -22,7 +23,7 @@ export async function examinePostgres(url: string): Promise<Finding[]> {
     await client.connect()
     return [await examineVersion(client), await examineSchema(client, place)]
   } catch (error) {
-    return [broken('database', `${place} cannot be used: ${messageOf(error)}`)]
+    return [broken('database', `${place} cannot be used: ${reasonOf(error)}`)]
   } finally {
     await client.end().catch(() => {})
   }
@@ -46,10 +47,4 @@ async function examineSchema(client: pg.Client, place: string): Promise<Finding>
   return pending > 0
     ? note('database', `${place} is reachable; the next start brings it up to date (${pending} to do)`)
     : ok('database', `${place} is reachable and up to date (migration ${migration})`)
-}
-
-function messageOf(error: unknown): string {
-  // A host with several addresses fails once for each, and the error around them has no words.
-  const first = error instanceof AggregateError ? error.errors[0] : error
-  return first instanceof Error ? first.message : String(first)
 }

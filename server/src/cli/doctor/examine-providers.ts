@@ -1,19 +1,28 @@
 import type { ProviderSettings } from '../../models/provider-settings.ts'
+import type { Listing } from '../../models/registry.ts'
+import { askProvider } from './ask-provider.ts'
 import { broken, type Finding, note, ok } from './finding.ts'
 
-/** Which providers are usable and why others are not; no provider is asked to answer. */
+/** Which providers are usable and why others are not; those that are configured are asked for the list of their models. */
 export async function examineProviders(settings: ProviderSettings): Promise<Finding[]> {
   const { createModelRegistry } = await import('../../models/registry.ts')
   const registry = createModelRegistry({ settings, clock: Date.now })
   try {
     const [listings, chosen] = await Promise.all([registry.list(), registry.resolveDefault()])
-    const findings = listings.map(({ aiSystem, isUsable, why, defaultModel }): Finding => {
-      if (isUsable) return ok(aiSystem, `usable, by default with ${defaultModel ?? 'a model that is named'}`)
-      return note(aiSystem, why ?? 'not usable')
-    })
-    const isUsable = listings.some(({ aiSystem, isUsable }) => aiSystem === chosen.aiSystem && isUsable)
-    return [...findings, (isUsable ? ok : broken)('default', chosen.why)]
+    const findings = await Promise.all(listings.map((listing) => examineOne(listing, settings)))
+    const isGood = findings.some(({ subject, state }) => subject === chosen.aiSystem && state === 'ok')
+    const isBad = findings.some(({ subject, state }) => subject === chosen.aiSystem && state === 'broken')
+    return [...findings, (isGood ? ok : isBad ? broken : note)('default', chosen.why)]
   } finally {
     await registry.close()
   }
+}
+
+async function examineOne({ aiSystem, isUsable, why, defaultModel }: Listing, settings: ProviderSettings) {
+  const isConfigured = isUsable || (aiSystem === 'openai-compatible' && settings.openaiCompatible.baseUrl !== null)
+  const answer = isConfigured ? await askProvider(aiSystem, settings) : null
+  if (answer !== null && answer.state === 'broken') return answer
+  if (!isUsable) return isConfigured ? broken(aiSystem, why ?? 'not usable') : note(aiSystem, why ?? 'not usable')
+  const usable = `usable, by default with ${defaultModel ?? 'a model that is named'}`
+  return answer === null ? ok(aiSystem, usable) : { ...answer, text: `${usable}; ${answer.text}` }
 }

@@ -1,22 +1,15 @@
-import { accessSync, constants, existsSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { dirname } from 'node:path'
-import type { StorageError } from '../../storage/database.ts'
 import { pendingMigrations } from '../../storage/migrations/migrations.ts'
+import { holdsServerLock } from '../../storage/sqlite-backup.ts'
 import { inspectSqlite } from '../../storage/sqlite-inspect.ts'
-import { isServerRunning } from '../../storage/sqlite-lock.ts'
+import { examineFolder, isWritable } from './examine-machine.ts'
 import { broken, type Finding, note, ok } from './finding.ts'
 
 /** Looks at a SQLite file without changing it, and says whether a server owns it. */
 export function examineSqlite(file: string): Finding[] {
-  if (!existsSync(file)) return [examineFolder(file), note('server', 'none has run on this database yet')]
-  return [examineFile(file), examineOwner(file)]
-}
-
-function examineFolder(file: string): Finding {
-  const existing = nearestFolder(dirname(file))
-  return isWritable(existing)
-    ? note('database', `there is none at ${file} yet; the first start makes it`)
-    : broken('database', `there is none at ${file}, and it cannot be made: ${existing} is not writable`)
+  const database = existsSync(file) ? examineFile(file) : note('database', `none at ${file} yet: a start makes it`)
+  return [...examineFolder(dirname(file)), database, examineOwner(file)]
 }
 
 function examineFile(file: string): Finding {
@@ -25,8 +18,7 @@ function examineFile(file: string): Finding {
     if (damage !== null)
       return broken('database', `${file} is damaged (${damage}): restore a backup with "dramatis restore"`)
     const pending = pendingMigrations(migration).length
-    if (!isWritable(file) || !isWritable(dirname(file)))
-      return broken('database', `${file} or its folder is not writable`)
+    if (!isWritable(file)) return broken('database', `${file} is not writable`)
     if (pending > 0) return note('database', `${file} is sound; the next start brings it up to date (${pending} to do)`)
     return ok('database', `${file} is sound and up to date (migration ${migration})`)
   } catch (error) {
@@ -36,23 +28,10 @@ function examineFile(file: string): Finding {
 
 function examineOwner(file: string): Finding {
   try {
-    return isServerRunning(file)
+    return holdsServerLock(file)
       ? ok('server', 'one is running on this database')
       : note('server', 'none is running on this database')
   } catch (error) {
-    return broken('server', `cannot tell whether one is running: ${(error as StorageError).message}`)
-  }
-}
-
-function nearestFolder(folder: string): string {
-  return existsSync(folder) || folder === dirname(folder) ? folder : nearestFolder(dirname(folder))
-}
-
-function isWritable(path: string): boolean {
-  try {
-    accessSync(path, constants.W_OK)
-    return true
-  } catch {
-    return false
+    return broken('server', `cannot tell whether one is running: ${(error as Error).message}`)
   }
 }
