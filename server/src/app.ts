@@ -6,22 +6,32 @@ import { createApiKeyService } from './features/api-keys/api-key-service.ts'
 import { conversationRoutes } from './features/conversations/conversation-routes.ts'
 import { createConversationService } from './features/conversations/conversation-service.ts'
 import { createConversationTurns } from './features/conversations/conversation-turns.ts'
+import { showAgain } from './features/conversations/show-again.ts'
 import { createConversationStarter } from './features/conversations/start-conversation.ts'
 import { createFeedbackService } from './features/feedback/feedback-service.ts'
+import { answerOnce } from './features/idempotency/idempotency-hooks.ts'
+import { createIdempotencyService, keepClaims } from './features/idempotency/idempotency-service.ts'
 import { createOrganizationService } from './features/organizations/organization-service.ts'
 import { personaRoutes } from './features/personas/persona-routes.ts'
 import { createPersonaService } from './features/personas/persona-service.ts'
 import { createRoutes } from './features/turns/create-routes.ts'
 import { modelRoutes } from './features/turns/model-routes.ts'
-import { recoverTurns } from './features/turns/recovery.ts'
+import { createRecovery } from './features/turns/recovery.ts'
 import { createReplyLog } from './features/turns/reply-log.ts'
+import { runRoutes } from './features/turns/run-routes.ts'
+import { createTokenBudgets } from './features/turns/token-budget.ts'
 import { createTurnAcceptance } from './features/turns/turn-acceptance.ts'
+import { createTurnLimits } from './features/turns/turn-limits.ts'
 import { turnRoutes } from './features/turns/turn-routes.ts'
 import { createTurnRunner } from './features/turns/turn-runner.ts'
 import { createTurnService } from './features/turns/turn-service.ts'
+import { keepTurns } from './features/turns/turn-upkeep.ts'
+import { createWaitingLine } from './features/turns/waiting-line.ts'
 import { trackConnections } from './http/connections.ts'
 import { createMetrics } from './http/metrics.ts'
 import { documentRoutes } from './http/openapi.ts'
+import { shedNewWork, watchLoad } from './http/overload.ts'
+import { limitRequests } from './http/rate-limit.ts'
 import { createHttpServer } from './http/server.ts'
 import { systemRoutes } from './http/system-routes.ts'
 import { systemClock } from './lib/clock.ts'
@@ -31,14 +41,12 @@ import { createModelRegistry } from './models/registry.ts'
 import { createResilience } from './models/resilience.ts'
 import type { Database } from './storage/database.ts'
 import { openDatabase } from './storage/open-database.ts'
+import { withRiders } from './storage/riders.ts'
 
 export const VERSION = '0.1.0'
 
 /** Milliseconds that readers have to take what has been written when the server stops. */
 const FLUSH_MS = 1_000
-
-/** Milliseconds for which a node holds a turn without renewing it. */
-const LEASE_MS = 30_000
 
 export type Services = ReturnType<typeof createServices>
 
@@ -66,7 +74,9 @@ export type App = {
 
 /** Puts the server together: the only place that knows every part. Throws `StorageError` when the database cannot be opened. */
 export async function createApp(config: Config, log: FastifyBaseLogger): Promise<App> {
-  const database = await openDatabase(config.database, { asServer: true, log: (message) => log.info(message) })
+  const { database, ride } = withRiders(
+    await openDatabase(config.database, { asServer: true, log: (message) => log.info(message) }),
+  )
   const services = createServices(database)
   const { ids, clock, organizations, personas, apiKeys } = services
   const shared = { database, ids, clock }
@@ -83,25 +93,31 @@ export async function createApp(config: Config, log: FastifyBaseLogger): Promise
   })
 
   const metrics = createMetrics({ runningTurns: () => runner.count() })
+  // A SQLite file has one server, so whatever another node has begun there was begun by one that is gone.
+  const isAlone = config.database.kind === 'sqlite'
+  const node = { nodeId, leaseMs: config.leaseMs, isAlone }
+  const line = createWaitingLine({ ...shared, ...node, lookAgainMs: isAlone ? 1_000 : 100 })
   const runner = createTurnRunner({
     ...shared,
-    log,
+    ...{ log, line },
     conversations: conversationTurns,
     replyLog: createReplyLog({ database }),
     models: createResilience({ registry, clock }),
     onEnded: ({ end, ...turn }) => metrics.turnEnded({ ...turn, ...end.usage, status: end.status }),
   })
-  const acceptance = createTurnAcceptance({ ...shared, conversations: conversationTurns, nodeId, leaseMs: LEASE_MS })
-  const turns = createTurnService({ database, acceptance, runner, conversations })
-
-  // A SQLite file has one server, so whatever was running belongs to one that is gone.
-  const isAlone = config.database.kind === 'sqlite'
-  const recovered = await recoverTurns({
-    ...shared,
-    conversations: conversationTurns,
-    mayEnd: ({ expiresAt }) => isAlone || expiresAt < clock(),
+  const limits = createTurnLimits({ perKey: config.limits.runningTurnsPerKey, inAll: config.limits.runningTurns })
+  const budgets = createTokenBudgets(shared)
+  const acceptance = createTurnAcceptance({ ...shared, ...node, conversations: conversationTurns, limits, budgets })
+  const turns = createTurnService({
+    ...{ database, clock, acceptance, runner, conversations, conversationTurns, organizations },
   })
-  if (recovered > 0) log.warn({ runs: recovered }, 'ended the runs of a server that stopped without ending them')
+
+  const recovery = createRecovery({ ...shared, ...node, log, runner, limits, conversations: conversationTurns })
+  const recovered = await recovery.sweep()
+  if (recovered.ended + recovered.restarted > 0) log.warn(recovered, 'took care of runs that their server had left')
+  const upkeep = keepTurns({ database, clock, ...node, runner, recovery, log })
+  const idempotency = createIdempotencyService({ database, clock })
+  const sweeper = keepClaims({ database, clock, log })
 
   let isDraining = false
   const http = await createHttpServer({
@@ -113,6 +129,14 @@ export async function createApp(config: Config, log: FastifyBaseLogger): Promise
     tls: config.tls,
   })
   metrics.observeRequests(http)
+  const load = watchLoad(config.limits.shedDelayMs)
+  shedNewWork(http, load)
+  answerOnce(http, { idempotency, ride, showAgain: (...answer) => showAgain(conversations, ...answer) })
+  limitRequests(http, {
+    perMinute: config.limits.requestsPerMinute,
+    now: () => performance.now(),
+    isReplay: (request) => request.isReplay,
+  })
   const connections = trackConnections(http.server)
   await documentRoutes(http, VERSION)
   await http.register(
@@ -129,8 +153,9 @@ export async function createApp(config: Config, log: FastifyBaseLogger): Promise
   await http.register(apiKeyRoutes(apiKeys))
   await http.register(personaRoutes(personas))
   await http.register(conversationRoutes(conversations))
-  await http.register(createRoutes({ database, starter, turns, conversations }))
-  await http.register(turnRoutes({ turns, clock }))
+  await http.register(createRoutes({ database, starter, turns, runner, conversations }))
+  await http.register(turnRoutes({ turns, runner }))
+  await http.register(runRoutes(turns))
   await http.register(modelRoutes(registry))
   await http.ready()
 
@@ -140,12 +165,16 @@ export async function createApp(config: Config, log: FastifyBaseLogger): Promise
     describeDefaultModel: async () => (await registry.resolveDefault()).why,
     async close() {
       isDraining = true
+      limits.close()
+      await upkeep.stopSweeping()
       const closed = http.close()
       await runner.drain(config.shutdownGraceMs)
       // Every reply is stored and written by now; what still waits is a reader that does not read, or never wrote.
       await Promise.race([closed, wait(FLUSH_MS)])
       connections.destroy()
       await closed
+      load.stop()
+      await Promise.all([upkeep.stop(), sweeper.stop()])
       await registry.close()
       await database.close()
     },

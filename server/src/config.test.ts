@@ -10,6 +10,7 @@ test('has defaults for everything', () => {
     apiKey: null,
     corsOrigins: [],
     tls: null,
+    limits: { requestsPerMinute: 0, runningTurnsPerKey: 200, runningTurns: 2_000, shedDelayMs: 1_000 },
   })
   expect(config.database).toMatchObject({ kind: 'sqlite', file: expect.stringMatching(/data\/dramatis\.db$/) })
   expect(warnings).toEqual([])
@@ -26,10 +27,16 @@ test('names every variable that is wrong, in one go', () => {
       DRAMATIS_DATABASE_URL: 'mysql://x',
       DRAMATIS_SHUTDOWN_GRACE_MS: '-1',
       DRAMATIS_METRICS_PUBLIC: 'yes',
+      DRAMATIS_REQUESTS_PER_MINUTE: '-1',
+      DRAMATIS_RUNNING_TURNS_PER_KEY: '0',
+      DRAMATIS_RUNNING_TURNS: 'many',
+      DRAMATIS_SHED_DELAY_MS: '1s',
       OPENAI_BASE_URL: 'not a url',
     })
   expect(read).toThrow(ConfigError)
   const names = ['PORT', 'DRAMATIS_API_KEY', 'DRAMATIS_LOG_LEVEL', 'DRAMATIS_CORS_ORIGINS', 'DRAMATIS_TLS_KEY']
+  const limits = ['REQUESTS_PER_MINUTE', 'RUNNING_TURNS_PER_KEY', 'RUNNING_TURNS ', 'SHED_DELAY_MS']
+  for (const name of limits) expect(read).toThrow(`DRAMATIS_${name}`)
   for (const name of [...names, 'DRAMATIS_DATABASE_URL', 'DRAMATIS_METRICS_PUBLIC', 'OPENAI_BASE_URL']) {
     expect(read).toThrow(name)
   }

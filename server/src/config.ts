@@ -19,9 +19,22 @@ export type Config = Readonly<{
   metricsArePublic: boolean
   /** Milliseconds that running turns have to finish when the server is told to stop. */
   shutdownGraceMs: number
+  /** Milliseconds for which a node holds a turn without renewing it. */
+  leaseMs: number
   /** Largest body of a request, in bytes. */
   bodyLimit: number
+  limits: Limits
   providers: ProviderSettings
+}>
+
+export type Limits = Readonly<{
+  /** For each API key; 0 for no limit. */
+  requestsPerMinute: number
+  /** Turns under way in this process, those that wait in a line included: of one API key, and of all. */
+  runningTurnsPerKey: number
+  runningTurns: number
+  /** Milliseconds that the event loop may be late before new work is refused; 0 for any. */
+  shedDelayMs: number
 }>
 
 type Variable = { name: string; default: string; meaning: string }
@@ -63,7 +76,34 @@ export const SERVER_VARIABLES: readonly Variable[] = [
     default: '10000',
     meaning: 'Milliseconds that running turns have to finish when the server is told to stop.',
   },
+  {
+    name: 'DRAMATIS_LEASE_MS',
+    default: '15000',
+    meaning:
+      'Milliseconds after which the turns of a server that does not answer any more are ended by another one on the same PostgreSQL.',
+  },
   { name: 'DRAMATIS_BODY_LIMIT', default: '1048576', meaning: 'Largest body of a request, in bytes.' },
+  {
+    name: 'DRAMATIS_REQUESTS_PER_MINUTE',
+    default: '0',
+    meaning: 'Requests a minute for each API key; `0` for no limit.',
+  },
+  {
+    name: 'DRAMATIS_RUNNING_TURNS_PER_KEY',
+    default: '200',
+    meaning: 'Turns of one API key that may be under way in this process, waiting ones included.',
+  },
+  {
+    name: 'DRAMATIS_RUNNING_TURNS',
+    default: '2000',
+    meaning: 'Turns of all API keys that may be under way in this process, waiting ones included.',
+  },
+  {
+    name: 'DRAMATIS_SHED_DELAY_MS',
+    default: '1000',
+    meaning:
+      'Milliseconds that the event loop may be late before new turns and conversations are refused; `0` for any.',
+  },
   { name: 'DRAMATIS_URL', default: 'http://127.0.0.1:8787', meaning: 'The server that `dramatis chat` talks to.' },
 ]
 
@@ -92,6 +132,8 @@ export function readConfig(env: Environment): { config: Config; warnings: string
     }
   }
   const text = (name: string, fallback: string): string => env[name]?.trim() || fallback
+  const limit = (name: string, fallback: string, least: number): number =>
+    attempt(() => readInteger(name, text(name, fallback), least, 1_000_000))
 
   const dataDirectory = resolve(text('DRAMATIS_DATA_DIR', './data'))
   const config: Config = {
@@ -107,9 +149,16 @@ export function readConfig(env: Environment): { config: Config; warnings: string
     shutdownGraceMs: attempt(() =>
       readInteger('DRAMATIS_SHUTDOWN_GRACE_MS', text('DRAMATIS_SHUTDOWN_GRACE_MS', '10000'), 0, 3_600_000),
     ),
+    leaseMs: attempt(() => readInteger('DRAMATIS_LEASE_MS', text('DRAMATIS_LEASE_MS', '15000'), 500, 600_000)),
     bodyLimit: attempt(() =>
       readInteger('DRAMATIS_BODY_LIMIT', text('DRAMATIS_BODY_LIMIT', '1048576'), 1_024, 104_857_600),
     ),
+    limits: {
+      requestsPerMinute: limit('DRAMATIS_REQUESTS_PER_MINUTE', '0', 0),
+      runningTurnsPerKey: limit('DRAMATIS_RUNNING_TURNS_PER_KEY', '200', 1),
+      runningTurns: limit('DRAMATIS_RUNNING_TURNS', '2000', 1),
+      shedDelayMs: limit('DRAMATIS_SHED_DELAY_MS', '1000', 0),
+    },
     providers: attempt(() => readProviderSettings(env)),
   }
   if (problems.length > 0) throw new ConfigError(problems)

@@ -25,6 +25,9 @@ export type ErrorCode = keyof typeof STATUS_OF_CODE
 /** One field of a request and what is wrong with it; `field` is a path such as `personaConfiguration.temperature`. */
 export type ErrorDetail = { field: string; issue: string }
 
+/** What a limit allows, what is left of it, and in how many milliseconds all of it is there again. */
+export type Quota = { limit: number; remaining: number; resetMs: number }
+
 export type AppErrorOptions = {
   details?: ErrorDetail[]
   /** Shown to the caller, so that a failed turn can be found again. */
@@ -32,6 +35,10 @@ export type AppErrorOptions = {
   runId?: string
   /** Milliseconds after which trying again makes sense; becomes `Retry-After`. */
   retryAfterMs?: number
+  /** The limit that refused the request, as it stands in the metrics. */
+  refusedBy?: string
+  /** How that limit stands; becomes the `RateLimit-*` headers. */
+  quota?: Quota
   /** Kept for the log, never shown. */
   cause?: unknown
 }
@@ -43,6 +50,8 @@ export class AppError extends Error {
   readonly conversationId: string | undefined
   readonly runId: string | undefined
   readonly retryAfterMs: number | undefined
+  readonly refusedBy: string | undefined
+  readonly quota: Quota | undefined
 
   constructor(code: ErrorCode, message: string, options: AppErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause })
@@ -52,6 +61,8 @@ export class AppError extends Error {
     this.conversationId = options.conversationId
     this.runId = options.runId
     this.retryAfterMs = options.retryAfterMs
+    this.refusedBy = options.refusedBy
+    this.quota = options.quota
   }
 
   /** The HTTP status that belongs to the code. */

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { UsageError } from './command.ts'
-import { parseExpiry, parseName, parseScopes } from './key-options.ts'
+import { parseDailyTokens, parseExpiry, parseName, parseScopes } from './key-options.ts'
 
 const NOW = Date.parse('2026-06-15T12:00:00Z')
 
@@ -41,6 +41,15 @@ test('reads scopes, in the order of the documentation', () => {
   expect(parseScopes(undefined).join()).not.toContain('admin')
   for (const text of ['', ' , ', 'personas', 'personas:read,all', 'Personas:read']) {
     expect(() => parseScopes(text)).toThrow(UsageError)
+  }
+})
+
+test('takes whole numbers of tokens', () => {
+  expect(parseDailyTokens(undefined)).toBeNull()
+  expect(parseDailyTokens('1')).toBe(1)
+  expect(parseDailyTokens('1000000000000')).toBe(1e12)
+  for (const text of ['', '0', '-5', '1.5', '1e6', '1000000000001', 'many', ' 5']) {
+    expect(() => parseDailyTokens(text)).toThrow(UsageError)
   }
 })
 

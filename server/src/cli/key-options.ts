@@ -1,4 +1,4 @@
-import { SCOPES, type Scope } from '../http/caller.ts'
+import { MOST_DAILY_TOKENS, SCOPES, type Scope } from '../http/caller.ts'
 import { UsageError } from './command.ts'
 
 const DAY_MS = 86_400_000
@@ -38,6 +38,16 @@ export function parseScopes(text: string | undefined): Scope[] {
   if (unknown !== undefined) throw new UsageError(`"${unknown}" is no scope: there are ${SCOPES.join(', ')}, and all`)
   if (names.length === 0) throw new UsageError('--scopes names no scope')
   return SCOPES.filter((scope) => names.includes(scope))
+}
+
+/** How many tokens a day, 1 to a million million; null without the option. Throws {@link UsageError}. */
+export function parseDailyTokens(text: string | undefined): number | null {
+  if (text === undefined) return null
+  const tokens = Number(text)
+  if (!/^\d{1,13}$/.test(text) || tokens < 1 || tokens > MOST_DAILY_TOKENS) {
+    throw new UsageError(`--daily-tokens must be a whole number from 1 to ${MOST_DAILY_TOKENS}, and is "${text}"`)
+  }
+  return tokens
 }
 
 /** A name as the API takes it: 1 to 100 UTF-16 units, and not only white space. Throws {@link UsageError}. */

@@ -7,6 +7,9 @@ export type Scope = `${Area}:${'read' | 'write'}`
 /** All ten scopes. */
 export const SCOPES: readonly Scope[] = AREAS.flatMap((area): Scope[] => [`${area}:read`, `${area}:write`])
 
+/** The largest daily token budget: sums of such numbers are still exact in JavaScript. */
+export const MOST_DAILY_TOKENS = 1_000_000_000_000
+
 /** Who is asking: known from the API key and from nothing else. */
 export type Caller = {
   organizationId: string
@@ -14,6 +17,8 @@ export type Caller = {
   /** The beginning of the key, which may stand in a log. */
   keyPrefix: string
   scopes: ReadonlySet<Scope>
+  /** Tokens that the key may use in a day; null for no limit. */
+  dailyTokens: number | null
 }
 
 /** Finds out whose key this is; null for one that is unknown, revoked or expired. */

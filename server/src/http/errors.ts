@@ -1,6 +1,14 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { AppError, type ErrorDetail, isPresentable } from '../errors.ts'
+import { showQuota } from './rate-limit.ts'
 import { detailsOf } from './validation.ts'
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** The limit that refused it, for the log and the metrics. */
+    refusedBy: string | null
+  }
+}
 
 /** The body of every answer that is not a success (contract, section 3). */
 export type ErrorBody = {
@@ -9,6 +17,7 @@ export type ErrorBody = {
 
 /** Turns whatever was thrown into the contract's error body. Only here does an error become bytes. */
 export function answerErrors(app: FastifyInstance): void {
+  app.decorateRequest('refusedBy', null)
   app.setErrorHandler((error: FastifyError, request, reply) => sendError(error, request, reply))
   app.setNotFoundHandler((request, reply) => {
     const path = request.url.split('?')[0]
@@ -24,6 +33,8 @@ export function sendError(error: unknown, request: FastifyRequest, reply: Fastif
   // A path that the router cannot read gets here without having passed the hook that sets it.
   reply.header('x-request-id', request.id)
   if (known.retryAfterMs !== undefined) reply.header('retry-after', Math.max(1, Math.ceil(known.retryAfterMs / 1_000)))
+  if (known.quota) showQuota(reply, known.quota)
+  request.refusedBy = known.refusedBy ?? null
   return reply.code(known.status).type('application/json; charset=utf-8').send(toErrorBody(known))
 }
 

@@ -18,6 +18,12 @@ export function createMetrics(sources: { runningTurns: () => number }) {
     buckets: SECONDS,
     registers,
   })
+  const refused = new Counter({
+    name: 'dramatis_refused_requests_total',
+    help: 'Requests that a limit has refused.',
+    labelNames: ['reason'],
+    registers,
+  })
   const turns = new Counter({
     name: 'dramatis_turns_total',
     help: 'Turns that have ended.',
@@ -59,6 +65,7 @@ export function createMetrics(sources: { runningTurns: () => number }) {
         // The pattern and not the path: ids would make a series of each conversation.
         const route = request.routeOptions.url ?? 'unknown'
         requests.observe({ method: request.method, route, status: reply.statusCode }, reply.elapsedTime / 1_000)
+        if (request.refusedBy) refused.inc({ reason: request.refusedBy })
       })
     },
     turnEnded(turn: {

@@ -14,6 +14,12 @@ export type RawStream = {
   readonly isClosed: boolean
 }
 
+/** Whether the connection, or with HTTP/2 the stream, is over already: then nothing will tell any more. */
+export function isGone({ raw }: FastifyReply): boolean {
+  const { stream } = raw as typeof raw & { stream?: { destroyed: boolean } }
+  return Boolean(raw.destroyed || stream?.destroyed)
+}
+
 /** Takes the response out of Fastify's hands and sends its head; headers that were set on the reply go with it. */
 export function openRawStream(reply: FastifyReply, contentType: string): RawStream {
   reply.hijack()
@@ -25,7 +31,7 @@ export function openRawStream(reply: FastifyReply, contentType: string): RawStre
     'cache-control': 'no-store, no-transform',
     'x-accel-buffering': 'no',
   })
-  let isClosed = raw.destroyed
+  let isClosed = isGone(reply)
   raw.on('close', () => {
     isClosed = true
   })

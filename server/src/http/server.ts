@@ -57,7 +57,11 @@ const EXPOSED_HEADERS = [
   'x-request-id',
   'x-dramatis-run-id',
   'x-dramatis-unresolved-variables',
+  'x-dramatis-replayed',
   'retry-after',
+  'ratelimit-limit',
+  'ratelimit-remaining',
+  'ratelimit-reset',
   'warning',
 ]
 
@@ -112,6 +116,7 @@ function logRequests(app: FastifyInstance): void {
         status: reply.statusCode,
         latencyMs: Math.round(reply.elapsedTime * 100) / 100,
         key: (request.caller as { keyPrefix: string } | null)?.keyPrefix ?? null,
+        ...(request.refusedBy && { refusedBy: request.refusedBy }),
       },
       'request',
     )

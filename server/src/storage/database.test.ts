@@ -130,6 +130,15 @@ onEveryDatabase('a database', (kind) => {
     ])
   })
 
+  test('lets batches through that lock the same rows in opposite order', async () => {
+    await database.write([A, B].map((id) => insertOrganization(database, { id, name: '' })))
+    const rename = (ids: string[], name: string) =>
+      database.write(ids.map((id) => renameOrganization(database, { id, name })))
+    await Promise.all(Array.from({ length: 4 }, (_, i) => (i % 2 ? rename([A, B], `${i}`) : rename([B, A], `${i}`))))
+    const [a, b] = await organizationNames(database, {})
+    expect(a?.name).toBe(b?.name)
+  })
+
   test('survives openers that migrate at the same time', async () => {
     await database.close()
     await place.remove()

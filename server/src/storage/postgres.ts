@@ -34,11 +34,24 @@ export const postgresDialect: Dialect = {
   jsonMember: (column, key) => sql<string | null>`(${sql.ref(column)}::json ->> ${key}::text)`,
 }
 
-export type PostgresOptions = { url: string; log: (message: string) => void }
+export type PostgresOptions = {
+  url: string
+  log: (message: string) => void
+  /** Milliseconds after which a server that does not answer counts as gone: a silent one would hold up everything. */
+  answerMs?: number
+}
 
 const UNIQUE_VIOLATION = '23505'
 const CHECK_VIOLATION = '23514'
+const DEADLOCK_DETECTED = '40P01'
+const SERIALIZATION_FAILURE = '40001'
+/** How often a batch is sent that keeps meeting deadlocks. */
+const MOST_ATTEMPTS = 10
 const BIGINT = 20
+/** Milliseconds for an answer. */
+const ANSWER_MS = 15_000
+/** How much longer a long read may take. */
+const SCAN_FACTOR = 8
 
 /**
  * Opens a PostgreSQL database (16 to 18) and migrates it. A batch is one transaction sent in one go: BEGIN, the
@@ -47,17 +60,21 @@ const BIGINT = 20
  * Throws {@link StorageError} when the server cannot be reached.
  */
 export async function openPostgres(options: PostgresOptions): Promise<Database> {
+  const { answerMs = ANSWER_MS } = options
   const pool = new pg.Pool({
     connectionString: options.url,
     max: 16,
     idleTimeoutMillis: 30_000,
-    connectionTimeoutMillis: 10_000,
+    connectionTimeoutMillis: Math.min(10_000, answerMs),
     application_name: 'dramatis',
+    keepAlive: true,
     pipeline: true,
     types: { getTypeParser: (oid: number, format?: 'text' | 'binary') => parserOf(oid, format) },
   } as pg.PoolConfig)
   // A connection that breaks while idle is replaced by the pool; without a listener it would end the process.
   pool.on('error', (error) => options.log(`a database connection broke: ${error.message}`))
+  // One that breaks between the queries of a batch tells nobody but its own listeners. The queries fail in any case.
+  pool.on('connect', (client) => client.on('error', () => {}))
 
   try {
     await migratePostgres(pool, postgresDialect.columnTypes)
@@ -67,12 +84,13 @@ export async function openPostgres(options: PostgresOptions): Promise<Database> 
   }
 
   const nameOf = createStatementNames()
-  const read = async <Row>(query: CompiledQuery<Row>) => {
+  const readWithin = async <Row>(query: CompiledQuery<Row>, timeoutMs: number) => {
     try {
       const result = await pool.query({
         ...named(query.sql, nameOf),
         values: query.parameters as unknown[],
-      })
+        query_timeout: timeoutMs,
+      } as pg.QueryConfig)
       return result.rows as Row[]
     } catch (error) {
       throw explain(error)
@@ -81,25 +99,33 @@ export async function openPostgres(options: PostgresOptions): Promise<Database> 
 
   return {
     dialect: postgresDialect,
-    read,
+    read: (query) => readWithin(query, answerMs),
     // The server runs long reads in a process of its own, so they need no other path.
-    scan: read,
+    scan: (query) => readWithin(query, answerMs * SCAN_FACTOR),
     async write(batch) {
-      try {
-        const client = await pool.connect()
-        return await transact(client, batch, nameOf)
-      } catch (error) {
-        throw explain(error)
+      for (let attempt = 1; ; attempt++) {
+        try {
+          const client = await pool.connect()
+          return await transact(client, batch, nameOf, answerMs)
+        } catch (error) {
+          if (!isVictim(error) || attempt === MOST_ATTEMPTS) throw explain(error)
+        }
       }
     },
     close: () => pool.end(),
   }
 }
 
-async function transact(client: pg.PoolClient, batch: readonly Statement[], nameOf: StatementNames): Promise<number[]> {
+async function transact(
+  client: pg.PoolClient,
+  batch: readonly Statement[],
+  nameOf: StatementNames,
+  timeoutMs: number,
+): Promise<number[]> {
   const begun = client.query('begin')
   const answers = batch.map((statement) => client.query(toQuery(statement, nameOf)))
-  const committed = client.query('commit')
+  // The last answer stands for all: when it does not come in time, pg breaks the connection.
+  const committed = client.query({ text: 'commit', query_timeout: timeoutMs } as pg.QueryConfig)
   const settled = await Promise.allSettled([begun, ...answers, committed])
 
   // After the first failure the server refuses the rest of the transaction, so the first is the one that says why.
@@ -149,6 +175,11 @@ function createStatementNames(): StatementNames {
 function parserOf(oid: number, format?: 'text' | 'binary'): (value: string) => unknown {
   // Our bigints are milliseconds and counts, far below 2^53.
   return oid === BIGINT ? Number : (pg.types.getTypeParser(oid, format) as (value: string) => unknown)
+}
+
+/** PostgreSQL chose this transaction to end a deadlock. A batch reads nothing, so it can simply be sent again. */
+function isVictim(error: unknown): boolean {
+  return isServerError(error) && (error.code === DEADLOCK_DETECTED || error.code === SERIALIZATION_FAILURE)
 }
 
 function isServerError(error: unknown): error is pg.DatabaseError {

@@ -1,4 +1,4 @@
-import type { Compilable, CompiledQuery } from 'kysely'
+import { type Compilable, type CompiledQuery, type RawBuilder, sql } from 'kysely'
 import type { Database, SqlValue, Statement } from './database.ts'
 import type { Dialect } from './dialect.ts'
 import type { QueryBuilder } from './schema.ts'
@@ -75,4 +75,12 @@ export function prepareRead<P, Row>(
       parameters: fill(template.parameters, values),
     })
   }
+}
+
+/**
+ * A value with the type of its column (`dialect.columnTypes`), for the list of an `insert … select`: there PostgreSQL
+ * would take a parameter for text.
+ */
+export function asColumn<T>(value: T, type: string): RawBuilder<T> {
+  return sql<T>`cast(${value} as ${sql.raw(type)})`
 }

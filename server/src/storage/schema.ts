@@ -16,6 +16,8 @@ type ApiKeyTable = {
   hash: string
   scopes: JsonText
   created_at: number
+  /** Tokens that the key may use in a day; null for no limit. */
+  daily_tokens: number | null
   expires_at: number | null
   revoked_at: number | null
   last_used_at: number | null
@@ -119,6 +121,18 @@ type RunTable = {
   finish_reason: string | null
   error: JsonText | null
   request_id: string | null
+  /** What began it: `send`, `regenerate` or `edit`. */
+  kind: string
+  /** `keep` or `restart`. */
+  on_crash: string
+  /** How often it has been started again after a crash. */
+  restarts: number
+  /** The idempotency claim that its request made, if it made one. */
+  claim_id: string | null
+  api_key_id: string | null
+  /** The day (UTC, `2026-01-31`) whose budget its tokens count against; null for a key without a budget. */
+  budget_day: string | null
+  reserved_tokens: number
   prompt_tokens: number
   completion_tokens: number
   usage_is_estimated: Flag
@@ -139,6 +153,52 @@ type RunningTurnTable = {
   fence: number
   node_id: string
   expires_at: number
+  /** `cancelled` or `interrupted`, where another node wants the holder to stop. */
+  stop_requested: string | null
+}
+
+/** A turn that waits for the ones before it on its conversation; the order of run ids is the order of the line. */
+type WaitingTurnTable = {
+  organization_id: string
+  conversation_id: string
+  run_id: string
+  /** The node that will execute it, and until when it is known to live. */
+  node_id: string
+  expires_at: number
+}
+
+/** Messages that a regenerated reply or an edited message has replaced: out of the conversation, and kept. */
+type ReplacedMessageTable = MessageTable & {
+  /** The run that replaced it. */
+  replaced_by: string
+  replaced_at: number
+}
+
+/** A request that named an `Idempotency-Key`: claimed in the batch of its effect. */
+type IdempotencyClaimTable = {
+  organization_id: string
+  /** Hash of the operation and the key. */
+  id: string
+  body_hash: string
+  /** The run that the request began: its answer is read from the run. */
+  conversation_id: string | null
+  run_id: string | null
+  /** The answer of a request that began none; null while it is not there yet. */
+  status: number | null
+  headers: JsonText | null
+  body: string | null
+  created_at: number
+}
+
+/** What a key has used of a day's budget. */
+type TokenBudgetTable = {
+  organization_id: string
+  api_key_id: string
+  /** UTC, `2026-01-31`. */
+  day: string
+  /** By runs that have not ended. */
+  reserved: number
+  used: number
 }
 
 /** Events of runs under way, as they were committed; gone when the run has ended and the message holds the text. */
@@ -173,6 +233,10 @@ export type Schema = {
   run: RunTable
   running_turn: RunningTurnTable
   run_chunk: RunChunkTable
+  waiting_turn: WaitingTurnTable
+  replaced_message: ReplacedMessageTable
+  idempotency_claim: IdempotencyClaimTable
+  token_budget: TokenBudgetTable
   feedback: FeedbackTable
 }
 

@@ -10,6 +10,7 @@ export const insertApiKey = prepareWrite(
       prefix: string
       hash: string
       scopes: string
+      dailyTokens: number | null
       createdAt: number
       expiresAt: number | null
     }>,
@@ -21,6 +22,7 @@ export const insertApiKey = prepareWrite(
       prefix: p('prefix'),
       hash: p('hash'),
       scopes: p('scopes'),
+      daily_tokens: p('dailyTokens'),
       created_at: p('createdAt'),
       expires_at: p('expiresAt'),
     }),

@@ -1,17 +1,26 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { AppError } from '../../errors.ts'
-import { SCOPES, type Scope } from '../../http/caller.ts'
-import { answers, answersNothing, Named, NullableTimestamp, Timestamp, Uuid } from '../../http/schemas.ts'
+import { MOST_DAILY_TOKENS, SCOPES, type Scope } from '../../http/caller.ts'
+import { answers, answersNothing, Named, Nullable, NullableTimestamp, Timestamp, Uuid } from '../../http/schemas.ts'
 import type { ApiKey, ApiKeyService } from './api-key-service.ts'
 
 const ScopeName = Type.Enum([...SCOPES])
+
+const DailyTokens = Nullable<number>(
+  Type.Integer({
+    minimum: 1,
+    maximum: MOST_DAILY_TOKENS,
+    description: 'Tokens that the key may use in a day (UTC), input and output together; null for no limit.',
+  }),
+)
 
 const ApiKeyDto = Named('ApiKey', {
   id: Uuid,
   name: Type.String(),
   prefix: Type.String({ description: 'The beginning of the key, to tell it from others.' }),
   scopes: Type.Array(ScopeName),
+  dailyTokens: DailyTokens,
   createdAt: Timestamp,
   expiresAt: NullableTimestamp,
   revokedAt: NullableTimestamp,
@@ -19,12 +28,15 @@ const ApiKeyDto = Named('ApiKey', {
 })
 const CreatedApiKeyDto = Named('CreatedApiKey', {
   ...ApiKeyDto.properties,
-  key: Type.String({ description: 'The key itself. It is shown this once.' }),
+  key: Nullable(
+    Type.String({ description: 'The key itself. It is shown this once: null where the request is sent again.' }),
+  ),
 })
 const CreateApiKeyRequest = Named('CreateApiKeyRequest', {
   name: Type.String({ minLength: 1, maxLength: 100, pattern: '\\S' }),
   scopes: Type.Optional(Type.Array(ScopeName, { minItems: 1, maxItems: SCOPES.length })),
   expiresAt: Type.Optional(NullableTimestamp),
+  dailyTokens: Type.Optional(DailyTokens),
 })
 
 /** `/api-keys`: for keys with the scope admin. */
@@ -33,7 +45,7 @@ export function apiKeyRoutes(apiKeys: ApiKeyService): FastifyPluginAsyncTypebox 
     app.post(
       '/api-keys',
       {
-        config: { scope: 'admin:write' },
+        config: { scope: 'admin:write', idempotency: { redact: (answer) => ({ ...answer, key: null }) } },
         schema: {
           tags: ['API keys'],
           summary: 'Create an API key',
@@ -54,6 +66,7 @@ export function apiKeyRoutes(apiKeys: ApiKeyService): FastifyPluginAsyncTypebox 
           name: body.name,
           scopes: scopes as Scope[],
           expiresAt,
+          dailyTokens: body.dailyTokens ?? null,
         })
         return { ...toDto(created.apiKey), key: created.secret }
       },

@@ -11,13 +11,21 @@ export type ApiKey = {
   name: string
   prefix: string
   scopes: Scope[]
+  /** Tokens that the key may use in a day (UTC); null for no limit. */
+  dailyTokens: number | null
   createdAt: number
   expiresAt: number | null
   revokedAt: number | null
   lastUsedAt: number | null
 }
 
-export type NewApiKey = { name: string; scopes: readonly Scope[]; expiresAt: number | null }
+export type NewApiKey = {
+  name: string
+  scopes: readonly Scope[]
+  expiresAt: number | null
+  /** Absent for no limit. */
+  dailyTokens?: number | null
+}
 export type ApiKeyService = ReturnType<typeof createApiKeyService>
 
 /** How often a key's last use is written down, in milliseconds: once a request would be a write for every read. */
@@ -34,6 +42,7 @@ export function createApiKeyService(deps: { database: Database; ids: IdSource; c
       name: key.name,
       prefix: prefixOf(secret),
       scopes: SCOPES.filter((scope) => key.scopes.includes(scope)),
+      dailyTokens: key.dailyTokens ?? null,
       createdAt: clock(),
       expiresAt: key.expiresAt,
       revokedAt: null,
@@ -63,6 +72,7 @@ export function createApiKeyService(deps: { database: Database; ids: IdSource; c
       keyId: row.id,
       keyPrefix: row.prefix,
       scopes: new Set(parseScopes(row.scopes)),
+      dailyTokens: row.daily_tokens,
     }
   }
 
@@ -91,6 +101,7 @@ export function createApiKeyService(deps: { database: Database; ids: IdSource; c
         name: row.name,
         prefix: row.prefix,
         scopes: parseScopes(row.scopes),
+        dailyTokens: row.daily_tokens,
         createdAt: row.created_at,
         expiresAt: row.expires_at,
         revokedAt: row.revoked_at,

@@ -83,6 +83,41 @@ export const openConversationForMessage = prepareWrite(
   { guard: 'conversation_is_open' },
 )
 
+/** Makes `lastMessageId` the newest: the guard fails when the conversation is closed, or its newest is not `seen` any more. */
+export const reserveLastMessage = prepareWrite(
+  (db, p: Parameters<Key & { seen: string | null; lastMessageId: string | null }>) =>
+    db
+      .updateTable('conversation')
+      .set({ last_message_id: p('lastMessageId') })
+      .where('organization_id', '=', p('organizationId'))
+      .where('id', '=', p('id'))
+      .where('deleted_at', 'is', null)
+      .where('is_active', '=', 1)
+      .where('last_message_id', '=', p('seen')),
+  { guard: 'conversation_is_open' },
+)
+
+/** Takes the messages from `from` up to, not including, `before` out of the count. */
+export const discountMessages = prepareWrite((db, p: Parameters<Key & { from: string; before: string }>) =>
+  db
+    .updateTable('conversation')
+    .set((eb) => ({
+      message_count: eb(
+        'message_count',
+        '-',
+        eb
+          .selectFrom('message')
+          .select((eb) => eb.fn.countAll<number>().as('replaced'))
+          .where('organization_id', '=', p('organizationId'))
+          .where('conversation_id', '=', p('id'))
+          .where('message.id', '>=', p('from'))
+          .where('message.id', '<', p('before')),
+      ),
+    }))
+    .where('organization_id', '=', p('organizationId'))
+    .where('id', '=', p('id')),
+)
+
 /** Adds what a run has produced and cost; `name` counts only if there is none yet. */
 export const settleConversation = prepareWrite(
   (

@@ -1,12 +1,22 @@
 import type { Database, Statement } from '../../storage/database.ts'
 import type { Conversation, ConversationForTurn, Message } from './conversation.ts'
 import {
+  discountMessages,
   type Found,
   findConversationForTurn,
   openConversationForMessage,
+  reserveLastMessage,
   settleConversation,
 } from './conversation-queries.ts'
-import { findMessagesBefore, insertMessage } from './message-queries.ts'
+import {
+  deleteReplaced,
+  findLastUserMessage,
+  findMessage,
+  findMessagesBefore,
+  findReplacedMessage,
+  insertMessage,
+  keepReplaced,
+} from './message-queries.ts'
 
 type Key = { organizationId: string; conversationId: string }
 
@@ -45,6 +55,35 @@ export function createConversationTurns(deps: { database: Database }) {
         insertMessage(database, key, message),
       ]
     },
+
+    /**
+     * Keeps `replyMessageId` free for the newest message. Guarded: it fails when the conversation is closed, or its
+     * newest message is not `seen` any more.
+     */
+    reserveReply: (key: Key, seen: string | null, replyMessageId: string | null): Statement =>
+      reserveLastMessage(database, {
+        ...{ organizationId: key.organizationId, id: key.conversationId },
+        ...{ seen, lastMessageId: replyMessageId },
+      }),
+
+    /** Takes messages out of the conversation and keeps them beside it. */
+    replaceMessages(key: Key, replaced: { from: string; before: string; by: string; at: number }): Statement[] {
+      const { organizationId, conversationId } = key
+      const { from, before, by, at } = replaced
+      return [
+        discountMessages(database, { organizationId, id: conversationId, from, before }),
+        keepReplaced(database, { organizationId, conversationId, from, before, by, at }),
+        deleteReplaced(database, { organizationId, conversationId, from, before }),
+      ]
+    },
+
+    lastUserMessage: (key: Key): Promise<Message | undefined> => findLastUserMessage(database, key),
+
+    findMessage: (key: Key, id: string): Promise<Message | undefined> => findMessage(database, { ...key, id }),
+
+    /** A message of the conversation, also when another has taken its place. */
+    findMessageOrReplaced: async (key: Key, id: string): Promise<Message | undefined> =>
+      (await findMessage(database, { ...key, id })) ?? (await findReplacedMessage(database, { ...key, id })),
 
     /** Stores what a run has produced and adds what it cost. */
     settle(key: Key, outcome: Outcome): Statement[] {

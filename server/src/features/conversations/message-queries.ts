@@ -1,6 +1,6 @@
 import type { Selectable } from 'kysely'
 import type { Database } from '../../storage/database.ts'
-import { type Parameters, prepareRead, prepareWrite } from '../../storage/prepare.ts'
+import { asColumn, type Parameters, prepareRead, prepareWrite } from '../../storage/prepare.ts'
 import type { Schema } from '../../storage/schema.ts'
 import type { Message, MessageRole } from './conversation.ts'
 
@@ -48,6 +48,71 @@ const selectMessage = prepareRead((db, p: Parameters<ConversationKey & { id: str
   db
     .selectFrom('message')
     .selectAll()
+    .where('organization_id', '=', p('organizationId'))
+    .where('conversation_id', '=', p('conversationId'))
+    .where('id', '=', p('id')),
+)
+
+const selectLastUserMessage = prepareRead((db, p: Parameters<ConversationKey>) =>
+  db
+    .selectFrom('message')
+    .selectAll()
+    .where('organization_id', '=', p('organizationId'))
+    .where('conversation_id', '=', p('conversationId'))
+    .where('role', '=', 'user')
+    .orderBy('id', 'desc')
+    .limit(1),
+)
+
+type Replaced = ConversationKey & { from: string; before: string }
+
+const MESSAGE_COLUMNS = [
+  'organization_id',
+  'conversation_id',
+  'id',
+  'role',
+  'content',
+  'tool_call_id',
+  'name',
+  'run_id',
+  'prompt_tokens',
+  'completion_tokens',
+  'created_at',
+] as const
+
+/** Keeps the messages from `from` up to, not including, `before` outside the conversation. */
+export const keepReplaced = prepareWrite((db, p: Parameters<Replaced & { by: string; at: number }>, { columnTypes }) =>
+  db
+    .insertInto('replaced_message')
+    .columns([...MESSAGE_COLUMNS, 'replaced_by', 'replaced_at'])
+    .expression(
+      db
+        .selectFrom('message')
+        .select([
+          ...MESSAGE_COLUMNS,
+          asColumn(p('by'), columnTypes.id).as('replaced_by'),
+          asColumn(p('at'), columnTypes.count).as('replaced_at'),
+        ])
+        .where('organization_id', '=', p('organizationId'))
+        .where('conversation_id', '=', p('conversationId'))
+        .where('id', '>=', p('from'))
+        .where('id', '<', p('before')),
+    ),
+)
+
+export const deleteReplaced = prepareWrite((db, p: Parameters<Replaced>) =>
+  db
+    .deleteFrom('message')
+    .where('organization_id', '=', p('organizationId'))
+    .where('conversation_id', '=', p('conversationId'))
+    .where('id', '>=', p('from'))
+    .where('id', '<', p('before')),
+)
+
+const selectReplacedMessage = prepareRead((db, p: Parameters<ConversationKey & { id: string }>) =>
+  db
+    .selectFrom('replaced_message')
+    .select(MESSAGE_COLUMNS)
     .where('organization_id', '=', p('organizationId'))
     .where('conversation_id', '=', p('conversationId'))
     .where('id', '=', p('id')),
@@ -116,6 +181,20 @@ export async function findMessage(
   key: ConversationKey & { id: string },
 ): Promise<Message | undefined> {
   const row = (await selectMessage(database, key))[0]
+  return row && toMessage(row)
+}
+
+export async function findLastUserMessage(database: Database, key: ConversationKey): Promise<Message | undefined> {
+  const row = (await selectLastUserMessage(database, key))[0]
+  return row && toMessage(row)
+}
+
+/** A message that another has taken the place of. */
+export async function findReplacedMessage(
+  database: Database,
+  key: ConversationKey & { id: string },
+): Promise<Message | undefined> {
+  const row = (await selectReplacedMessage(database, key))[0]
   return row && toMessage(row)
 }
 

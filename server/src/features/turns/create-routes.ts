@@ -1,5 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyReply } from 'fastify'
 import { answers } from '../../http/schemas.ts'
 import { sseEvent } from '../../http/sse.ts'
 import type { Database } from '../../storage/database.ts'
@@ -11,15 +11,27 @@ import {
 import type { ConversationService } from '../conversations/conversation-service.ts'
 import { toConversationDto, toGeneralStart, toPersonaStart } from '../conversations/conversation-wire.ts'
 import type { ConversationStarter, StartedConversation } from '../conversations/start-conversation.ts'
-import { failureBeforeText, HEADERS_AFTER_MS, streamReply } from './reply-stream.ts'
+import type { Claim, KnownClaim } from '../idempotency/claim.ts'
+import { once } from '../idempotency/claim.ts'
+import { openingAgain, openingOf, upToReply } from './first-turn.ts'
+import { endOf, failureOfWhole, HEADERS_AFTER_MS, type ReadableRun, streamReply } from './reply-stream.ts'
+import { attach, cancelOnDisconnect, originOf, type TurnHttpRequest, TurnOptions } from './turn-request.ts'
+import type { TurnRunner } from './turn-runner.ts'
 import type { TurnService } from './turn-service.ts'
-import { errorOf } from './turn-wire.ts'
 
 const tags = ['Conversations']
 const WARNING = '299 dramatis "dataspaceIds are stored and have no effect yet"'
 
 /** Clients refuse an answer whose headers are longer than 16 KiB in all, many proxies at 8 KiB. */
 const MAX_HEADER_LENGTH = 4_096
+
+/** What there is to say about a new conversation besides itself. */
+function headersOf({ conversation, unresolved }: StartedConversation): Record<string, string> {
+  return {
+    ...(unresolved.length > 0 && { 'x-dramatis-unresolved-variables': toHeader(unresolved) }),
+    ...(conversation.dataspaceIds && conversation.dataspaceIds.length > 0 && { warning: WARNING }),
+  }
+}
 
 /** The names percent-encoded and separated by commas; `...` stands for those that do not fit. */
 function toHeader(names: readonly string[]): string {
@@ -37,41 +49,79 @@ export function createRoutes(deps: {
   database: Database
   starter: ConversationStarter
   turns: TurnService
+  runner: Pick<TurnRunner, 'stop'>
   conversations: Pick<ConversationService, 'getWithMessages'>
 }): FastifyPluginAsyncTypebox {
-  const { database, starter, turns, conversations } = deps
+  const { database, starter, turns, runner, conversations } = deps
 
-  async function answer(request: StartRequest, reply: FastifyReply, started: StartedConversation) {
+  async function answer(request: StartRequest, reply: FastifyReply, start: () => Promise<StartedConversation>) {
     const { message, stream } = request.body
-    const { conversation, unresolved } = started
-    if (unresolved.length > 0) {
-      reply.header('x-dramatis-unresolved-variables', toHeader(unresolved))
-    }
-    if (conversation.dataspaceIds && conversation.dataspaceIds.length > 0) reply.header('warning', WARNING)
-    if (!message) {
-      await database.write(started.statements)
-      return toConversationDto(conversation, started.messages)
-    }
-
-    const { organizationId } = request.caller
-    const turn = await turns.startWith(started, { organizationId, text: message, requestId: request.id })
+    if (!message) return create(request, reply, await start())
+    const { run, opening } = await once<Begun>(
+      request.keyed,
+      () => begin(request, reply, start, message),
+      (known) => beginAgain(request, reply, known),
+    )
     if (stream) {
-      const taken = { ...conversation, isStarted: true, messageCount: conversation.messageCount + 1 }
-      const dto = toConversationDto(taken, [...started.messages, turn.userMessage])
-      const preamble = sseEvent(JSON.stringify(dto), { event: 'conversation' })
-      await streamReply(reply, turn, { format: 'sse', from: 0, preamble, headersAfterMs: HEADERS_AFTER_MS })
+      const { conversation, messages } = await opening()
+      const preamble = sseEvent(JSON.stringify(toConversationDto(conversation, messages)), { event: 'conversation' })
+      await streamReply(reply, run, { format: 'sse', from: 0, preamble, headersAfterMs: HEADERS_AFTER_MS })
       return reply
     }
-    reply.header('x-dramatis-run-id', turn.runId)
-    const end = await turn.ended
-    const error = end.finishReason === 'error' ? errorOf(turn, end) : failureBeforeText(turn)
+    reply.header('x-dramatis-run-id', run.runId)
+    const end = await endOf(run)
+    const error = failureOfWhole(run, end)
     if (error) throw error
-    const after = await conversations.getWithMessages(organizationId, conversation.id)
+    const { organizationId } = request.caller
+    const { conversationId, runId } = run
+    const [now, exchange] = await Promise.all([
+      conversations.getWithMessages(organizationId, conversationId),
+      turns.exchangeOf({ organizationId, conversationId, runId }),
+    ])
+    const after = upToReply(now, exchange, end.usage)
     return toConversationDto(after.conversation, after.messages, after.feedback)
   }
 
+  async function create(request: StartRequest, reply: FastifyReply, started: StartedConversation) {
+    reply.headers(headersOf(started))
+    if (request.keyed) request.keyed.conversationId = started.conversation.id
+    await database.write(started.statements)
+    return toConversationDto(started.conversation, started.messages)
+  }
+
+  async function begin(
+    request: StartRequest,
+    reply: FastifyReply,
+    start: () => Promise<StartedConversation>,
+    text: string,
+  ): Promise<Begun> {
+    const started = await start()
+    const headers = headersOf(started)
+    reply.headers(headers)
+    const { claim, ...origin } = originOf(request)
+    const kept = claim && { ...claim, statement: (run: ClaimedRun) => claim.statement(run, headers) }
+    const run = await turns.startWith(started, { ...origin, claim: kept, text })
+    cancelOnDisconnect(request, reply, run, runner)
+    return { run, opening: async () => openingOf(started, run.userMessage) }
+  }
+
+  async function beginAgain(request: StartRequest, reply: FastifyReply, known: KnownClaim): Promise<Begun> {
+    const run = await attach(turns, request, reply, known)
+    const { organizationId } = request.caller
+    const { conversationId, runId } = run
+    const opening = async () => {
+      const [found, exchange] = await Promise.all([
+        conversations.getWithMessages(organizationId, conversationId),
+        turns.exchangeOf({ organizationId, conversationId, runId }),
+      ])
+      return openingAgain(found, exchange)
+    }
+    return { run, opening }
+  }
+
   return async (app) => {
-    const config = { scope: 'conversations:write' } as const
+    const keeps = (body: unknown) => ((body as StartRequest['body']).message ? 'run' : 'effect')
+    const config = { scope: 'conversations:write', isNewWork: true, idempotency: { keeps } } as const
     const description =
       'With `message` the first user message is sent in the same request: the reply is in `chatMessages`, or streams ' +
       'as server-sent events with `stream: true`, after an event `conversation`.'
@@ -82,13 +132,14 @@ export function createRoutes(deps: {
         config,
         schema: {
           ...{ tags, description, summary: 'Start a conversation with a persona' },
+          querystring: TurnOptions,
           body: CreatePersonaConversationRequest,
           response: answers(ConversationDto),
         },
       },
       async (request, reply) => {
         const start = toPersonaStart(request.caller.organizationId, request.body)
-        return answer(request, reply, await starter.fromPersona(start))
+        return answer(request, reply, () => starter.fromPersona(start))
       },
     )
 
@@ -98,18 +149,24 @@ export function createRoutes(deps: {
         config,
         schema: {
           ...{ tags, description, summary: 'Start a conversation without a persona' },
+          querystring: TurnOptions,
           body: CreateConversationRequest,
           response: answers(ConversationDto),
         },
       },
       async (request, reply) => {
         const start = toGeneralStart(request.caller.organizationId, request.body)
-        return answer(request, reply, await starter.general(start))
+        return answer(request, reply, () => starter.general(start))
       },
     )
   }
 }
 
-type StartRequest = Pick<FastifyRequest, 'caller' | 'id'> & {
+type ClaimedRun = Parameters<Claim['statement']>[0]
+
+/** The run of a first message, and how to see the conversation as it was when that was taken. */
+type Begun = { run: ReadableRun; opening: () => Promise<ReturnType<typeof openingOf>> }
+
+type StartRequest = TurnHttpRequest & {
   body: { message?: string | null; stream?: boolean | null }
 }

@@ -1,57 +1,180 @@
 import type { Clock } from '../../lib/clock.ts'
-import { type Database, WriteConflict } from '../../storage/database.ts'
+import { type Database, type Statement, StorageError, WriteConflict } from '../../storage/database.ts'
 import type { ConversationTurns } from '../conversations/conversation-turns.ts'
-import { decodeLengths, splitEvents } from './event-lengths.ts'
+import { contextTokens } from './context.ts'
+import { findEvents } from './event-queries.ts'
+import type { Run, RunKey } from './run.ts'
+import { countRestart, findRun } from './run-queries.ts'
+import type { AcceptedTurn } from './turn-acceptance.ts'
+import { buildContext } from './turn-context.ts'
 import { endingStatements, estimateReply } from './turn-ending.ts'
-import { findRun, selectChunks, selectRunningTurns } from './turn-queries.ts'
+import type { TurnLimits } from './turn-limits.ts'
+import { renewTurn, selectRunningTurns, takeOverTurn } from './turn-queries.ts'
+import type { Log, TurnRunner } from './turn-runner.ts'
 import { nextStatus } from './turn-state.ts'
+import { INTERRUPTED } from './turn-verdict.ts'
+import { selectWaitingTurns, takeOverPlace } from './waiting-queries.ts'
+
+export type Recovery = ReturnType<typeof createRecovery>
+
+/** A turn that somebody holds, or that waits: `fence` is null then. */
+type Orphan = RunKey & { fence: number | null; nodeId: string; expiresAt: number }
 
 /**
- * Ends the runs that a stopped process left behind: what had been committed of each reply becomes its message, with
- * finish reason "interrupted"; without text there is no message. Returns how many it ended.
+ * Takes care of the turns whose node is gone. A turn is first taken over, so that what its old holder may still write
+ * does not count; then it ends: what had been committed of the reply becomes its message, with finish reason
+ * "interrupted", and without text there is no message. A run without text whose request asked for it is restarted, once.
  */
-export async function recoverTurns(deps: {
+export function createRecovery(deps: {
   database: Database
   clock: Clock
   conversations: ConversationTurns
-  /** Which of the turns that are held may be ended. */
-  mayEnd: (held: { nodeId: string; expiresAt: number }) => boolean
-}): Promise<number> {
-  const { database } = deps
-  let ended = 0
-  for (const held of await selectRunningTurns(database, {})) {
-    if (!deps.mayEnd({ nodeId: held.node_id, expiresAt: held.expires_at })) continue
-    const key = { organizationId: held.organization_id, conversationId: held.conversation_id, runId: held.run_id }
-    const found = await findRun(database, key)
-    if (!found) continue
-    const chunks = await selectChunks(database, { organizationId: key.organizationId, runId: key.runId })
-    const texts = chunks.flatMap((chunk) => splitEvents(chunk.text, decodeLengths(chunk.event_lengths)))
-    const { run } = found
-    const batch = endingStatements(deps, {
-      ...key,
-      fence: held.fence,
-      replyMessageId: run.replyMessageId,
-      aiSystem: run.aiSystem,
-      model: run.model,
-      attempts: run.attempts,
-      firstTokenAt: run.firstTokenAt,
-      texts,
-      isUsageEstimated: texts.length > 0,
-      userText: null,
-      end: {
-        status: nextStatus('running', 'interrupt'),
-        finishReason: 'interrupted',
-        usage: { promptTokens: 0, completionTokens: estimateReply(texts) },
-        error: { code: 'unavailable', message: 'the turn was interrupted by the server' },
-      },
-    })
+  runner: Pick<TurnRunner, 'run' | 'find' | 'unsettled' | 'settled'>
+  limits: Pick<TurnLimits, 'occupy'>
+  nodeId: string
+  leaseMs: number
+  /** No other node can be there: then what other nodes hold is abandoned, whatever their leases say. */
+  isAlone: boolean
+  log: Pick<Log, 'error'>
+}) {
+  const { database, clock, conversations, runner, limits, nodeId, leaseMs, isAlone, log } = deps
+
+  /** What the last look found that was ours and not under way: the answer to the write that made it so was lost. */
+  let strays = new Set<string>()
+
+  function isAbandoned({ runId, nodeId: holder, expiresAt }: Orphan): boolean {
+    if (runner.unsettled.has(runId)) return true
+    // A lease of our own that has run out is late, not abandoned: a busy process renews behind time.
+    if (runner.find(runId)) return false
+    return isAlone ? holder !== nodeId : expiresAt < clock()
+  }
+
+  /** Ours by name, and not under way here. */
+  const isStray = ({ runId, nodeId: holder }: Orphan) => holder === nodeId && !runner.find(runId)
+  /** A turn that has just been stored begins a moment later; one that was a stray at the last look too never will. */
+  const isStrayStill = (orphan: Orphan) => isStray(orphan) && strays.has(orphan.runId)
+
+  async function takeOver(orphan: Orphan): Promise<boolean> {
+    const { organizationId, conversationId, runId, fence } = orphan
+    const key = { organizationId, conversationId, runId }
+    const mine = { nodeId, expiresAt: clock() + leaseMs }
+    return tryWrite([
+      fence === null
+        ? takeOverPlace(database, { ...key, ...mine, from: orphan.nodeId })
+        : takeOverTurn(database, { ...key, ...mine, fence }),
+    ])
+  }
+
+  /** Fails unless the turn is still held as `takeOver` has left it. */
+  function holdOn(key: RunKey, fence: number | null): Statement {
+    const mine = { nodeId, expiresAt: clock() + leaseMs }
+    return fence === null
+      ? takeOverPlace(database, { ...key, ...mine, from: nodeId })
+      : renewTurn(database, { ...key, fence, expiresAt: mine.expiresAt })
+  }
+
+  /** False when another node was quicker. */
+  async function tryWrite(batch: Parameters<Database['write']>[0]): Promise<boolean> {
     try {
       await database.write(batch)
-      ended++
+      return true
     } catch (error) {
-      // Another process was quicker.
-      if (!(error instanceof WriteConflict)) throw error
+      if (error instanceof WriteConflict) return false
+      throw error
     }
   }
-  return ended
+
+  async function recover(orphan: Orphan): Promise<'ended' | 'restarted' | 'left'> {
+    const { organizationId, conversationId, runId } = orphan
+    const key = { organizationId, conversationId, runId }
+    if (!(await takeOver(orphan))) return 'left'
+    const fence = orphan.fence === null ? null : orphan.fence + 1
+    const found = await findRun(database, key)
+    if (!found) return 'left'
+    const texts = await findEvents(database, key, 0)
+    const turn = texts.length === 0 ? await toRestart(key, found.run, fence) : null
+    // Under the fence, so that of two nodes that both think it is theirs one restarts it.
+    if (turn && (await tryWrite([holdOn(key, fence), countRestart(database, key)]))) {
+      runner.run({ ...turn, leave: limits.occupy(found.run.apiKeyId) })
+      return 'restarted'
+    }
+    const isEnded = await end(key, found.run, fence, texts)
+    if (isEnded) runner.settled(runId)
+    return isEnded ? 'ended' : 'left'
+  }
+
+  /** One that cannot be taken care of must not keep the others from it. Throws only when the database cannot be used. */
+  async function recoverOrLeave(orphan: Orphan): Promise<'ended' | 'restarted' | 'left'> {
+    try {
+      return await recover(orphan)
+    } catch (error) {
+      if (error instanceof StorageError) throw error
+      log.error({ err: error, runId: orphan.runId }, 'a run that its server had left could not be ended')
+      return 'left'
+    }
+  }
+
+  /** The turn as it was accepted, if it may run once more. */
+  async function toRestart(key: RunKey, run: Run, fence: number | null): Promise<Omit<AcceptedTurn, 'leave'> | null> {
+    if (run.onCrash !== 'restart' || run.restarts > 0 || runner.unsettled.has(run.id)) return null
+    const [found, userMessage] = await Promise.all([
+      conversations.find(key),
+      conversations.findMessage(key, run.userMessageId),
+    ])
+    if (!found || found.isDeleted || !userMessage) return null
+    const { conversation } = found
+    return {
+      ...{ ...key, conversation, userMessage, replyMessageId: run.replyMessageId, kind: run.kind },
+      ...{ isWaiting: fence === null, fence: fence ?? 1, acceptedAt: run.createdAt, claimId: run.claimId },
+      budget: run.budget,
+      target: { aiSystem: conversation.aiSystem, model: conversation.model },
+    }
+  }
+
+  /** What the model was sent, as far as that can still be told. */
+  async function promptTokens(key: RunKey, run: Run): Promise<number> {
+    const found = await conversations.find(key)
+    if (!found) return 0
+    const newest = (before: string, limit: number) => conversations.newest(key, before, limit)
+    return contextTokens(await buildContext(found.conversation, newest, run.userMessageId))
+  }
+
+  async function end(key: RunKey, run: Run, fence: number | null, texts: string[]): Promise<boolean> {
+    const { kind, userMessageId, replyMessageId, aiSystem, model, attempts, firstTokenAt, budget } = run
+    const batch = endingStatements(deps, {
+      ...{ ...key, fence, kind, userMessageId, replyMessageId, aiSystem, model, attempts, firstTokenAt, texts },
+      isUsageEstimated: texts.length > 0,
+      budget,
+      userText: null,
+      claimId: run.claimId,
+      end: {
+        status: nextStatus(run.status, 'interrupt'),
+        finishReason: 'interrupted',
+        usage: {
+          promptTokens: texts.length > 0 ? await promptTokens(key, run) : 0,
+          completionTokens: estimateReply(texts),
+        },
+        error: INTERRUPTED,
+      },
+    })
+    return tryWrite(batch)
+  }
+
+  return {
+    /** Takes care of all that is abandoned now; says how many runs it has ended and restarted. */
+    async sweep(): Promise<{ ended: number; restarted: number }> {
+      const [held, waiting] = await Promise.all([selectRunningTurns(database, {}), selectWaitingTurns(database, {})])
+      const orphans = [...held, ...waiting.map((row) => ({ ...row, fence: null }))].map(
+        (row): Orphan => ({
+          ...{ organizationId: row.organization_id, conversationId: row.conversation_id, runId: row.run_id },
+          ...{ fence: row.fence, nodeId: row.node_id, expiresAt: row.expires_at },
+        }),
+      )
+      const abandoned = orphans.filter((orphan) => isAbandoned(orphan) || isStrayStill(orphan))
+      strays = new Set(orphans.filter(isStray).map(({ runId }) => runId))
+      const counts = { ended: 0, restarted: 0, left: 0 }
+      for (const orphan of abandoned) counts[await recoverOrLeave(orphan)]++
+      return { ended: counts.ended, restarted: counts.restarted }
+    },
+  }
 }

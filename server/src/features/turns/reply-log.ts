@@ -1,7 +1,7 @@
 import type { Database } from '../../storage/database.ts'
 import { encodeLengths } from './event-lengths.ts'
+import { insertChunk } from './event-queries.ts'
 import type { RunEnd, RunKey } from './run.ts'
-import { insertChunk } from './turn-queries.ts'
 
 /** What readers see of a run's events: those that are committed, and the end once there is one. */
 export type ReplyView = {
@@ -10,6 +10,8 @@ export type ReplyView = {
   readonly committed: number
   /** Set once everything is stored; then all texts are committed. */
   readonly end: RunEnd | null
+  /** This process cannot tell how it goes on: whoever reads should ask again. */
+  readonly isLost: boolean
   /** Calls `listener` whenever there is something new; gives back how to stop that. */
   watch(listener: () => void): () => void
 }
@@ -22,6 +24,8 @@ export type RunLog = ReplyView & {
   settle(): Promise<void>
   /** Shows everything and the end. Only after the end batch is committed. */
   close(end: RunEnd): void
+  /** Shows nothing more: the end could not be stored, or somebody else has ended the run. */
+  lose(): void
 }
 
 export type OpenLog = RunKey & {
@@ -33,6 +37,7 @@ export type OpenLog = RunKey & {
 export type ReplyLog = { open(options: OpenLog): RunLog }
 
 type Flushable = {
+  runId: string
   takeChunk(): ReturnType<typeof insertChunk>
   committed(touched: number): void
   failed(error: unknown): void
@@ -57,7 +62,8 @@ export function createReplyLog(deps: { database: Database }): ReplyLog {
 
   async function flushAll(): Promise<void> {
     while (dirty.size > 0) {
-      const logs = [...dirty]
+      // In one order everywhere: two transactions that lock the same rows must not wait for each other.
+      const logs = [...dirty].sort((a, b) => (a.runId < b.runId ? -1 : 1))
       dirty = new Set()
       try {
         const touched = await database.write(logs.map((log) => log.takeChunk()))
@@ -80,6 +86,7 @@ export function createReplyLog(deps: { database: Database }): ReplyLog {
       let underWay = 0
       let isSettled = false
       let end: RunEnd | null = null
+      let isLost = false
       let onIdle: (() => void) | null = null
 
       function tell(): void {
@@ -92,6 +99,7 @@ export function createReplyLog(deps: { database: Database }): ReplyLog {
       }
 
       const flushable: Flushable = {
+        runId: key.runId,
         takeChunk() {
           const fresh = texts.slice(committed)
           underWay = texts.length
@@ -124,6 +132,9 @@ export function createReplyLog(deps: { database: Database }): ReplyLog {
         get end() {
           return end
         },
+        get isLost() {
+          return isLost
+        },
         watch(listener) {
           listeners.add(listener)
           return () => listeners.delete(listener)
@@ -139,6 +150,12 @@ export function createReplyLog(deps: { database: Database }): ReplyLog {
           return new Promise((resolve) => {
             onIdle = resolve
           })
+        },
+        lose() {
+          // What is not committed has not been shown, and must not be taken for said.
+          texts.length = committed
+          isLost = true
+          tell()
         },
         close(ended) {
           committed = texts.length

@@ -1,5 +1,6 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import type { FastifyReply } from 'fastify'
+import { AppError } from '../../errors.ts'
 import { openRawStream, type RawStream } from '../../http/raw-stream.ts'
 import { keepAwake, sseEvent } from '../../http/sse.ts'
 import type { ReplyView } from './reply-log.ts'
@@ -7,7 +8,12 @@ import type { RunEnd, RunKey } from './run.ts'
 import { createItemPrinter, errorJson, errorOf, type ItemPrinter } from './turn-wire.ts'
 
 /** A run that somebody reads, under way or ended. */
-export type ReadableRun = Pick<RunKey, 'conversationId' | 'runId'> & { messageId: string; reply: ReplyView }
+export type ReadableRun = Pick<RunKey, 'conversationId' | 'runId'> & {
+  messageId: string
+  reply: ReplyView
+  /** Of a run that this process executes. */
+  ended?: Promise<RunEnd>
+}
 
 export type StreamOptions = {
   format: 'sse' | 'array'
@@ -49,12 +55,45 @@ export async function streamReply(reply: FastifyReply, run: ReadableRun, options
 
 /** What the run shows when it ended without any text, and not well. */
 export function failureBeforeText(run: ReadableRun) {
-  const { end, texts } = run.reply
+  const { end, texts, isLost } = run.reply
+  if (isLost && texts.length === 0) return detached(run)
   return end && texts.length === 0 ? errorOf(run, end) : null
 }
 
+/** What a call for the whole reply answers in its place (contract, section 6); null when the reply is as it should be. */
+export function failureOfWhole(run: ReadableRun, end: RunEnd): AppError | null {
+  // How it ended, and with which text, is only known to the database.
+  if (run.reply.isLost) return detached(run)
+  const error = end.finishReason === 'error' ? errorOf(run, end) : failureBeforeText(run)
+  if (!error || run.reply.texts.length === 0) return error
+  const { conversationId, runId } = run
+  return new AppError('provider_error', `the reply broke off: ${error.message}`, { conversationId, runId })
+}
+
+/** How a run has ended, once that is stored. Throws 503 when this process loses sight of it. */
+export async function endOf(run: ReadableRun): Promise<RunEnd> {
+  if (run.ended) return run.ended
+  const { reply } = run
+  if (!reply.end && !reply.isLost) {
+    await new Promise<void>((resolve) => {
+      const unwatch = reply.watch(() => {
+        if (!reply.end && !reply.isLost) return
+        unwatch()
+        resolve()
+      })
+    })
+  }
+  if (!reply.end) throw detached(run)
+  return reply.end
+}
+
+function detached({ conversationId, runId }: ReadableRun): AppError {
+  const message = 'the server has lost the turn; its events can be read again at the run'
+  return new AppError('unavailable', message, { conversationId, runId, retryAfterMs: 1_000 })
+}
+
 function eventOrTimeout(reply: ReplyView, from: number, timeoutMs: number): Promise<void> {
-  if (reply.committed > from || reply.end) return Promise.resolve()
+  if (reply.committed > from || reply.end || reply.isLost) return Promise.resolve()
   return new Promise((resolve) => {
     const done = () => {
       clearTimeout(timer)
@@ -91,11 +130,20 @@ function writeEvents(stream: RawStream, run: ReadableRun, printer: ItemPrinter, 
       }
     }
     if (reply.end) finish(reply.end)
+    else if (reply.isLost) detach()
   }
 
   function resume(): void {
     isWaiting = false
     advance()
+  }
+
+  /** The connection ends without an end of the reply: the rest is at the run's events. */
+  function detach(): void {
+    stream.write(sseEvent(JSON.stringify({ runId, after: n - 1 }), { event: 'detached' }))
+    unwatch()
+    pinger.stop()
+    stream.end()
   }
 
   function finish(end: RunEnd): void {
@@ -121,6 +169,17 @@ async function writeArray(stream: RawStream, run: ReadableRun, printer: ItemPrin
     separator = ','
     return stream.writeThrough(piece)
   }
+  let wake = () => {}
+  const unwatch = reply.watch(() => wake())
+  stream.onClose(() => {
+    unwatch()
+    wake()
+  })
+  // Asked for before anything is awaited, so that no news is missed.
+  const news = () =>
+    new Promise<void>((resolve) => {
+      wake = resolve
+    })
   for (let n = from; !stream.isClosed; ) {
     if (n < reply.committed) {
       await write(printer.text(n, reply.texts[n] as string))
@@ -132,8 +191,11 @@ async function writeArray(stream: RawStream, run: ReadableRun, printer: ItemPrin
       await stream.writeThrough(']')
       stream.end()
       return
+    } else if (reply.isLost) {
+      stream.end()
+      return
     } else {
-      await newsOrClose(reply, stream)
+      await news()
     }
   }
 }
@@ -141,17 +203,4 @@ async function writeArray(stream: RawStream, run: ReadableRun, printer: ItemPrin
 function errorMember(run: ReadableRun, end: RunEnd): string {
   const error = end.finishReason === 'error' ? errorOf(run, end) : null
   return error ? `,${errorJson(error).slice(1, -1)}` : ''
-}
-
-function newsOrClose(reply: ReplyView, stream: RawStream): Promise<void> {
-  return new Promise((resolve) => {
-    const unwatch = reply.watch(() => {
-      unwatch()
-      resolve()
-    })
-    stream.onClose(() => {
-      unwatch()
-      resolve()
-    })
-  })
 }

@@ -17,7 +17,17 @@ export type RunEnd = {
   error: RunFailure | null
 }
 
-export type RunKey = { organizationId: string; conversationId: string; runId: string }
+export type ConversationKey = { organizationId: string; conversationId: string }
+export type RunKey = ConversationKey & { runId: string }
+
+/** What began a run: a new message, another try at the last reply, or a changed last message. */
+export type RunKind = 'send' | 'regenerate' | 'edit'
+/** What becomes of a run without text whose server died. */
+export type OnCrash = 'keep' | 'restart'
+/** Why a run that is under way is made to stop. */
+export type StopReason = 'cancelled' | 'interrupted'
+/** The part of a key's daily tokens that a run has reserved. */
+export type Reservation = { apiKeyId: string; day: string; reservedTokens: number }
 
 /** One execution of a turn, as it is stored. Times are milliseconds. */
 export type Run = {
@@ -28,6 +38,14 @@ export type Run = {
   status: RunStatus
   aiSystem: string
   model: string
+  kind: RunKind
+  onCrash: OnCrash
+  restarts: number
+  /** The idempotency claim of its request. */
+  claimId: string | null
+  /** The API key that asked for it. */
+  apiKeyId: string | null
+  budget: Reservation | null
   attempts: Attempt[]
   finishReason: FinishReason | null
   error: RunFailure | null

@@ -6,30 +6,61 @@ import type { ConversationForTurn, Message } from '../conversations/conversation
 import { existing } from '../conversations/conversation-service.ts'
 import { CONVERSATION_IS_OPEN, type ConversationTurns } from '../conversations/conversation-turns.ts'
 import type { StartedConversation } from '../conversations/start-conversation.ts'
-import type { RunKey } from './run.ts'
-import { insertRun, insertRunningTurn, selectRunningTurn, TURN_IS_RUNNING } from './turn-queries.ts'
+import type { Claim } from '../idempotency/claim.ts'
+import { BUDGET_SUFFICES } from './budget-queries.ts'
+import type { ConversationKey, OnCrash, Reservation, RunKey, RunKind } from './run.ts'
+import { insertRun } from './run-queries.ts'
+import { type Earlier, type Payer, readFrom, type TokenBudgets } from './token-budget.ts'
+import type { Leave, TurnLimits } from './turn-limits.ts'
+import { holdConversation, NOBODY_WAITS, selectRunningTurn, TURN_IS_RUNNING } from './turn-queries.ts'
+import { joinLine, LINE_HAS_ROOM, selectLine } from './waiting-queries.ts'
 
-/** A turn whose message is stored and whose conversation is held: it is ours to execute. */
+/** A turn whose message is stored and whose conversation is held, or waited for: it is ours to execute. */
 export type AcceptedTurn = RunKey & {
   conversation: ConversationForTurn
   userMessage: Message
   replyMessageId: string
+  kind: RunKind
+  /** Stands in the line of its conversation: it may only run when it has become the first and nothing else runs. */
+  isWaiting: boolean
   fence: number
   acceptedAt: number
+  /** The idempotency claim of its request. */
+  claimId: string | null
   /** What the conversation asks for; a fallback may be what answers. */
   target: { aiSystem: string; model: string }
+  /** What it has reserved of the daily tokens of its key; null for a key without a budget. */
+  budget: Reservation | null
+  /** Gives its place among the turns under way back. */
+  leave: Leave
 }
 
-export type TurnRequest = { organizationId: string; text: string; requestId: string | null }
+/** A turn that has a place, and is not stored yet. */
+type Draft = Omit<AcceptedTurn, 'leave'>
+/** What storing a turn does to its conversation, and what its model will have seen before the user's message. */
+type Plan = { turn: Draft; change: Statement[]; earlier: Earlier }
+type Prepare = (conversation: ConversationForTurn) => Promise<Plan>
+
+/** The API key that asked, and how it wants the turn to behave. */
+export type TurnOrigin = Payer & {
+  requestId: string | null
+  onCrash: OnCrash
+  claim: Claim | null
+}
+export type TurnRequest = TurnOrigin & { text: string }
 export type TurnAcceptance = ReturnType<typeof createTurnAcceptance>
 
 /** How often to look again when the conversation changed between reading and writing. */
-const MAX_TRIES = 5
+const MAX_TRIES = 50
 const FIRST_FENCE = 1
+/** How many turns may wait for one conversation. */
+export const MOST_WAITING = 20
+
+type Place = 'held' | 'in line'
 
 /**
  * Takes turns in: in one batch the user's message is stored, the run begins, and the conversation is held by a row whose
- * primary key allows one turn at a time. Only after that is a model called.
+ * primary key allows one turn at a time, or its place in the line is. Only after that is a model called.
  */
 export function createTurnAcceptance(deps: {
   database: Database
@@ -39,56 +70,152 @@ export function createTurnAcceptance(deps: {
   nodeId: string
   /** Milliseconds after which a turn whose node does not renew it may be ended by another. */
   leaseMs: number
+  limits: TurnLimits
+  budgets: TokenBudgets
 }) {
-  const { database, ids, clock, conversations, nodeId, leaseMs } = deps
+  const { database, ids, clock, conversations, nodeId, leaseMs, limits, budgets } = deps
 
-  function prepare(
+  function makeTurn(
     conversation: ConversationForTurn,
-    request: TurnRequest,
-  ): { turn: AcceptedTurn; statements: Statement[] } {
-    const { organizationId, text } = request
-    const at = clock()
-    const userMessageId = conversation.lastMessageId ? ids.nextAfter(conversation.lastMessageId) : ids.next()
-    const key = { organizationId, conversationId: conversation.id }
-    const runId = ids.nextAfter(userMessageId)
-    const userMessage: Message = {
-      ...{ id: userMessageId, role: 'user', content: text, toolCallId: null, name: null },
-      ...{ runId, promptTokens: 0, completionTokens: 0, createdAt: at },
-    }
-    const turn: AcceptedTurn = {
-      ...{ ...key, runId, conversation, userMessage },
-      ...{ replyMessageId: ids.nextAfter(userMessageId), fence: FIRST_FENCE, acceptedAt: at },
+    origin: TurnOrigin,
+    kind: RunKind,
+    userMessage: Message | string,
+    place: Place,
+  ): Draft {
+    const acceptedAt = clock()
+    const newId = () => (conversation.lastMessageId ? ids.nextAfter(conversation.lastMessageId) : ids.next())
+    const runId = newId()
+    const message: Message =
+      typeof userMessage === 'string'
+        ? {
+            ...{ id: newId(), role: 'user', content: userMessage, toolCallId: null, name: null },
+            ...{ runId, promptTokens: 0, completionTokens: 0, createdAt: acceptedAt },
+          }
+        : userMessage
+    return {
+      ...{ organizationId: origin.organizationId, conversationId: conversation.id, runId },
+      ...{ conversation, userMessage: message, replyMessageId: newId(), kind },
+      ...{ isWaiting: place === 'in line', fence: FIRST_FENCE, acceptedAt, claimId: origin.claim?.id ?? null },
       target: { aiSystem: conversation.aiSystem, model: conversation.model },
+      budget: null,
     }
-    const statements = [
-      insertRunningTurn(database, {
-        organization_id: organizationId,
-        conversation_id: conversation.id,
-        run_id: turn.runId,
-        fence: turn.fence,
-        node_id: nodeId,
-        expires_at: at + leaseMs,
-      }),
-      ...conversations.takeMessage(key, userMessage, turn.replyMessageId),
-      insertRun(database, {
-        ...key,
-        ...turn.target,
-        runId: turn.runId,
-        userMessageId,
-        replyMessageId: turn.replyMessageId,
-        status: 'running',
-        requestId: request.requestId,
-        at,
-      }),
-    ]
-    return { turn, statements }
   }
 
-  async function busy(organizationId: string, conversationId: string): Promise<AppError | undefined> {
-    const row = (await selectRunningTurn(database, { organizationId, conversationId }))[0]
+  /** The batch that makes the turn exist; `change` is what it does to the conversation, and locks it first. */
+  function batchFor(turn: Draft, origin: TurnOrigin, change: Statement[]): Statement[] {
+    const { organizationId, conversationId, runId } = turn
+    const holder = {
+      ...{ organization_id: organizationId, conversation_id: conversationId, run_id: runId, node_id: nodeId },
+      expires_at: turn.acceptedAt + leaseMs,
+    }
+    return [
+      ...(origin.claim ? [origin.claim.statement(turn)] : []),
+      ...change,
+      turn.isWaiting
+        ? joinLine(database, { ...holder, most: MOST_WAITING })
+        : holdConversation(database, { ...holder, fence: turn.fence }),
+      insertRun(database, {
+        ...{ organizationId, conversationId, runId, ...turn.target, kind: turn.kind },
+        ...{ userMessageId: turn.userMessage.id, replyMessageId: turn.replyMessageId },
+        ...{ requestId: origin.requestId, onCrash: origin.onCrash, claimId: turn.claimId },
+        ...{ apiKeyId: origin.keyId, budgetDay: turn.budget?.day ?? null, at: turn.acceptedAt },
+        reservedTokens: turn.budget?.reservedTokens ?? 0,
+        status: turn.isWaiting ? 'accepted' : 'running',
+        startedAt: turn.isWaiting ? null : turn.acceptedAt,
+      }),
+      // Last: the other turns of the key wait for this row, and any other conflict is to be named first.
+      ...budgets.reserve(origin, turn.budget),
+    ]
+  }
+
+  /** Stores a turn together with what it may cost. Throws 429 when that is more than its key has left for the day. */
+  async function store({ turn, change, earlier }: Plan, origin: TurnOrigin): Promise<Draft> {
+    const budget = await budgets.plan(origin, turn, earlier, () => countAhead(turn))
+    const planned = { ...turn, budget }
+    try {
+      await database.write(batchFor(planned, origin, change))
+      return planned
+    } catch (error) {
+      if (!budget || !(error instanceof WriteConflict) || error.constraint !== BUDGET_SUFFICES) throw error
+      throw await budgets.refusal(origin, budget)
+    }
+  }
+
+  /** How many turns will have replied before this one. */
+  async function countAhead({ isWaiting, organizationId, conversationId }: Draft): Promise<number> {
+    return isWaiting ? (await selectLine(database, { organizationId, conversationId })).length + 1 : 0
+  }
+
+  async function findOpen(key: ConversationKey): Promise<ConversationForTurn> {
+    const conversation = existing(await conversations.find(key))
+    if (conversation.isActive) return conversation
+    throw new AppError('forbidden', 'the conversation is inactive', { conversationId: key.conversationId })
+  }
+
+  /** Takes a place among the turns under way. Whatever else is in the way is said before that there is none left. */
+  async function enter(key: ConversationKey, origin: TurnOrigin, place: Place): Promise<Leave> {
+    try {
+      return limits.enter(origin.keyId)
+    } catch (full) {
+      await findOpen(key)
+      throw (place === 'held' ? await findObstacle(key) : undefined) ?? full
+    }
+  }
+
+  async function inPlace(leave: Leave, accepted: Promise<Draft>): Promise<AcceptedTurn> {
+    try {
+      return { ...(await accepted), leave }
+    } catch (error) {
+      leave()
+      throw error
+    }
+  }
+
+  /** What stands in the way of a turn at the moment, if anything does. */
+  async function findObstacle({ organizationId, conversationId }: ConversationKey): Promise<AppError | undefined> {
+    const key = { organizationId, conversationId }
+    const [running, line] = await Promise.all([selectRunningTurn(database, key), selectLine(database, key)])
+    const ahead = running[0] ?? line[0]
     return (
-      row && new AppError('conflict', 'a turn is running on this conversation', { conversationId, runId: row.run_id })
+      ahead &&
+      new AppError('conflict', 'a turn is running on this conversation', { conversationId, runId: ahead.run_id })
     )
+  }
+
+  /**
+   * Reads the conversation, lets `prepare` say what is to be written, and writes it; again if the conversation has
+   * changed in between. Throws 404, 410, 403, 409 naming the run that is under way, 429 when the line is full, and 429
+   * and 503 when there are as many turns, or tokens used, as there may be.
+   */
+  async function accept(key: ConversationKey, origin: TurnOrigin, place: Place, prepare: Prepare) {
+    return inPlace(await enter(key, origin, place), tryToAccept(key, origin, place, prepare))
+  }
+
+  async function tryToAccept(key: ConversationKey, origin: TurnOrigin, place: Place, prepare: Prepare) {
+    const { conversationId } = key
+    for (let tries = 0; tries < MAX_TRIES; tries++) {
+      const plan = await prepare(await findOpen(key))
+      try {
+        return await store(plan, origin)
+      } catch (error) {
+        if (!(error instanceof WriteConflict)) throw error
+        if (error.constraint === LINE_HAS_ROOM) throw lineIsFull(conversationId)
+        if (![TURN_IS_RUNNING, NOBODY_WAITS, CONVERSATION_IS_OPEN].includes(error.constraint)) throw error
+        // If the other turn has just ended, or only the newest message has changed, the next look finds it open.
+        const obstacle = place === 'held' ? await findObstacle(key) : undefined
+        if (obstacle) throw obstacle
+      }
+    }
+    throw new AppError('conflict', 'the conversation is changing too fast', { conversationId })
+  }
+
+  function acceptMessage(conversationId: string, request: TurnRequest, place: Place): Promise<AcceptedTurn> {
+    const key = { organizationId: request.organizationId, conversationId }
+    return accept(key, request, place, async (conversation) => {
+      const turn = makeTurn(conversation, request, 'send', request.text, place)
+      const change = conversations.takeMessage(key, turn.userMessage, turn.replyMessageId)
+      return { turn, change, earlier: storedBefore(key, turn.userMessage) }
+    })
   }
 
   return {
@@ -96,33 +223,79 @@ export function createTurnAcceptance(deps: {
      * Accepts a message to a conversation that exists. Throws 404, 410 and 403 for one that cannot take it, and 409
      * naming the run that is under way.
      */
-    async accept(conversationId: string, request: TurnRequest): Promise<AcceptedTurn> {
-      const { organizationId } = request
-      for (let tries = 0; tries < MAX_TRIES; tries++) {
-        const conversation = existing(await conversations.find({ organizationId, conversationId }))
-        if (!conversation.isActive) throw new AppError('forbidden', 'the conversation is inactive', { conversationId })
-        const { turn, statements } = prepare(conversation, request)
-        try {
-          await database.write(statements)
-          return turn
-        } catch (error) {
-          const conflict = error instanceof WriteConflict ? error.constraint : null
-          if (conflict !== TURN_IS_RUNNING && conflict !== CONVERSATION_IS_OPEN) throw error
-          // If the other turn has just ended, or only the newest message has changed, the next look finds it open.
-          const running = conflict === TURN_IS_RUNNING ? await busy(organizationId, conversationId) : undefined
-          if (running) throw running
-        }
-      }
-      throw new AppError('conflict', 'the conversation is changing too fast', { conversationId })
-    },
+    accept: (conversationId: string, request: TurnRequest) => acceptMessage(conversationId, request, 'held'),
+
+    /** Accepts a message behind those that are waiting. Throws 404, 410 and 403, and 429 when too many wait already. */
+    enqueue: (conversationId: string, request: TurnRequest) => acceptMessage(conversationId, request, 'in line'),
 
     /** Stores a new conversation together with the first message to it. */
     async acceptFirst(started: StartedConversation, request: TurnRequest): Promise<AcceptedTurn> {
       const system = started.messages.find(({ role }) => role === 'system')
       const conversation = { ...started.conversation, systemText: system?.content ?? null }
-      const { turn, statements } = prepare(conversation, request)
-      await database.write([...started.statements, ...statements])
-      return turn
+      const turn = makeTurn(conversation, request, 'send', request.text, 'held')
+      const take = conversations.takeMessage(turn, turn.userMessage, turn.replyMessageId)
+      const earlier = { read: readFrom(started.messages), before: turn.userMessage.id }
+      const plan = { turn, change: [...started.statements, ...take], earlier }
+      return inPlace(limits.enter(request.keyId), store(plan, request))
+    },
+
+    /**
+     * Accepts another try at the reply to the last message of the user; the old reply stays until there is a new one.
+     * Throws what `accept` throws, and 422 when no user has said anything yet.
+     */
+    regenerate(conversationId: string, origin: TurnOrigin): Promise<AcceptedTurn> {
+      const key = { organizationId: origin.organizationId, conversationId }
+      return accept(key, origin, 'held', async (conversation) => {
+        const last = await lastUserMessage(key, conversation)
+        const turn = makeTurn(conversation, origin, 'regenerate', last, 'held')
+        const change = [conversations.reserveReply(key, conversation.lastMessageId, turn.replyMessageId)]
+        return { turn, change, earlier: storedBefore(key, last) }
+      })
+    },
+
+    /**
+     * Puts another text in the place of the last message of the user; the old one and what followed it are kept outside
+     * the conversation. Throws what `accept` throws, 404 for a message that there is not, and 422 for any but the last.
+     */
+    edit(conversationId: string, messageId: string, request: TurnRequest): Promise<AcceptedTurn> {
+      const key = { organizationId: request.organizationId, conversationId }
+      return accept(key, request, 'held', async (conversation) => {
+        const last = await lastUserMessage(key, conversation, messageId)
+        const turn = makeTurn(conversation, request, 'edit', request.text, 'held')
+        const replaced = { from: last.id, before: turn.userMessage.id, by: turn.runId, at: turn.acceptedAt }
+        // First, because it locks the conversation and sees to it that the last message is still the last.
+        const reserve = conversations.reserveReply(key, conversation.lastMessageId, conversation.lastMessageId)
+        const take = conversations.takeMessage(key, turn.userMessage, turn.replyMessageId)
+        const change = [reserve, ...conversations.replaceMessages(key, replaced), ...take]
+        return { turn, change, earlier: storedBefore(key, last) }
+      })
     },
   }
+
+  function storedBefore(key: ConversationKey, { id }: Message): Earlier {
+    return { read: (before, limit) => conversations.newest(key, before, limit), before: id }
+  }
+
+  async function lastUserMessage(
+    key: ConversationKey,
+    conversation: ConversationForTurn,
+    wanted?: string,
+  ): Promise<Message> {
+    const last = conversation.lastMessageId ? await conversations.lastUserMessage(key) : undefined
+    if (wanted !== undefined && last?.id !== wanted) {
+      if (!(await conversations.findMessage(key, wanted))) {
+        throw new AppError('not_found', 'the conversation has no such message')
+      }
+      throw new AppError('unprocessable_entity', 'only the last message of the user can be changed')
+    }
+    if (!last) throw new AppError('unprocessable_entity', 'there is no message of a user to answer')
+    return last
+  }
+}
+
+function lineIsFull(conversationId: string): AppError {
+  return new AppError('rate_limited', `${MOST_WAITING} turns are waiting for this conversation already`, {
+    ...{ conversationId, refusedBy: 'waiting_turns', retryAfterMs: 1_000 },
+    quota: { limit: MOST_WAITING, remaining: 0, resetMs: 1_000 },
+  })
 }

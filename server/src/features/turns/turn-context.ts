@@ -32,17 +32,25 @@ export async function buildContext(
   readNewest: ReadNewest,
   newestId: string,
 ): Promise<Context> {
-  const chain = chainOf(conversation)
-  const window = Math.min(...chain.map(windowOf))
-  const reply = settingsOf(conversation).maxTokens ?? Math.min(REPLY_TOKENS, window / 4)
+  const window = windowOf(conversation)
+  const reply = replyTokens(conversation)
   const system = estimateTokens(conversation.systemText ?? '')
   const budget = Math.max(window - reply - system, LEAST_HISTORY_TOKENS)
   const history = await readWindow(readNewest, newestId, budget)
-  return shapeContext(conversation.systemText, history, chain.some(wantsUserFirst))
+  return shapeContext(conversation.systemText, history, chainOf(conversation).some(wantsUserFirst))
 }
 
-function windowOf(link: ChainLink): number {
-  return contextWindow(parseAiSystem(link.aiSystem) ?? 'default', link.model)
+/** Tokens that the longest reply may have. */
+export function replyTokens(conversation: ConversationForTurn): number {
+  return settingsOf(conversation).maxTokens ?? Math.min(REPLY_TOKENS, Math.floor(windowOf(conversation) / 4))
+}
+
+/** The smallest window of the chain. */
+export function windowOf(conversation: ConversationForTurn): number {
+  const windows = chainOf(conversation).map(({ aiSystem, model }) =>
+    contextWindow(parseAiSystem(aiSystem) ?? 'default', model),
+  )
+  return Math.min(...windows)
 }
 
 function wantsUserFirst(link: ChainLink): boolean {

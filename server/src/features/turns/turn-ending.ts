@@ -1,16 +1,25 @@
 import type { Clock } from '../../lib/clock.ts'
+import { successorOf } from '../../lib/ids.ts'
 import { estimateTokens } from '../../lib/token-estimate.ts'
 import type { Attempt } from '../../models/resilience.ts'
 import type { Database, Statement } from '../../storage/database.ts'
 import type { ConversationTurns } from '../conversations/conversation-turns.ts'
+import { releaseClaimOfRun } from '../idempotency/idempotency-service.ts'
 import { encodeLengths } from './event-lengths.ts'
-import type { RunEnd, RunKey } from './run.ts'
+import { deleteChunks } from './event-queries.ts'
+import type { Reservation, RunEnd, RunKey, RunKind } from './run.ts'
+import { endRun } from './run-queries.ts'
 import { titleFrom } from './title.ts'
-import { deleteChunks, endRun, releaseTurn } from './turn-queries.ts'
+import { settlement } from './token-budget.ts'
+import { releaseTurn } from './turn-queries.ts'
+import { leaveLine } from './waiting-queries.ts'
 
 /** Everything that is known of a run when it ends. */
 export type EndedTurn = RunKey & {
-  fence: number
+  /** Under which fence the turn is held; null while it waits for its place. */
+  fence: number | null
+  kind: RunKind
+  userMessageId: string
   replyMessageId: string
   aiSystem: string
   model: string
@@ -19,20 +28,24 @@ export type EndedTurn = RunKey & {
   texts: readonly string[]
   end: RunEnd
   isUsageEstimated: boolean
+  /** The idempotency claim of its request: given back when the run has come to nothing. */
+  claimId: string | null
+  budget: Reservation | null
   /** What the user said, if the conversation has no name yet. */
   userText: string | null
 }
 
 /**
  * The batch that ends a run: the reply as a message, the run's record, the conversation's totals, the events' boundaries,
- * and the turn given back. All of it or nothing, and nothing if the turn is no longer held under the fence.
+ * the turn and what it had reserved given back. All of it or nothing, and nothing if the turn is no longer held under
+ * the fence.
  */
 export function endingStatements(
   deps: { database: Database; clock: Clock; conversations: ConversationTurns },
   turn: EndedTurn,
 ): Statement[] {
   const { database, clock, conversations } = deps
-  const { organizationId, conversationId, runId, end } = turn
+  const { organizationId, conversationId, runId, claimId, end } = turn
   const key = { organizationId, conversationId, runId }
   const endedAt = clock()
   const text = turn.texts.join('')
@@ -47,13 +60,17 @@ export function endingStatements(
     ...end.usage,
     createdAt: endedAt,
   }
+  // A regenerated reply takes the place of what stands between the question and it, but only once there is one.
+  const replaced = { from: successorOf(turn.userMessageId), before: turn.replyMessageId, by: runId, at: endedAt }
   return [
-    releaseTurn(database, { ...key, fence: turn.fence }),
+    // The conversation before the turn, as when a turn is accepted: the other way round they deadlock on PostgreSQL.
     ...conversations.settle(key, {
       reply: hasReply ? reply : null,
       ...end.usage,
       name: hasReply && turn.userText !== null ? titleFrom(turn.userText) : null,
     }),
+    turn.fence === null ? leaveLine(database, key) : releaseTurn(database, { ...key, fence: turn.fence }),
+    ...(turn.kind === 'regenerate' && hasReply ? conversations.replaceMessages(key, replaced) : []),
     endRun(database, {
       ...key,
       ...end.usage,
@@ -69,6 +86,9 @@ export function endingStatements(
       endedAt,
     }),
     deleteChunks(database, key),
+    ...(claimId !== null && !hasReply ? [releaseClaimOfRun(database, { organizationId, claimId, runId })] : []),
+    // Last, as in the batch that reserved: the other turns of the key wait for this row.
+    ...settlement(database, organizationId, turn.budget, end.usage),
   ]
 }
 

@@ -1,20 +1,51 @@
 import type { Selectable } from 'kysely'
-import type { Database } from '../../storage/database.ts'
-import { type Parameters, prepareRead, prepareWrite } from '../../storage/prepare.ts'
+import { asColumn, type Parameters, prepareRead, prepareWrite } from '../../storage/prepare.ts'
 import type { Schema } from '../../storage/schema.ts'
-import { decodeLengths } from './event-lengths.ts'
-import type { FinishReason, Run, RunFailure, RunKey } from './run.ts'
-import type { RunStatus } from './turn-state.ts'
+import type { ConversationKey, RunKey, StopReason } from './run.ts'
 
-type RunRow = Selectable<Schema['run']>
-type ConversationKey = { organizationId: string; conversationId: string }
+type RunningTurn = Omit<Selectable<Schema['running_turn']>, 'stop_requested'>
 
 /** The primary key that makes a second turn on a conversation a conflict. */
 export const TURN_IS_RUNNING = 'running_turn_pkey'
-/** The guard of `releaseTurn`: somebody else holds the turn, or has ended it. */
+/** The guard of `holdConversation`: others have been waiting for it. */
+export const NOBODY_WAITS = 'nobody_waits'
+/** The guard of what only the holder of a turn may do: somebody else holds it, or has ended it. */
 export const TURN_IS_OURS = 'turn_is_ours'
 
-export const insertRunningTurn = prepareWrite((db, p: Parameters<Selectable<Schema['running_turn']>>) =>
+/** Takes hold of a conversation that nobody waits for. */
+export const holdConversation = prepareWrite(
+  (db, p: Parameters<RunningTurn>, { columnTypes }) =>
+    db
+      .insertInto('running_turn')
+      .columns(['organization_id', 'conversation_id', 'run_id', 'fence', 'node_id', 'expires_at'])
+
+      .expression(
+        db
+          .selectNoFrom([
+            asColumn(p('organization_id'), columnTypes.id).as('organization_id'),
+            asColumn(p('conversation_id'), columnTypes.id).as('conversation_id'),
+            asColumn(p('run_id'), columnTypes.id).as('run_id'),
+            asColumn(p('fence'), columnTypes.count).as('fence'),
+            asColumn(p('node_id'), columnTypes.id).as('node_id'),
+            asColumn(p('expires_at'), columnTypes.count).as('expires_at'),
+          ])
+          .where((eb) =>
+            eb.not(
+              eb.exists(
+                eb
+                  .selectFrom('waiting_turn')
+                  .select('run_id')
+                  .where('organization_id', '=', p('organization_id'))
+                  .where('conversation_id', '=', p('conversation_id')),
+              ),
+            ),
+          ),
+      ),
+  { guard: NOBODY_WAITS },
+)
+
+/** Takes hold of a conversation for the turn that was first in its line. */
+export const holdNext = prepareWrite((db, p: Parameters<RunningTurn>) =>
   db.insertInto('running_turn').values({
     organization_id: p('organization_id'),
     conversation_id: p('conversation_id'),
@@ -37,6 +68,69 @@ export const releaseTurn = prepareWrite(
   { guard: TURN_IS_OURS },
 )
 
+/** Takes a turn from its holder: from now on nothing that was written under the old fence counts. */
+export const takeOverTurn = prepareWrite(
+  (db, p: Parameters<RunKey & { fence: number; nodeId: string; expiresAt: number }>) =>
+    db
+      .updateTable('running_turn')
+      .set((eb) => ({
+        fence: eb('fence', '+', 1),
+        node_id: p('nodeId'),
+        expires_at: p('expiresAt'),
+        stop_requested: null,
+      }))
+      .where('organization_id', '=', p('organizationId'))
+      .where('conversation_id', '=', p('conversationId'))
+      .where('run_id', '=', p('runId'))
+      .where('fence', '=', p('fence')),
+  { guard: TURN_IS_OURS },
+)
+
+export const renewTurn = prepareWrite(
+  (db, p: Parameters<RunKey & { fence: number; expiresAt: number }>) =>
+    db
+      .updateTable('running_turn')
+      .set({ expires_at: p('expiresAt') })
+      .where('organization_id', '=', p('organizationId'))
+      .where('conversation_id', '=', p('conversationId'))
+      .where('run_id', '=', p('runId'))
+      .where('fence', '=', p('fence')),
+  { guard: TURN_IS_OURS },
+)
+
+/** Locks the rows in the order of their runs, as the events do: else each could end up waiting for the other. */
+export const renewTurns = prepareWrite((db, p: Parameters<{ nodeId: string; expiresAt: number }>, dialect) =>
+  db
+    .updateTable('running_turn')
+    .set({ expires_at: p('expiresAt') })
+    .where('run_id', 'in', (eb) =>
+      eb
+        .selectFrom('running_turn')
+        .select('run_id')
+        .where('node_id', '=', p('nodeId'))
+        .orderBy('run_id')
+        .$if(dialect.name === 'postgres', (query) => query.forUpdate()),
+    ),
+)
+
+/** Asks the holder of a turn to stop it. Touches no row when it is not under way. */
+export const requestStop = prepareWrite((db, p: Parameters<RunKey & { reason: StopReason }>) =>
+  db
+    .updateTable('running_turn')
+    .set({ stop_requested: p('reason') })
+    .where('organization_id', '=', p('organizationId'))
+    .where('conversation_id', '=', p('conversationId'))
+    .where('run_id', '=', p('runId')),
+)
+
+export const selectStopRequests = prepareRead((db, p: Parameters<{ nodeId: string }>) =>
+  db
+    .selectFrom('running_turn')
+    .select(['run_id', 'stop_requested'])
+    .where('node_id', '=', p('nodeId'))
+    .where('stop_requested', 'is not', null),
+)
+
 export const selectRunningTurn = prepareRead((db, p: Parameters<ConversationKey>) =>
   db
     .selectFrom('running_turn')
@@ -46,158 +140,3 @@ export const selectRunningTurn = prepareRead((db, p: Parameters<ConversationKey>
 )
 
 export const selectRunningTurns = prepareRead((db) => db.selectFrom('running_turn').selectAll())
-
-export const insertRun = prepareWrite(
-  (
-    db,
-    p: Parameters<
-      RunKey & {
-        userMessageId: string
-        replyMessageId: string
-        status: RunStatus
-        aiSystem: string
-        model: string
-        requestId: string | null
-        at: number
-      }
-    >,
-  ) =>
-    db.insertInto('run').values({
-      organization_id: p('organizationId'),
-      conversation_id: p('conversationId'),
-      id: p('runId'),
-      user_message_id: p('userMessageId'),
-      reply_message_id: p('replyMessageId'),
-      status: p('status'),
-      ai_system: p('aiSystem'),
-      model: p('model'),
-      attempts: '[]',
-      request_id: p('requestId'),
-      prompt_tokens: 0,
-      completion_tokens: 0,
-      usage_is_estimated: 0,
-      created_at: p('at'),
-      started_at: p('at'),
-    }),
-)
-
-export const endRun = prepareWrite(
-  (
-    db,
-    p: Parameters<
-      RunKey & {
-        status: RunStatus
-        aiSystem: string
-        model: string
-        attempts: string
-        finishReason: FinishReason
-        error: string | null
-        promptTokens: number
-        completionTokens: number
-        isUsageEstimated: 0 | 1
-        eventLengths: string
-        firstTokenAt: number | null
-        endedAt: number
-      }
-    >,
-  ) =>
-    db
-      .updateTable('run')
-      .set({
-        status: p('status'),
-        ai_system: p('aiSystem'),
-        model: p('model'),
-        attempts: p('attempts'),
-        finish_reason: p('finishReason'),
-        error: p('error'),
-        prompt_tokens: p('promptTokens'),
-        completion_tokens: p('completionTokens'),
-        usage_is_estimated: p('isUsageEstimated'),
-        event_lengths: p('eventLengths'),
-        first_token_at: p('firstTokenAt'),
-        ended_at: p('endedAt'),
-      })
-      .where('organization_id', '=', p('organizationId'))
-      .where('conversation_id', '=', p('conversationId'))
-      .where('id', '=', p('runId')),
-)
-
-/** Stores new events of a run, if the turn is still held under this fence: otherwise it touches no row. */
-export const insertChunk = prepareWrite(
-  (db, p: Parameters<RunKey & { fence: number; firstEvent: number; text: string; eventLengths: string }>, dialect) =>
-    db
-      .insertInto('run_chunk')
-      .columns(['organization_id', 'run_id', 'first_event', 'text', 'event_lengths'])
-      .expression(
-        db
-          .selectFrom('running_turn')
-          .select((eb) => [
-            'organization_id',
-            'run_id',
-            eb.cast<number>(eb.val(p('firstEvent')), 'bigint').as('first_event'),
-            eb.cast<string>(eb.val(p('text')), 'text').as('text'),
-            eb.cast<string>(eb.val(p('eventLengths')), 'text').as('event_lengths'),
-          ])
-          .where('organization_id', '=', p('organizationId'))
-          .where('conversation_id', '=', p('conversationId'))
-          .where('run_id', '=', p('runId'))
-          .where('fence', '=', p('fence'))
-          // The lock makes a takeover wait for this write, or this write see the takeover.
-          .$if(dialect.name === 'postgres', (query) => query.forShare()),
-      ),
-)
-
-export const deleteChunks = prepareWrite((db, p: Parameters<RunKey>) =>
-  db.deleteFrom('run_chunk').where('organization_id', '=', p('organizationId')).where('run_id', '=', p('runId')),
-)
-
-export const selectChunks = prepareRead((db, p: Parameters<{ organizationId: string; runId: string }>) =>
-  db
-    .selectFrom('run_chunk')
-    .selectAll()
-    .where('organization_id', '=', p('organizationId'))
-    .where('run_id', '=', p('runId'))
-    .orderBy('first_event'),
-)
-
-const selectRun = prepareRead((db, p: Parameters<RunKey>) =>
-  db
-    .selectFrom('run')
-    .selectAll()
-    .where('organization_id', '=', p('organizationId'))
-    .where('conversation_id', '=', p('conversationId'))
-    .where('id', '=', p('runId')),
-)
-
-export type FoundRun = {
-  run: Run
-  /** How long each event's text is; null while the run is under way. */
-  eventLengths: number[] | null
-}
-
-/** Undefined if the conversation has no such run. */
-export async function findRun(database: Database, key: RunKey): Promise<FoundRun | undefined> {
-  const row = (await selectRun(database, key))[0]
-  return row && { run: toRun(row), eventLengths: row.event_lengths === null ? null : decodeLengths(row.event_lengths) }
-}
-
-function toRun(row: RunRow): Run {
-  return {
-    id: row.id,
-    conversationId: row.conversation_id,
-    userMessageId: row.user_message_id,
-    replyMessageId: row.reply_message_id,
-    status: row.status as RunStatus,
-    aiSystem: row.ai_system,
-    model: row.model,
-    attempts: JSON.parse(row.attempts) as Run['attempts'],
-    finishReason: row.finish_reason as FinishReason | null,
-    error: row.error === null ? null : (JSON.parse(row.error) as RunFailure),
-    usage: { promptTokens: row.prompt_tokens, completionTokens: row.completion_tokens },
-    isUsageEstimated: row.usage_is_estimated === 1,
-    createdAt: row.created_at,
-    startedAt: row.started_at,
-    firstTokenAt: row.first_token_at,
-    endedAt: row.ended_at,
-  }
-}

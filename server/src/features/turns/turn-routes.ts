@@ -1,91 +1,120 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyReply } from 'fastify'
 import { Type } from 'typebox'
 import { answers, answersNothing, Uuid } from '../../http/schemas.ts'
-import type { Clock } from '../../lib/clock.ts'
-import { failureBeforeText, HEADERS_AFTER_MS, streamReply } from './reply-stream.ts'
-import type { LiveTurn } from './turn-runner.ts'
-import { CancelReceipt, ChatResponse, StreamItem, UserMessage } from './turn-schemas.ts'
+import { endOf, failureOfWhole, HEADERS_AFTER_MS, type ReadableRun, streamReply } from './reply-stream.ts'
+import { beginOnce, originOf, SendOptions, type TurnHttpRequest, TurnOptions } from './turn-request.ts'
+import type { TurnRunner } from './turn-runner.ts'
+import { ChatResponse, EditedMessage, StreamItem, UserMessage } from './turn-schemas.ts'
 import type { TurnService } from './turn-service.ts'
-import { errorOf, toChatResponse, toUsageDto } from './turn-wire.ts'
+import { toChatResponse } from './turn-wire.ts'
 
 const tags = ['Turns']
 const Path = Type.Object({ conversationId: Uuid })
-const RunPath = Type.Object({ conversationId: Uuid, runId: Uuid })
+const MessagePath = Type.Object({ conversationId: Uuid, messageId: Uuid })
 
-/** Continuing a conversation in three ways, cancelling, and deleting with what is under way. */
-export function turnRoutes(deps: { turns: TurnService; clock: Clock }): FastifyPluginAsyncTypebox {
-  const { turns, clock } = deps
+/** Continuing a conversation in three ways, trying again, and deleting with what is under way. */
+export function turnRoutes(deps: { turns: TurnService; runner: Pick<TurnRunner, 'stop'> }): FastifyPluginAsyncTypebox {
+  const { turns } = deps
 
-  const send = (request: SendRequest): Promise<LiveTurn> =>
-    turns.send(request.params.conversationId.toLowerCase(), {
-      organizationId: request.caller.organizationId,
-      text: request.body.message,
-      requestId: request.id,
-    })
+  async function whole(request: TurnHttpRequest, reply: FastifyReply, run: ReadableRun) {
+    reply.header('x-dramatis-run-id', run.runId)
+    const end = await endOf(run)
+    const error = failureOfWhole(run, end)
+    if (error) throw error
+    return toChatResponse(run, end, request.id)
+  }
+
+  function stream(format: 'sse' | 'array', reply: FastifyReply, run: ReadableRun): Promise<void> {
+    return streamReply(reply, run, { format, from: 0, headersAfterMs: HEADERS_AFTER_MS })
+  }
+
+  function send(request: SendRequest, reply: FastifyReply): Promise<ReadableRun> {
+    const { params, body, query } = request
+    const id = params.conversationId.toLowerCase()
+    const message = { ...originOf(request), text: body.message }
+    return beginOnce(deps, request, reply, () => turns.send(id, message, query.onBusy ?? 'reject'))
+  }
 
   return async (app) => {
     const method = ['PATCH', 'POST'] as const
-    const config = { scope: 'conversations:write' } as const
-    const sending = { tags, params: Path, body: UserMessage }
+    const config = { scope: 'conversations:write', isNewWork: true, idempotency: { keeps: 'run' } } as const
+    const configOfSending = { ...config, idempotency: { operation: 'send', keeps: 'run' } } as const
+    const sending = { tags, params: Path, querystring: SendOptions, body: UserMessage }
+    const url = (name: string) => `/conversations/:conversationId/${name}`
 
-    for (const url of ['/conversations/:conversationId/chat', '/conversations/:conversationId/continue-sync']) {
+    for (const name of ['chat', 'continue-sync']) {
       app.route({
-        ...{ method: [...method], url, config },
+        ...{ method: [...method], url: url(name), config: configOfSending },
         schema: { ...sending, summary: 'Continue, whole reply at once', response: answers(ChatResponse) },
-        handler: async (request, reply) => answerWhole(request, reply, await send(request), clock),
+        handler: async (request, reply) => whole(request, reply, await send(request, reply)),
       })
     }
 
-    for (const url of ['/conversations/:conversationId/chat-sse', '/conversations/:conversationId/continue-sse']) {
+    for (const name of ['chat-sse', 'continue-sse']) {
       app.route({
-        ...{ method: [...method], url, config },
+        ...{ method: [...method], url: url(name), config: configOfSending },
         schema: {
           ...sending,
           summary: 'Continue, the reply as server-sent events',
           description: 'Each event is a `GenAiStreamingChatChoice` with the new text only; the end is `data: [DONE]`.',
           response: answers(StreamItem),
         },
-        handler: async (request, reply) => {
-          await streamReply(reply, await send(request), { format: 'sse', from: 0, headersAfterMs: HEADERS_AFTER_MS })
-        },
+        handler: async (request, reply) => stream('sse', reply, await send(request, reply)),
       })
     }
 
-    for (const url of ['/conversations/:conversationId/chat-http2', '/conversations/:conversationId/continue']) {
+    for (const name of ['chat-http2', 'continue']) {
       app.route({
-        ...{ method: [...method], url, config },
+        ...{ method: [...method], url: url(name), config: configOfSending },
         schema: {
           ...sending,
           summary: 'Continue, the reply as a JSON array that is written as it grows',
           description: 'Each item is a `GenAiStreamingChatChoice` with the new text only.',
           response: answers(Type.Array(StreamItem)),
         },
-        handler: async (request, reply) => {
-          await streamReply(reply, await send(request), { format: 'array', from: 0, headersAfterMs: HEADERS_AFTER_MS })
-        },
+        handler: async (request, reply) => stream('array', reply, await send(request, reply)),
       })
     }
 
+    const twoWays = 'The reply at once, or as server-sent events where the request accepts `text/event-stream`.'
+
     app.post(
-      '/conversations/:conversationId/runs/:runId/cancel',
+      '/conversations/:conversationId/regenerate',
       {
         config,
         schema: {
-          tags,
-          summary: 'Cancel a run',
-          description: 'The text so far is kept.',
-          params: RunPath,
-          response: answers(CancelReceipt),
+          ...{ tags, params: Path, querystring: TurnOptions },
+          summary: 'Replace the last reply',
+          description: `The old reply stays until there is a new one, and is kept beside the conversation. ${twoWays}`,
+          response: answers(ChatResponse),
         },
       },
-      async (request) => {
-        const { usage, ...receipt } = await turns.cancel({
-          organizationId: request.caller.organizationId,
-          conversationId: request.params.conversationId.toLowerCase(),
-          runId: request.params.runId.toLowerCase(),
-        })
-        return { ...receipt, usage: toUsageDto(usage) }
+      async (request, reply) => {
+        const id = request.params.conversationId.toLowerCase()
+        const run = await beginOnce(deps, request, reply, () => turns.regenerate(id, originOf(request)))
+        return wantsEvents(request) ? stream('sse', reply, run) : whole(request, reply, run)
+      },
+    )
+
+    app.patch(
+      '/conversations/:conversationId/messages/:messageId',
+      {
+        config,
+        schema: {
+          ...{ tags, params: MessagePath, querystring: TurnOptions, body: EditedMessage },
+          summary: 'Change the last message of the user',
+          description: `The old message and its reply are kept beside the conversation. ${twoWays}`,
+          response: answers(ChatResponse),
+        },
+      },
+      async (request, reply) => {
+        const { conversationId, messageId } = request.params
+        const edited = { ...originOf(request), text: request.body.content }
+        const run = await beginOnce(deps, request, reply, () =>
+          turns.edit(conversationId.toLowerCase(), messageId.toLowerCase(), edited),
+        )
+        return wantsEvents(request) ? stream('sse', reply, run) : whole(request, reply, run)
       },
     )
 
@@ -110,15 +139,12 @@ export function turnRoutes(deps: { turns: TurnService; clock: Clock }): FastifyP
   }
 }
 
-type SendRequest = Pick<FastifyRequest, 'caller' | 'id'> & {
+type SendRequest = TurnHttpRequest & {
   params: { conversationId: string }
+  query: SendOptions
   body: { message: string }
 }
 
-async function answerWhole(request: { id: string }, reply: FastifyReply, turn: LiveTurn, clock: Clock) {
-  reply.header('x-dramatis-run-id', turn.runId)
-  const end = await turn.ended
-  const error = end.finishReason === 'error' ? errorOf(turn, end) : failureBeforeText(turn)
-  if (error) throw error
-  return toChatResponse(turn, end, { httpRequestId: request.id, at: clock() })
+function wantsEvents(request: { headers: { accept?: string | undefined } }): boolean {
+  return /\btext\/event-stream\b/i.test(request.headers.accept ?? '')
 }

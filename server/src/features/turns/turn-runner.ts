@@ -1,23 +1,21 @@
 import { setTimeout as wait } from 'node:timers/promises'
-import { AppError } from '../../errors.ts'
 import type { Clock } from '../../lib/clock.ts'
 import type { IdSource } from '../../lib/ids.ts'
-import type { ModelResult } from '../../models/model.ts'
-import type { Outcome, Resilience } from '../../models/resilience.ts'
+import type { Resilience } from '../../models/resilience.ts'
 import { type Database, StorageError, WriteConflict } from '../../storage/database.ts'
 import type { Message } from '../conversations/conversation.ts'
 import type { ConversationTurns } from '../conversations/conversation-turns.ts'
-import { type Context, contextTokens } from './context.ts'
+import { encodeLengths } from './event-lengths.ts'
 import type { ReplyLog, ReplyView, RunLog } from './reply-log.ts'
-import type { FinishReason, RunEnd, RunFailure, RunKey, Usage } from './run.ts'
+import type { RunEnd, RunKey } from './run.ts'
+import { findRun } from './run-queries.ts'
 import { createTextCleaner } from './text-cleaner.ts'
 import type { AcceptedTurn } from './turn-acceptance.ts'
 import { buildContext, chainOf, settingsOf } from './turn-context.ts'
-import { endingStatements, estimateReply } from './turn-ending.ts'
-import { nextStatus, type RunEvent } from './turn-state.ts'
-
-/** Why a run that is under way is made to stop. */
-export type StopReason = 'cancelled' | 'interrupted'
+import { endingStatements } from './turn-ending.ts'
+import { isEnded } from './turn-state.ts'
+import { endOf, INTERRUPTED, type Progress, type RunEndDraft, type Stop } from './turn-verdict.ts'
+import type { WaitingLine } from './waiting-line.ts'
 
 /** A run as long as this process executes it. */
 export type LiveTurn = RunKey & {
@@ -37,7 +35,8 @@ export type Log = {
 }
 export type TurnRunner = ReturnType<typeof createTurnRunner>
 
-type Stop = { reason: StopReason } | { lost: unknown }
+type StoredEnd = { end: RunEnd; texts: readonly string[] }
+
 type Running = LiveTurn & { stop(stop: Stop): void }
 
 /** Milliseconds between attempts to store the end of a run while the database cannot be used. */
@@ -51,12 +50,15 @@ export function createTurnRunner(deps: {
   conversations: ConversationTurns
   replyLog: ReplyLog
   models: Pick<Resilience, 'generate'>
+  line: WaitingLine
   log: Log
   /** Told of each end, for the metrics. */
   onEnded?: (turn: { aiSystem: string; end: RunEnd; durationMs: number; firstTokenMs: number | null }) => void
 }) {
-  const { clock, replyLog, models, log } = deps
+  const { clock, replyLog, models, line, log } = deps
   const running = new Map<string, Running>()
+  /** Runs that are over here, but whose end could not be stored. */
+  const unsettled = new Set<string>()
 
   /** Starts to execute a turn and returns at once: it goes on whether or not anybody listens. */
   function run(accepted: AcceptedTurn): LiveTurn {
@@ -72,7 +74,11 @@ export function createTurnRunner(deps: {
       onLost: (reason) => stop({ lost: reason }),
     })
     const key = { organizationId, conversationId, runId }
-    const ended = execute(accepted, reply, abort.signal, () => stopped).finally(() => running.delete(runId))
+    const ended = execute(accepted, reply, abort.signal, stop, () => stopped).finally(() => {
+      running.delete(runId)
+      accepted.leave()
+      line.tell(conversationId)
+    })
     const { userMessage, replyMessageId: messageId } = accepted
     const turn: Running = { ...key, userMessage, messageId, reply, ended, stop }
     running.set(runId, turn)
@@ -83,12 +89,19 @@ export function createTurnRunner(deps: {
     accepted: AcceptedTurn,
     reply: RunLog,
     signal: AbortSignal,
+    stop: (how: Stop) => void,
     stopped: () => Stop | null,
   ): Promise<RunEnd> {
     const progress: Progress = { context: null, outcome: null, firstTokenAt: null, ...accepted.target }
     let failure: unknown = null
+    let isHeld = !accepted.isWaiting
     try {
-      await generate(accepted, reply, signal, progress)
+      if (accepted.isWaiting) {
+        const place = await line.wait(accepted, signal)
+        isHeld = place === 'held'
+        if (place === 'lost') stop({ lost: new Error('the place in the line is gone') })
+      }
+      if (isHeld) await generate(accepted, reply, signal, progress)
     } catch (error) {
       failure = error
       log.error({ err: error, runId: accepted.runId }, 'a turn failed by a fault of the server')
@@ -96,8 +109,8 @@ export function createTurnRunner(deps: {
     await reply.settle()
     const how = stopped()
     if (how && 'lost' in how) log.warn({ err: how.lost, runId: accepted.runId }, 'a turn was lost')
-    const end = endOf(progress, reply, how, failure)
-    return storeEnd(accepted, reply, progress, end)
+    const end = endOf(isHeld ? 'running' : 'accepted', progress, reply.texts, how, failure)
+    return storeEnd(isHeld ? accepted : { ...accepted, fence: null }, reply, progress, end)
   }
 
   async function generate(
@@ -131,46 +144,81 @@ export function createTurnRunner(deps: {
   }
 
   async function storeEnd(
-    accepted: AcceptedTurn,
+    accepted: Omit<AcceptedTurn, 'fence'> & { fence: number | null },
     reply: RunLog,
     progress: Progress,
     end: RunEndDraft,
   ): Promise<RunEnd> {
-    const { organizationId, conversationId, runId, fence, replyMessageId, conversation } = accepted
+    const { organizationId, conversationId, runId, fence, replyMessageId, conversation, kind, budget } = accepted
     const { isUsageEstimated, ...runEnd } = end
     const batch = endingStatements(deps, {
-      ...{ organizationId, conversationId, runId, fence, replyMessageId, isUsageEstimated },
+      ...{ organizationId, conversationId, runId, fence, kind, replyMessageId, isUsageEstimated, budget },
+      userMessageId: accepted.userMessage.id,
       aiSystem: progress.aiSystem,
       model: progress.model,
       attempts: progress.outcome?.attempts ?? [],
       firstTokenAt: progress.firstTokenAt,
+      claimId: accepted.claimId,
       texts: reply.texts,
       end: runEnd,
       userText: conversation.name === null ? accepted.userMessage.content : null,
     })
-    const stored = await writeEnd(batch, runId)
-    const shown = stored ? runEnd : { ...runEnd, status: 'interrupted' as const, finishReason: 'interrupted' as const }
-    reply.close(shown)
+    const key = { organizationId, conversationId, runId }
+    const isStored = await writeEnd(batch, key, { end: runEnd, texts: reply.texts })
+    const stored = isStored ? runEnd : await endWithoutText(key)
+    const shown: RunEnd = stored ?? {
+      ...runEnd,
+      ...{ status: 'interrupted', finishReason: 'interrupted', error: INTERRUPTED },
+    }
+    if (stored) reply.close(shown)
+    else reply.lose()
     const firstTokenMs = progress.firstTokenAt === null ? null : progress.firstTokenAt - accepted.acceptedAt
     deps.onEnded?.({ aiSystem: progress.aiSystem, end: shown, durationMs: clock() - accepted.acceptedAt, firstTokenMs })
     return shown
   }
 
   /** True once the end is stored, false if somebody else has ended the run. */
-  async function writeEnd(batch: ReturnType<typeof endingStatements>, runId: string): Promise<boolean> {
+  async function writeEnd(batch: ReturnType<typeof endingStatements>, key: RunKey, mine: StoredEnd): Promise<boolean> {
+    const { runId } = key
     for (let attempt = 0; ; attempt++) {
       try {
         await deps.database.write(batch)
         return true
       } catch (error) {
+        // The attempt before may have come through, and only its answer was lost.
+        if (error instanceof WriteConflict && attempt > 0 && (await isStored(key, mine))) return true
+        if (error instanceof WriteConflict) {
+          log.warn({ runId, constraint: error.constraint }, 'somebody else has ended the turn')
+          return false
+        }
         const delay = END_RETRY_MS[attempt]
-        if (error instanceof WriteConflict || !(error instanceof StorageError) || delay === undefined) {
+        if (!(error instanceof StorageError) || delay === undefined) {
+          unsettled.add(runId)
           log.error({ err: error, runId }, 'the end of a turn could not be stored; it will be recovered')
           return false
         }
         await wait(delay)
       }
     }
+  }
+
+  /** The end that somebody else has given to a run that had not said anything: that can be told as if it were ours. */
+  async function endWithoutText(key: RunKey): Promise<RunEnd | null> {
+    const found = await findRun(deps.database, key).catch(() => undefined)
+    if (!found || !isEnded(found.run.status) || found.eventLengths?.length !== 0) return null
+    const { status, finishReason, usage, error } = found.run
+    return { status, finishReason: finishReason ?? 'interrupted', usage, error }
+  }
+
+  /** Whether this very end is what is stored of the run. */
+  async function isStored(key: RunKey, { end, texts }: StoredEnd): Promise<boolean> {
+    const found = await findRun(deps.database, key).catch(() => undefined)
+    const lengths = texts.map((text) => text.length)
+    return (
+      found?.run.status === end.status &&
+      found.run.finishReason === end.finishReason &&
+      encodeLengths(found.eventLengths ?? []) === encodeLengths(lengths)
+    )
   }
 
   return {
@@ -183,15 +231,21 @@ export function createTurnRunner(deps: {
     count: (): number => running.size,
 
     /** Makes a run stop, keeps its text, and resolves with its end; undefined if it is not under way here. */
-    async stop(runId: string, reason: StopReason): Promise<RunEnd | undefined> {
+    async stop(runId: string, how: Stop): Promise<RunEnd | undefined> {
       const turn = running.get(runId)
-      turn?.stop({ reason })
+      turn?.stop(how)
       return turn?.ended
     },
 
+    /** Runs that are over here, but whose end could not be stored: somebody has to, as soon as the database can be used. */
+    unsettled: unsettled as ReadonlySet<string>,
+    settled: (runId: string) => void unsettled.delete(runId),
+
     /** Waits up to `graceMs` for the runs under way, then interrupts the rest and waits until they are stored. */
     async drain(graceMs: number): Promise<void> {
-      const all = () => Promise.all([...running.values()].map(({ ended }) => ended))
+      const all = async () => {
+        while (running.size > 0) await Promise.all([...running.values()].map(({ ended }) => ended))
+      }
       const timeUp = new AbortController()
       await Promise.race([all(), wait(graceMs, undefined, { signal: timeUp.signal }).catch(() => {})])
       timeUp.abort()
@@ -199,59 +253,4 @@ export function createTurnRunner(deps: {
       await all()
     },
   }
-}
-
-type Progress = {
-  context: Context | null
-  outcome: Outcome | null
-  firstTokenAt: number | null
-  aiSystem: string
-  model: string
-}
-type RunEndDraft = RunEnd & { isUsageEstimated: boolean }
-
-function endOf(progress: Progress, reply: RunLog, stopped: Stop | null, failure: unknown): RunEndDraft {
-  const { outcome } = progress
-  const { event, finishReason, error } = verdict(outcome, stopped, failure)
-  const { usage, isUsageEstimated } = usageOf(progress, reply, outcome?.ok ? outcome.result : null)
-  return { status: nextStatus('running', event), finishReason, error, usage, isUsageEstimated }
-}
-
-function verdict(
-  outcome: Outcome | null,
-  stopped: Stop | null,
-  failure: unknown,
-): { event: RunEvent; finishReason: FinishReason; error: RunFailure | null } {
-  // A reply that was complete before the stop arrived is complete.
-  if (outcome?.ok) return { event: 'complete', finishReason: outcome.result.finishReason, error: null }
-  if (stopped && 'reason' in stopped) {
-    return stopped.reason === 'cancelled'
-      ? { event: 'cancel', finishReason: 'cancelled', error: { code: 'cancelled', message: 'the turn was cancelled' } }
-      : { event: 'interrupt', finishReason: 'interrupted', error: INTERRUPTED }
-  }
-  if (stopped) return { event: 'interrupt', finishReason: 'interrupted', error: INTERRUPTED }
-  if (outcome && failure === null)
-    return { event: 'fail', finishReason: 'error', error: toFailure(outcome.error.toAppError()) }
-  const known = failure instanceof AppError ? failure : new AppError('internal_error', 'the turn failed in the server')
-  return { event: 'fail', finishReason: 'error', error: toFailure(known) }
-}
-
-const INTERRUPTED: RunFailure = { code: 'unavailable', message: 'the turn was interrupted by the server' }
-
-function toFailure({ code, message, retryAfterMs }: AppError): RunFailure {
-  return retryAfterMs === undefined ? { code, message } : { code, message, retryAfterMs }
-}
-
-/** What the run cost. Where the provider did not say, or was cut off before it could, what was sent and came is estimated. */
-function usageOf(
-  progress: Progress,
-  reply: RunLog,
-  result: ModelResult | null,
-): { usage: Usage; isUsageEstimated: boolean } {
-  if (result?.usage) return { usage: result.usage, isUsageEstimated: false }
-  const isUntouched = result === null && reply.texts.length === 0
-  if (isUntouched || !progress.context)
-    return { usage: { promptTokens: 0, completionTokens: 0 }, isUsageEstimated: false }
-  const usage = { promptTokens: contextTokens(progress.context), completionTokens: estimateReply(reply.texts) }
-  return { usage, isUsageEstimated: true }
 }

@@ -1,8 +1,11 @@
 import { Type } from 'typebox'
-import { Named, NullableText, NullableUuid, Uuid } from '../../http/schemas.ts'
+import { Named, Nullable, NullableText, NullableTimestamp, NullableUuid, Timestamp, Uuid } from '../../http/schemas.ts'
 import { UserText } from '../conversations/conversation-schemas.ts'
 
 export const UserMessage = Named('GenAiUserMessage', { message: UserText })
+
+/** The new text of a message that is changed. */
+export const EditedMessage = Named('EditedMessage', { content: UserText })
 
 export const UsageDto = Named('GenAiUsage', {
   prompt_tokens: Type.Integer(),
@@ -52,3 +55,43 @@ export const CancelReceipt = Named('CancelReceipt', {
   textLength: Type.Integer({ description: 'UTF-16 units of text that are kept.' }),
   usage: UsageDto,
 })
+
+const AttemptDto = Type.Object({
+  aiSystem: Type.String(),
+  model: Type.String(),
+  outcome: Type.String({ description: '`completed`, or what went wrong.' }),
+  error: NullableText(),
+  startedAt: Timestamp,
+  firstTokenAt: NullableTimestamp,
+  endedAt: Timestamp,
+  usage: Nullable(UsageDto),
+})
+
+const Milliseconds = Type.Unsafe<number | null>({ type: ['integer', 'null'], description: 'Since `startedAt`.' })
+
+export const RunDto = Named('Run', {
+  runId: Uuid,
+  conversationId: Uuid,
+  kind: Type.String({ description: '`send`, `regenerate` or `edit`.' }),
+  status: Type.String({
+    description: '`accepted` (waits for its place), `running`, `completed`, `failed`, `cancelled` or `interrupted`.',
+  }),
+  finishReason: NullableText(),
+  userMessageId: Uuid,
+  messageId: Type.String({ format: 'uuid', description: 'Of the reply, if it has come to one.' }),
+  aiSystem: Type.String(),
+  model: Type.String(),
+  usage: UsageDto,
+  isUsageEstimated: Type.Boolean({ description: 'The provider did not say.' }),
+  createdAt: Timestamp,
+  startedAt: NullableTimestamp,
+  firstTokenAt: NullableTimestamp,
+  endedAt: NullableTimestamp,
+  timeToFirstTokenMs: Milliseconds,
+  durationMs: Milliseconds,
+  restarts: Type.Integer({ description: 'How often it was started again after a crash.' }),
+  attempts: Type.Array(AttemptDto),
+  error: Nullable(Type.Object({ code: Type.String(), message: Type.String() })),
+})
+
+export const RunPage = Named('RunPage', { data: Type.Array(RunDto), continuationToken: NullableText() })

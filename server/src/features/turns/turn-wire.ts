@@ -1,8 +1,9 @@
 import type { Static } from 'typebox'
 import { AppError } from '../../errors.ts'
 import { toErrorBody } from '../../http/errors.ts'
+import { timeOfUuid } from '../../lib/ids.ts'
+import type { ReadableRun } from './reply-stream.ts'
 import type { RunEnd, RunKey, Usage } from './run.ts'
-import type { LiveTurn } from './turn-runner.ts'
 import type { ChatResponse } from './turn-schemas.ts'
 
 /** Prints the items of one run's stream. Item n of a run is the same bytes whenever it is printed. */
@@ -56,15 +57,12 @@ export function errorJson(error: AppError): string {
 }
 
 /** The whole reply at once. */
-export function toChatResponse(
-  turn: LiveTurn,
-  end: RunEnd,
-  context: { httpRequestId: string; at: number },
-): Static<typeof ChatResponse> {
+export function toChatResponse(turn: ReadableRun, end: RunEnd, httpRequestId: string): Static<typeof ChatResponse> {
   return {
     id: turn.runId,
     object: 'chat.completion',
-    created: Math.floor(context.at / 1_000),
+    // The time that is in its id: the same whenever the answer is given.
+    created: Math.floor(timeOfUuid(turn.runId) / 1_000),
     choices: [
       {
         finish_reason: end.finishReason,
@@ -75,7 +73,7 @@ export function toChatResponse(
     usage: toUsageDto(end.usage),
     messageId: turn.messageId,
     runId: turn.runId,
-    httpRequestId: context.httpRequestId,
+    httpRequestId,
     citations: [],
   }
 }

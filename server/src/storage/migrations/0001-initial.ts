@@ -18,6 +18,7 @@ export function initial(t: ColumnTypes): string[] {
        hash text not null,
        scopes text not null,
        created_at ${t.time} not null,
+       daily_tokens ${t.count},
        expires_at ${t.time},
        revoked_at ${t.time},
        last_used_at ${t.time},
@@ -126,6 +127,13 @@ export function initial(t: ColumnTypes): string[] {
        finish_reason text,
        error text,
        request_id text,
+       kind text not null,
+       on_crash text not null,
+       restarts ${t.count} not null,
+       claim_id text,
+       api_key_id ${t.id},
+       budget_day text,
+       reserved_tokens ${t.count} not null,
        prompt_tokens ${t.count} not null,
        completion_tokens ${t.count} not null,
        usage_is_estimated ${t.flag} not null,
@@ -144,7 +152,57 @@ export function initial(t: ColumnTypes): string[] {
        fence ${t.count} not null,
        node_id ${t.id} not null,
        expires_at ${t.time} not null,
+       stop_requested text,
        primary key (organization_id, conversation_id)
+     ) ${t.clustered}`,
+
+    `create table waiting_turn (
+       organization_id ${t.id} not null,
+       conversation_id ${t.id} not null,
+       run_id ${t.id} not null,
+       node_id ${t.id} not null,
+       expires_at ${t.time} not null,
+       primary key (organization_id, conversation_id, run_id)
+     ) ${t.clustered}`,
+
+    `create table replaced_message (
+       organization_id ${t.id} not null,
+       conversation_id ${t.id} not null,
+       id ${t.id} not null,
+       role text not null,
+       content text not null,
+       tool_call_id text,
+       name text,
+       run_id ${t.id},
+       prompt_tokens ${t.count} not null,
+       completion_tokens ${t.count} not null,
+       created_at ${t.time} not null,
+       replaced_by ${t.id} not null,
+       replaced_at ${t.time} not null,
+       primary key (organization_id, conversation_id, id)
+     ) ${t.clustered}`,
+
+    `create table idempotency_claim (
+       organization_id ${t.id} not null,
+       id text not null,
+       body_hash text not null,
+       conversation_id ${t.id},
+       run_id ${t.id},
+       status ${t.count},
+       headers text,
+       body text,
+       created_at ${t.time} not null,
+       primary key (organization_id, id)
+     ) ${t.clustered}`,
+    `create index idempotency_claim_age on idempotency_claim (created_at)`,
+
+    `create table token_budget (
+       organization_id ${t.id} not null,
+       api_key_id ${t.id} not null,
+       day text not null,
+       reserved ${t.count} not null,
+       used ${t.count} not null,
+       primary key (organization_id, api_key_id, day)
      ) ${t.clustered}`,
 
     `create table run_chunk (

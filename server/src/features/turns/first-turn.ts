@@ -1,0 +1,34 @@
+import type { Conversation, Message } from '../conversations/conversation.ts'
+import type { ConversationWithMessages } from '../conversations/conversation-service.ts'
+import type { StartedConversation } from '../conversations/start-conversation.ts'
+import type { Usage } from './run.ts'
+import type { Exchange } from './turn-service.ts'
+
+type Shown = { conversation: Conversation; messages: Message[] }
+
+/** A new conversation when its first message has been taken, and nothing has answered yet. */
+export function openingOf({ conversation, messages }: StartedConversation, userMessage: Message): Shown {
+  return opening(conversation, [...messages, userMessage])
+}
+
+/** The same, of a conversation that may have gone on since: what has changed by then is as it was at first. */
+export function openingAgain({ conversation, messages }: ConversationWithMessages, { question }: Exchange): Shown {
+  const before = messages.filter(({ id }) => id < question.id)
+  return opening({ ...conversation, status: 'open', name: null, isActive: true }, [...before, question])
+}
+
+function opening(conversation: Conversation, messages: Message[]): Shown {
+  const counts = { messageCount: messages.length, promptTokens: 0, completionTokens: 0 }
+  return { conversation: { ...conversation, isStarted: true, ...counts }, messages }
+}
+
+/** A conversation up to the reply of its first run, whatever has come after, or taken its place. */
+export function upToReply(
+  { conversation, messages, feedback }: ConversationWithMessages,
+  { question, reply }: Exchange,
+  usage: Usage,
+): ConversationWithMessages {
+  const before = messages.filter(({ id }) => id < question.id)
+  const until = [...before, question, ...(reply ? [reply] : [])]
+  return { conversation: { ...conversation, messageCount: until.length, ...usage }, messages: until, feedback }
+}

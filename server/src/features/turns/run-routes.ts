@@ -1,0 +1,115 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { Type } from 'typebox'
+import { badField } from '../../errors.ts'
+import { DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE } from '../../http/pagination.ts'
+import { answers, Uuid } from '../../http/schemas.ts'
+import { HEADERS_AFTER_MS, streamReply } from './reply-stream.ts'
+import { toRunDto } from './run-wire.ts'
+import { CancelReceipt, RunDto, RunPage, StreamItem } from './turn-schemas.ts'
+import type { TurnService } from './turn-service.ts'
+import { toUsageDto } from './turn-wire.ts'
+
+const tags = ['Turns']
+const Path = Type.Object({ conversationId: Uuid })
+const RunPath = Type.Object({ conversationId: Uuid, runId: Uuid })
+const ListQuery = Type.Object({
+  pageSize: Type.Optional(Type.Integer({ minimum: 1, maximum: MAX_PAGE_SIZE })),
+  continuationToken: Type.Optional(Type.String({ maxLength: 200 })),
+})
+const EventsQuery = Type.Object({
+  after: Type.Optional(
+    Type.Integer({ minimum: -1, description: 'The number of the last event that is known; -1 for none.' }),
+  ),
+})
+
+/** The runs of a conversation: their records, their events, and how to stop one. */
+export function runRoutes(turns: TurnService): FastifyPluginAsyncTypebox {
+  return async (app) => {
+    app.get(
+      '/conversations/:conversationId/runs',
+      {
+        config: { scope: 'conversations:read' },
+        schema: {
+          ...{ tags, params: Path, querystring: ListQuery },
+          summary: 'List the runs of a conversation',
+          response: answers(RunPage),
+        },
+      },
+      async (request) => {
+        const { pageSize, continuationToken } = request.query
+        const page = await turns.listRuns(request.caller.organizationId, {
+          conversationId: request.params.conversationId.toLowerCase(),
+          pageSize: pageSize ?? DEFAULT_PAGE_SIZE,
+          continuationToken: continuationToken || null,
+        })
+        return { ...page, data: page.data.map(toRunDto) }
+      },
+    )
+
+    app.get(
+      '/conversations/:conversationId/runs/:runId',
+      {
+        config: { scope: 'conversations:read' },
+        schema: { ...{ tags, params: RunPath }, summary: 'Read the record of a run', response: answers(RunDto) },
+      },
+      async (request) => toRunDto((await turns.getRun(keyOf(request))).run),
+    )
+
+    app.get(
+      '/conversations/:conversationId/runs/:runId/events',
+      {
+        config: { scope: 'conversations:read' },
+        schema: {
+          ...{ tags, params: RunPath, querystring: EventsQuery },
+          summary: 'Read the events of a run, or the rest of them',
+          description:
+            'The same server-sent events as the first time, behind `Last-Event-ID` or `after`: what is there at once, ' +
+            'and what is still to come as it comes.',
+          response: answers(StreamItem),
+        },
+      },
+      async (request, reply) => {
+        const key = keyOf(request)
+        const from = firstWanted(key.runId, request.query.after, request.headers['last-event-id'])
+        await streamReply(reply, await turns.read(key), { format: 'sse', from, headersAfterMs: HEADERS_AFTER_MS })
+        return reply
+      },
+    )
+
+    app.post(
+      '/conversations/:conversationId/runs/:runId/cancel',
+      {
+        // Nothing changes when it is done again, so there is nothing that must happen once.
+        config: { scope: 'conversations:write', idempotency: { keeps: 'answer' } },
+        schema: {
+          tags,
+          summary: 'Cancel a run',
+          description: 'The text so far is kept.',
+          params: RunPath,
+          response: answers(CancelReceipt),
+        },
+      },
+      async (request) => {
+        const { usage, ...receipt } = await turns.cancel(keyOf(request))
+        return { ...receipt, usage: toUsageDto(usage) }
+      },
+    )
+  }
+}
+
+function keyOf(request: { caller: { organizationId: string }; params: { conversationId: string; runId: string } }) {
+  return {
+    organizationId: request.caller.organizationId,
+    conversationId: request.params.conversationId.toLowerCase(),
+    runId: request.params.runId.toLowerCase(),
+  }
+}
+
+/** The number of the first event that the reader does not have. Throws 400 for a place that is not in this run. */
+function firstWanted(runId: string, after: number | undefined, lastEventId: string | string[] | undefined): number {
+  if (after !== undefined) return after + 1
+  if (lastEventId === undefined || lastEventId === '') return 0
+  const [, run, n] = /^([0-9a-f-]{36}):(\d{1,9})$/i.exec(String(lastEventId)) ?? []
+  if (run?.toLowerCase() !== runId) throw badField('Last-Event-ID', 'is not the id of an event of this run')
+  return Number(n) + 1
+}
