@@ -1,12 +1,15 @@
 import { defineConfig } from 'vitest/config'
+import { createFaultTable } from './test/faults/support/table.ts'
 
 export default defineConfig({
   test: {
     include: ['server/src/**/*.test.ts', 'test/**/*.test.ts'],
     globalSetup: ['test/support/global-setup.ts'],
+    // Most tests wait for servers and models more than they compute; the default would be one at a time on two cores.
+    maxWorkers: 3,
     testTimeout: 30_000,
     hookTimeout: 60_000,
-    reporters: ['default', ['json', { outputFile: '.test-report.json' }]],
+    reporters: ['default', createFaultTable(), ['json', { outputFile: '.test-report.json' }]],
     coverage: {
       provider: 'v8',
       include: ['server/src/**/*.ts'],
