@@ -7,7 +7,7 @@ const SOURCE = join(import.meta.dirname, '../server/src')
 /** Which rooms each room may enter, besides itself. The order of the features is that of DESIGN: none reaches back. */
 const MECHANISMS = ['http', 'storage', 'models']
 const BASE = ['lib', 'errors']
-const FEATURES = ['organizations', 'api-keys', 'personas', 'feedback', 'conversations', 'turns']
+const FEATURES = ['idempotency', 'organizations', 'api-keys', 'personas', 'feedback', 'conversations', 'turns']
 const TOP = ['main', 'serve', 'cli', 'app', 'bootstrap', 'banner', 'config', 'compile-cache']
 
 const MAY_ENTER: Record<string, string[]> = {

@@ -163,6 +163,8 @@ onEveryDatabase('errors', (kind) => {
     })
     const array = await server.call<Json[]>('PATCH', `/conversations/${id}/chat-http2`, { message: 'Hi' })
     expect(array.body.at(-1)).toMatchObject({ choice: { finish_reason: 'error' }, error: { code: 'provider_timeout' } })
+    // A whole reply that breaks off is a 502, whatever broke it off.
+    expectRunError(await server.call('PATCH', `/conversations/${id}/chat`, { message: 'Hi' }), 'provider_error', id)
   })
 
   test('of every kind carry a request id of their own', async () => {

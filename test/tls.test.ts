@@ -112,6 +112,27 @@ onEveryDatabase('TLS', (kind) => {
     }
   })
 
+  test.each([0, 2])('notices a reader over HTTP/2 that resets its stream after %d events', async (events) => {
+    const id = await startConversation({
+      text: 'a b c d e f g h',
+      tokensPerSecond: 5,
+      delayMs: events === 0 ? 30_000 : 0,
+    })
+    const path = `/conversations/${id}/chat-sse?onDisconnect=cancel`
+    const type = { 'content-type': 'application/json' }
+    const stream = session.request({ ':method': 'PATCH', ':path': path, ...type, ...KEY })
+    stream.on('error', () => {})
+    stream.end('{"message":"Hi"}')
+    let seen = 0
+    stream.on('data', () => {
+      if (++seen === events) stream.close(8)
+    })
+    const runs = async () => (await http2('GET', `/conversations/${id}/runs`)).body['data'] as { status: string }[]
+    await expect.poll(async () => (await runs()).length).toBe(1)
+    if (events === 0) stream.close(8)
+    await expect.poll(async () => (await runs())[0]?.status, { timeout: 10_000 }).toBe('cancelled')
+  })
+
   test('answers the whole API over HTTP/2', async () => {
     const id = await startConversation({ text: 'Hello.' })
     const chat = await http2('PATCH', `/conversations/${id}/chat`, { message: 'Hi' })

@@ -50,6 +50,8 @@ export async function serve(place: TestDatabase, env: Record<string, string> = {
     DRAMATIS_DATABASE_URL: place.url,
     DRAMATIS_API_KEY: ADMIN_KEY,
     DRAMATIS_SHUTDOWN_GRACE_MS: '200',
+    // A machine that runs many tests at once is late, and that is not what they test.
+    DRAMATIS_SHED_DELAY_MS: '0',
     // A port where nothing answers: tests must not find the Ollama of whoever runs them.
     OLLAMA_HOST: 'http://127.0.0.1:9',
     ...env,
