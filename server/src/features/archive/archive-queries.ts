@@ -1,0 +1,198 @@
+import type { Selectable } from 'kysely'
+import type { Database } from '../../storage/database.ts'
+import { asColumn, type Parameters, prepareRead, prepareWrite } from '../../storage/prepare.ts'
+import type { Schema } from '../../storage/schema.ts'
+import type { Segment } from './segment.ts'
+
+type Key = { organizationId: string; conversationId: string }
+type SegmentRow = Selectable<Schema['archive_segment']>
+
+const insertSegmentRow = prepareWrite((db, p: Parameters<SegmentRow>) =>
+  db.insertInto('archive_segment').values({
+    organization_id: p('organization_id'),
+    conversation_id: p('conversation_id'),
+    number: p('number'),
+    first_id: p('first_id'),
+    last_id: p('last_id'),
+    message_count: p('message_count'),
+    blob_key: p('blob_key'),
+    sha256: p('sha256'),
+    byte_count: p('byte_count'),
+    created_at: p('created_at'),
+  }),
+)
+
+/** The statement that records a segment. */
+export function insertSegment(database: Database, key: Key, segment: Segment, at: number) {
+  return insertSegmentRow(database, {
+    organization_id: key.organizationId,
+    conversation_id: key.conversationId,
+    number: segment.number,
+    first_id: segment.firstId,
+    last_id: segment.lastId,
+    message_count: segment.messageCount,
+    blob_key: segment.blobKey,
+    sha256: segment.sha256,
+    byte_count: segment.byteCount,
+    created_at: at,
+  })
+}
+
+const selectSegmentWith = prepareRead((db, p: Parameters<Key & { id: string }>) =>
+  db
+    .selectFrom('archive_segment')
+    .selectAll()
+    .where('organization_id', '=', p('organizationId'))
+    .where('conversation_id', '=', p('conversationId'))
+    .where('first_id', '<=', p('id'))
+    .where('last_id', '>=', p('id'))
+    .limit(1),
+)
+
+const selectSegmentBefore = prepareRead((db, p: Parameters<Key & { id: string }>) =>
+  db
+    .selectFrom('archive_segment')
+    .selectAll()
+    .where('organization_id', '=', p('organizationId'))
+    .where('conversation_id', '=', p('conversationId'))
+    .where('first_id', '<', p('id'))
+    .orderBy('number', 'desc')
+    .limit(1),
+)
+
+const selectSegmentAfter = prepareRead((db, p: Parameters<Key & { id: string }>) =>
+  db
+    .selectFrom('archive_segment')
+    .selectAll()
+    .where('organization_id', '=', p('organizationId'))
+    .where('conversation_id', '=', p('conversationId'))
+    .where('last_id', '>', p('id'))
+    .orderBy('number')
+    .limit(1),
+)
+
+const selectLastNumber = prepareRead((db, p: Parameters<Key>) =>
+  db
+    .selectFrom('archive_segment')
+    .select('number')
+    .where('organization_id', '=', p('organizationId'))
+    .where('conversation_id', '=', p('conversationId'))
+    .orderBy('number', 'desc')
+    .limit(1),
+)
+
+/** The segment that may have the message `id`. */
+export async function findSegmentWith(database: Database, key: Key, id: string): Promise<Segment | undefined> {
+  return (await selectSegmentWith(database, { ...key, id })).map(toSegment)[0]
+}
+
+/** The last segment that begins before the message `id`. */
+export async function findSegmentBefore(database: Database, key: Key, id: string): Promise<Segment | undefined> {
+  return (await selectSegmentBefore(database, { ...key, id })).map(toSegment)[0]
+}
+
+/** The first segment that ends behind the message `id`. */
+export async function findSegmentAfter(database: Database, key: Key, id: string): Promise<Segment | undefined> {
+  return (await selectSegmentAfter(database, { ...key, id })).map(toSegment)[0]
+}
+
+/** The number of the newest segment, 0 when there is none. */
+export async function findLastNumber(database: Database, key: Key): Promise<number> {
+  return (await selectLastNumber(database, key))[0]?.number ?? 0
+}
+
+/** Says that a blob is about to be written: if nobody claims it by `dueAt`, it is to be deleted. */
+export const announceBlob = prepareWrite(
+  (db, p: Parameters<{ organizationId: string; blobKey: string; dueAt: number }>) =>
+    db.insertInto('unclaimed_blob').values({
+      organization_id: p('organizationId'),
+      blob_key: p('blobKey'),
+      is_doomed: 0,
+      due_at: p('dueAt'),
+    }),
+)
+
+/** Claims a blob for whatever is written in the same batch. Fails when it is to be deleted. */
+export const claimBlob = prepareWrite(
+  (db, p: Parameters<{ organizationId: string; blobKey: string }>) =>
+    db
+      .deleteFrom('unclaimed_blob')
+      .where('organization_id', '=', p('organizationId'))
+      .where('blob_key', '=', p('blobKey'))
+      .where('is_doomed', '=', 0),
+  { guard: 'blob_is_unclaimed' },
+)
+
+/** From here on nobody can claim a blob that is due, so it can be deleted. */
+export const doomDueBlobs = prepareWrite((db, p: Parameters<{ now: number }>) =>
+  db.updateTable('unclaimed_blob').set({ is_doomed: 1 }).where('due_at', '<=', p('now')).where('is_doomed', '=', 0),
+)
+
+/** The same for one blob. */
+export const doomBlob = prepareWrite((db, p: Parameters<{ organizationId: string; blobKey: string }>) =>
+  db
+    .updateTable('unclaimed_blob')
+    .set({ is_doomed: 1 })
+    .where('organization_id', '=', p('organizationId'))
+    .where('blob_key', '=', p('blobKey')),
+)
+
+/** Dooms the blobs of a conversation's segments. */
+export const doomSegments = prepareWrite((db, p: Parameters<Key & { now: number }>, { columnTypes }) =>
+  db
+    .insertInto('unclaimed_blob')
+    .columns(['organization_id', 'blob_key', 'is_doomed', 'due_at'])
+    .expression(
+      db
+        .selectFrom('archive_segment')
+        .select([
+          'organization_id',
+          'blob_key',
+          asColumn(1 as const, columnTypes.flag).as('is_doomed'),
+          asColumn(p('now'), columnTypes.time).as('due_at'),
+        ])
+        .where('organization_id', '=', p('organizationId'))
+        .where('conversation_id', '=', p('conversationId')),
+    ),
+)
+
+export const deleteSegments = prepareWrite((db, p: Parameters<Key>) =>
+  db
+    .deleteFrom('archive_segment')
+    .where('organization_id', '=', p('organizationId'))
+    .where('conversation_id', '=', p('conversationId')),
+)
+
+export type DoomedBlob = { organizationId: string; blobKey: string }
+
+/** Blobs that are to be deleted. */
+export const selectDoomed = prepareRead((db, p: Parameters<{ limit: number }>) =>
+  db
+    .selectFrom('unclaimed_blob')
+    .select(['organization_id as organizationId', 'blob_key as blobKey'])
+    .where('is_doomed', '=', 1)
+    .orderBy('organization_id')
+    .orderBy('blob_key')
+    .limit(p('limit')),
+)
+
+/** Forgets a blob that has been deleted. */
+export const forgetBlob = prepareWrite((db, p: Parameters<DoomedBlob>) =>
+  db
+    .deleteFrom('unclaimed_blob')
+    .where('organization_id', '=', p('organizationId'))
+    .where('blob_key', '=', p('blobKey'))
+    .where('is_doomed', '=', 1),
+)
+
+function toSegment(row: SegmentRow): Segment {
+  return {
+    number: row.number,
+    firstId: row.first_id,
+    lastId: row.last_id,
+    messageCount: row.message_count,
+    blobKey: row.blob_key,
+    sha256: row.sha256,
+    byteCount: row.byte_count,
+  }
+}

@@ -1,0 +1,91 @@
+import { BlobError, type BlobStore } from '../../blobs/blob-store.ts'
+import { AppError } from '../../errors.ts'
+import type { Clock } from '../../lib/clock.ts'
+import { NIL_UUID } from '../../lib/ids.ts'
+import type { Database } from '../../storage/database.ts'
+import type { ArchivedMessages } from '../conversations/archived-messages.ts'
+import type { Message } from '../conversations/conversation.ts'
+import { createConversationArchiving } from '../conversations/conversation-archiving.ts'
+import type { OrganizationService } from '../organizations/organization-service.ts'
+import {
+  deleteSegments,
+  doomSegments,
+  findSegmentAfter,
+  findSegmentBefore,
+  findSegmentWith,
+} from './archive-queries.ts'
+import { createSegmentCache } from './segment-cache.ts'
+import { LINK_MS, transcriptPath } from './transcript-link.ts'
+
+type Key = { organizationId: string; conversationId: string }
+
+/** Messages of a transcript that are read from rows at once. */
+const PAGE = 500
+
+/** Reads what has been archived. A segment that cannot be read is a {@link BlobError}, and to a caller a 503. */
+export function createArchiveReader(deps: {
+  database: Database
+  blobs: Pick<BlobStore, 'get'>
+  clock: Clock
+  organizations: Pick<OrganizationService, 'tokenSecret'>
+  log: { warn(fields: object, message: string): void }
+}): ArchivedMessages {
+  const { database, clock, organizations, log } = deps
+  const segments = createSegmentCache(deps)
+  const conversations = createConversationArchiving({ database })
+
+  async function* transcript(key: Key): AsyncGenerator<Message[]> {
+    const wasThere = (await conversations.archivedCount(key)) !== undefined
+    const system = await conversations.systemMessage(key)
+    let opening = system ? [system] : []
+    for (let last = NIL_UUID; ; ) {
+      let segment = await findSegmentAfter(database, key, last)
+      const page = segment ? [] : await conversations.after(key, last, PAGE)
+      // Again: what was moved before the rows were read shows now, and what is moved later was among them.
+      segment ??= await findSegmentAfter(database, key, last)
+      const messages = segment ? (await segments.readOnce(segment)).filter(({ id }) => id > last) : page
+      // Not by itself: the first piece is to tell whether the archive can be read.
+      if (opening.length + messages.length > 0) yield [...opening, ...messages]
+      opening = []
+      last = messages.at(-1)?.id ?? last
+      if (!segment && page.length < PAGE) break
+    }
+    // Deleting a conversation takes its segments away, so until here some may have been passed over.
+    if (wasThere && (await conversations.archivedCount(key)) === undefined) {
+      throw new AppError('gone', 'the conversation has been deleted')
+    }
+  }
+
+  return {
+    async find(key, id) {
+      const segment = await findSegmentWith(database, key, id)
+      return segment && (await segments.read(segment)).find((message) => message.id === id)
+    },
+
+    async olderThan(key, before, limit) {
+      const older: Message[] = []
+      try {
+        for (let from = before; older.length < limit; ) {
+          const segment = await findSegmentBefore(database, key, from)
+          if (!segment) break
+          const messages = (await segments.read(segment)).filter(({ id }) => id < from)
+          older.push(...messages.toReversed())
+          from = segment.firstId
+        }
+      } catch (error) {
+        if (!(error instanceof BlobError)) throw error
+        const { conversationId } = key
+        log.warn({ err: error, conversationId }, 'archived messages cannot be read: the turn goes on without them')
+      }
+      return older.slice(0, limit)
+    },
+
+    transcript,
+
+    async linkTo(key) {
+      return transcriptPath(await organizations.tokenSecret(key.organizationId), key, clock() + LINK_MS)
+    },
+
+    discard: (key) => [doomSegments(database, { ...key, now: clock() }), deleteSegments(database, key)],
+  }
+}
