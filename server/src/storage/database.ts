@@ -1,6 +1,7 @@
 import type { CompiledQuery } from 'kysely'
 import { AppError } from '../errors.ts'
 import type { Dialect } from './dialect.ts'
+import type { Schema } from './schema.ts'
 
 export type SqlValue = string | number | null
 
@@ -26,6 +27,11 @@ export type Database = {
    * Throws {@link WriteConflict} when a unique constraint or a guard was violated; then nothing was written.
    */
   write(batch: readonly Statement[]): Promise<number[]>
+  /**
+   * Takes what was deleted out of the files too, as far as that is in our hands: SQLite rewrites its whole file,
+   * PostgreSQL the given tables. Meanwhile writes wait. Throws {@link StorageError} when it could not be done.
+   */
+  scrub(tables: readonly (keyof Schema)[]): Promise<void>
   close(): Promise<void>
 }
 

@@ -20,4 +20,6 @@ export type Dialect = {
   builder: Kysely<Schema>
   /** The text of the member `key` of a JSON document kept as text: strings and scalars as they print, null if absent. */
   jsonMember(column: string, key: string): RawBuilder<string | null>
+  /** The day (UTC, `2026-01-31`) of a column of milliseconds. */
+  utcDay(column: string): RawBuilder<string>
 }

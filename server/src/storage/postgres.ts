@@ -11,6 +11,7 @@ import pg from 'pg'
 import { type Database, type Statement, StorageError, WriteConflict } from './database.ts'
 import type { Dialect } from './dialect.ts'
 import { GUARD_FUNCTION, GUARD_VIOLATED, migratePostgres } from './postgres-migrate.ts'
+import { vacuum } from './postgres-vacuum.ts'
 import type { Schema } from './schema.ts'
 
 export const postgresDialect: Dialect = {
@@ -32,6 +33,7 @@ export const postgresDialect: Dialect = {
     },
   }),
   jsonMember: (column, key) => sql<string | null>`(${sql.ref(column)}::json ->> ${key}::text)`,
+  utcDay: (column) => sql<string>`to_char(to_timestamp(${sql.ref(column)} / 1000) at time zone 'utc', 'YYYY-MM-DD')`,
 }
 
 export type PostgresOptions = {
@@ -110,6 +112,18 @@ export async function openPostgres(options: PostgresOptions): Promise<Database> 
         } catch (error) {
           if (!isVictim(error) || attempt === MOST_ATTEMPTS) throw explain(error)
         }
+      }
+    },
+    async scrub(tables) {
+      try {
+        const client = await pool.connect()
+        try {
+          await vacuum(client, tables, options.log)
+        } finally {
+          client.release()
+        }
+      } catch (error) {
+        throw explain(error)
       }
     },
     close: () => pool.end(),

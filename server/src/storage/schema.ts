@@ -82,6 +82,8 @@ type ConversationTable = {
   is_started: Flag
   /** All messages, the system message included. */
   message_count: number
+  /** How many of them are in archive segments and not in `message`. */
+  archived_count: number
   system_message_id: string | null
   last_message_id: string | null
   prompt_tokens: number
@@ -102,6 +104,8 @@ type MessageTable = {
   content: string
   tool_call_id: string | null
   name: string | null
+  /** What the model has called with it; null for a message without calls. */
+  tool_calls: JsonText | null
   run_id: string | null
   prompt_tokens: number
   completion_tokens: number
@@ -136,6 +140,8 @@ type RunTable = {
   prompt_tokens: number
   completion_tokens: number
   usage_is_estimated: Flag
+  /** What the model was sent, see `turns/sent-context.ts`; null when it was not asked, or nobody knows. */
+  context: JsonText | null
   /** Where the reply's events begin and end, see `turns/event-lengths.ts`; null while the run is under way. */
   event_lengths: string | null
   created_at: number
@@ -201,13 +207,36 @@ type TokenBudgetTable = {
   used: number
 }
 
-/** Events of runs under way, as they were committed; gone when the run has ended and the message holds the text. */
+/**
+ * Events of runs under way, as they were committed. Gone when the run has ended and the message holds the text; those of
+ * a run that called tools are put together into one row that stays.
+ */
 type RunChunkTable = {
   organization_id: string
   run_id: string
   first_event: number
   text: string
   event_lengths: string
+}
+
+/** A summary of the older part of a conversation; each version takes in what has been said since the one before. */
+type ConversationSummaryTable = {
+  organization_id: string
+  conversation_id: string
+  version: number
+  /** The last message that it stands for. */
+  up_to_message_id: string
+  /** Null while it is being made. */
+  text: string | null
+  /** Of the text, estimated. */
+  tokens: number
+  ai_system: string | null
+  model: string | null
+  /** The run that makes it, or has made it. */
+  run_id: string
+  /** When whoever makes it is given up; null when it is there. */
+  expires_at: number | null
+  created_at: number
 }
 
 type FeedbackTable = {
@@ -220,6 +249,76 @@ type FeedbackTable = {
   tags: JsonText | null
   score_confidence: number | null
   created_at: number
+}
+
+/** An erasure under way: what is to be erased, until it is; a server that starts finds here what another has left. */
+type ErasureTable = {
+  organization_id: string
+  id: string
+  /** One of these, and null again when the rows are gone and only the files are left to clean. */
+  external_user_id: string | null
+  conversation_id: string | null
+  created_at: number
+}
+
+/** What erased runs had cost, so that totals stay what they were. */
+type ErasedUsageTable = {
+  organization_id: string
+  /** On which they began: UTC, `2026-01-31`. */
+  day: string
+  ai_system: string
+  model: string
+  runs: number
+  prompt_tokens: number
+  completion_tokens: number
+}
+
+/** How many conversations were erased, by the day (UTC) on which they had begun, and how many messages they had. */
+type ErasedConversationsTable = { organization_id: string; day: string; conversations: number; messages: number }
+
+/** A file with messages of a conversation that are not in `message` any more. Its blob is never written again. */
+type ArchiveSegmentTable = {
+  organization_id: string
+  conversation_id: string
+  /** From 1, in the order of the messages. */
+  number: number
+  first_id: string
+  last_id: string
+  message_count: number
+  blob_key: string
+  /** SHA-256 of the blob's bytes, hexadecimal, and how many there are. */
+  sha256: string
+  byte_count: number
+  created_at: number
+}
+
+/** A blob that belongs to nothing: it is being written, or nobody needs it any more. */
+type UnclaimedBlobTable = {
+  organization_id: string
+  blob_key: string
+  /** It may not be claimed any more: it is to be deleted. */
+  is_doomed: Flag
+  /** When it is doomed unless it has been claimed. */
+  due_at: number
+}
+
+/** What somebody has decided about a call that needs an approval; gone when the run has ended. */
+type ToolDecisionTable = {
+  organization_id: string
+  conversation_id: string
+  run_id: string
+  tool_call_id: string
+  /** `approved`, `rejected`, or `taken`: approved, and the call may have been made. */
+  decision: string
+}
+
+/** A value that only the server can read: encrypted with a key that is not in the database. */
+type SecretTable = {
+  organization_id: string
+  name: string
+  sealed: string
+  created_at: number
+  modified_at: number
 }
 
 /** Every table. All but `organization` have a key that begins with the organization; times are milliseconds. */
@@ -237,7 +336,15 @@ export type Schema = {
   replaced_message: ReplacedMessageTable
   idempotency_claim: IdempotencyClaimTable
   token_budget: TokenBudgetTable
+  conversation_summary: ConversationSummaryTable
   feedback: FeedbackTable
+  secret: SecretTable
+  tool_decision: ToolDecisionTable
+  archive_segment: ArchiveSegmentTable
+  unclaimed_blob: UnclaimedBlobTable
+  erasure: ErasureTable
+  erased_usage: ErasedUsageTable
+  erased_conversations: ErasedConversationsTable
 }
 
 export type QueryBuilder = Kysely<Schema>

@@ -4,7 +4,10 @@ import { explainSqliteError } from './sqlite-errors.ts'
 
 type Failure = { message: string; errcode: number | undefined }
 
-export type WriteRequest = { id: number; batch: readonly Statement[] }
+/** In the place of a batch: rewrite the file, so that nothing is left in it of what was deleted. */
+export const SCRUB = 'scrub'
+
+export type WriteRequest = { id: number; batch: readonly Statement[] | typeof SCRUB }
 export type BatchOutcome = { id: number; touched?: number[]; conflict?: string; failure?: Failure }
 export type ReadRequest = { id: number; sql: string; parameters: readonly SqlValue[] }
 export type ReadOutcome = { id: number; rows?: unknown[]; failure?: Failure }
@@ -36,14 +39,21 @@ export async function connectWriter(file: string) {
     pending = []
   }
 
+  function request(batch: WriteRequest['batch']): Promise<number[]> {
+    return thread.wait((id) => {
+      // What is written within one tick crosses to the thread in one message.
+      if (pending.length === 0) queueMicrotask(post)
+      pending.push({ id, batch })
+    })
+  }
+
   return {
-    write(batch: readonly Statement[]): Promise<number[]> {
-      return thread.wait((id) => {
-        // What is written within one tick crosses to the thread in one message.
-        if (pending.length === 0) queueMicrotask(post)
-        pending.push({ id, batch })
-      })
-    },
+    write: (batch: readonly Statement[]): Promise<number[]> => request(batch),
+    /**
+     * Empties the write-ahead log, and rewrites the file: false if that is too large. Fails while another process keeps
+     * reading an old state.
+     */
+    scrub: async (): Promise<boolean> => (await request(SCRUB))[0] === 1,
     close: () => thread.close(),
   }
 }

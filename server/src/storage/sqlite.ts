@@ -42,6 +42,7 @@ export const sqliteDialect: Dialect = {
   jsonMember: (column, key) => sql<string | null>`(
     select case type when 'true' then 'true' when 'false' then 'false' else cast(value as text) end
     from json_each(${sql.ref(column)}) where key = ${key})`,
+  utcDay: (column) => sql<string>`date(${sql.ref(column)} / 1000, 'unixepoch')`,
 }
 
 export type SqliteOptions = {
@@ -63,14 +64,14 @@ export async function openSqlite(options: SqliteOptions): Promise<Database> {
     if (options.asServer) lock = acquireServerLock(options.file)
     if (lock?.wasUnclean && existsSync(options.file)) checkIntegrity(options.file, options.log)
     migrateSqlite(options.file, sqliteDialect.columnTypes)
-    return await connect(options.file, lock)
+    return await connect(options, lock)
   } catch (error) {
     lock?.releaseAsUnclean()
     throw error instanceof StorageError ? error : explainSqliteError(error, options.file)
   }
 }
 
-async function connect(file: string, lock: ServerLock | undefined): Promise<Database> {
+async function connect({ file, log }: SqliteOptions, lock: ServerLock | undefined): Promise<Database> {
   const writer = await connectWriter(file)
   const connection = new DatabaseSync(file, { readOnly: true, timeout: 5_000 })
   connection.exec('pragma cache_size = -16000; pragma mmap_size = 268435456')
@@ -91,6 +92,10 @@ async function connect(file: string, lock: ServerLock | undefined): Promise<Data
       return (await reader.read(query.sql, query.parameters as SqlValue[])) as Row[]
     },
     write: (batch) => writer.write(batch),
+    async scrub() {
+      if (await writer.scrub()) return
+      log(`traces of what was erased may be left in ${file}: run "vacuum" on it with the sqlite3 tool at a quiet time`)
+    },
     async close() {
       await reader?.close()
       connection.close()

@@ -84,6 +84,7 @@ export function initial(t: ColumnTypes): string[] {
        is_active ${t.flag} not null,
        is_started ${t.flag} not null,
        message_count ${t.count} not null,
+       archived_count ${t.count} not null,
        system_message_id ${t.id},
        last_message_id ${t.id},
        prompt_tokens ${t.count} not null,
@@ -107,6 +108,7 @@ export function initial(t: ColumnTypes): string[] {
        content text not null,
        tool_call_id text,
        name text,
+       tool_calls text,
        run_id ${t.id},
        prompt_tokens ${t.count} not null,
        completion_tokens ${t.count} not null,
@@ -137,6 +139,7 @@ export function initial(t: ColumnTypes): string[] {
        prompt_tokens ${t.count} not null,
        completion_tokens ${t.count} not null,
        usage_is_estimated ${t.flag} not null,
+       context text,
        event_lengths text,
        created_at ${t.time} not null,
        started_at ${t.time},
@@ -173,6 +176,7 @@ export function initial(t: ColumnTypes): string[] {
        content text not null,
        tool_call_id text,
        name text,
+       tool_calls text,
        run_id ${t.id},
        prompt_tokens ${t.count} not null,
        completion_tokens ${t.count} not null,
@@ -195,6 +199,8 @@ export function initial(t: ColumnTypes): string[] {
        primary key (organization_id, id)
      ) ${t.clustered}`,
     `create index idempotency_claim_age on idempotency_claim (created_at)`,
+    // For erasing: the stored answers hold what was said.
+    `create index idempotency_claim_conversation on idempotency_claim (organization_id, conversation_id) where conversation_id is not null`,
 
     `create table token_budget (
        organization_id ${t.id} not null,
@@ -214,6 +220,21 @@ export function initial(t: ColumnTypes): string[] {
        primary key (organization_id, run_id, first_event)
      ) ${t.clustered}`,
 
+    `create table conversation_summary (
+       organization_id ${t.id} not null,
+       conversation_id ${t.id} not null,
+       version ${t.count} not null,
+       up_to_message_id ${t.id} not null,
+       text text,
+       tokens ${t.count} not null,
+       ai_system text,
+       model text,
+       run_id ${t.id} not null,
+       expires_at ${t.time},
+       created_at ${t.time} not null,
+       primary key (organization_id, conversation_id, version)
+     ) ${t.clustered}`,
+
     `create table feedback (
        organization_id ${t.id} not null,
        conversation_id ${t.id} not null,
@@ -225,6 +246,74 @@ export function initial(t: ColumnTypes): string[] {
        score_confidence ${t.real},
        created_at ${t.time} not null,
        primary key (organization_id, conversation_id, message_id, id)
+     ) ${t.clustered}`,
+
+    `create table tool_decision (
+       organization_id ${t.id} not null,
+       conversation_id ${t.id} not null,
+       run_id ${t.id} not null,
+       tool_call_id text not null,
+       decision text not null,
+       primary key (organization_id, conversation_id, run_id, tool_call_id)
+     ) ${t.clustered}`,
+
+    `create table secret (
+       organization_id ${t.id} not null,
+       name text not null,
+       sealed text not null,
+       created_at ${t.time} not null,
+       modified_at ${t.time} not null,
+       primary key (organization_id, name)
+     ) ${t.clustered}`,
+
+    `create table archive_segment (
+       organization_id ${t.id} not null,
+       conversation_id ${t.id} not null,
+       number ${t.count} not null,
+       first_id ${t.id} not null,
+       last_id ${t.id} not null,
+       message_count ${t.count} not null,
+       blob_key text not null,
+       sha256 text not null,
+       byte_count ${t.count} not null,
+       created_at ${t.time} not null,
+       primary key (organization_id, conversation_id, number)
+     ) ${t.clustered}`,
+
+    `create table unclaimed_blob (
+       organization_id ${t.id} not null,
+       blob_key text not null,
+       is_doomed ${t.flag} not null,
+       due_at ${t.time} not null,
+       primary key (organization_id, blob_key)
+     ) ${t.clustered}`,
+
+    `create table erasure (
+       organization_id ${t.id} not null,
+       id ${t.id} not null,
+       external_user_id text,
+       conversation_id ${t.id},
+       created_at ${t.time} not null,
+       primary key (organization_id, id)
+     ) ${t.clustered}`,
+
+    `create table erased_usage (
+       organization_id ${t.id} not null,
+       day text not null,
+       ai_system text not null,
+       model text not null,
+       runs ${t.count} not null,
+       prompt_tokens ${t.count} not null,
+       completion_tokens ${t.count} not null,
+       primary key (organization_id, day, ai_system, model)
+     ) ${t.clustered}`,
+
+    `create table erased_conversations (
+       organization_id ${t.id} not null,
+       day text not null,
+       conversations ${t.count} not null,
+       messages ${t.count} not null,
+       primary key (organization_id, day)
      ) ${t.clustered}`,
   ]
 }

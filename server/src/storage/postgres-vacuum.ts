@@ -1,0 +1,51 @@
+import { setTimeout as wait } from 'node:timers/promises'
+import type pg from 'pg'
+
+/** Bytes, with indexes: rewriting locks a table against everybody, at about 100 MB/s. */
+const LARGEST_REWRITTEN = 1024 ** 3
+/** How often to try to get hold of a table, and milliseconds in between: with turns under way the gaps are short. */
+const MOST_TRIES = 50
+const TRY_AGAIN_MS = 20
+
+/** Holds samples of what stood in the tables; `vacuum (analyze)` takes new ones. */
+const STATISTICS = 'pg_catalog.pg_statistic'
+
+/**
+ * Takes what was deleted out of the files of these tables and their indexes. A plain VACUUM only marks the room as free,
+ * the bytes stay until something else is written there: a table is rewritten, unless it is larger than 1 GiB or is never
+ * free; then a line in the log says what is left to do.
+ */
+export async function vacuum(
+  client: pg.PoolClient,
+  tables: readonly string[],
+  log: (message: string) => void,
+): Promise<void> {
+  for (const table of [...tables, STATISTICS]) {
+    // Names of our own tables, never of a caller.
+    if ((await sizeOf(client, table)) <= LARGEST_REWRITTEN && (await rewrite(client, table))) continue
+    await client.query(`vacuum (analyze) ${table}`)
+    log(`what was erased is gone from ${table}, but not from its file: run "vacuum full ${table}" at a quiet time`)
+  }
+}
+
+/** False when the table was never free. Does not queue for its lock, because everybody else would queue behind it. */
+async function rewrite(client: pg.PoolClient, table: string): Promise<boolean> {
+  const before = await fileOf(client, table)
+  for (let tries = 0; tries < MOST_TRIES; tries++) {
+    await client.query(`vacuum (full, analyze, skip_locked) ${table}`)
+    // A table that was skipped has the file that it had.
+    if ((await fileOf(client, table)) !== before) return true
+    await wait(TRY_AGAIN_MS)
+  }
+  return false
+}
+
+async function sizeOf(client: pg.PoolClient, table: string): Promise<number> {
+  const { rows } = await client.query('select pg_total_relation_size($1::regclass) as bytes', [table])
+  return rows[0].bytes
+}
+
+async function fileOf(client: pg.PoolClient, table: string): Promise<unknown> {
+  const { rows } = await client.query('select pg_relation_filenode($1::regclass) as file', [table])
+  return rows[0].file
+}
