@@ -44,7 +44,7 @@ export type ProviderServer = {
    */
   script(behaviours: readonly Behaviour[], path?: string): void
   /** From now on every request gets this, except those with a script; null is the usual behaviour again. */
-  always(behaviour: Behaviour | null): void
+  always(behaviour: Behaviour | ((request: Pick<ProviderRequest, 'path' | 'body'>) => Behaviour) | null): void
   close(): Promise<void>
 }
 
@@ -115,7 +115,7 @@ export function chatChunk(choices: readonly object[], more: object = {}): string
 export async function startProviderServer(): Promise<ProviderServer> {
   const requests: ProviderRequest[] = []
   const scripts: { path: string; behaviours: Behaviour[] }[] = []
-  let standing: Behaviour | null = null
+  let standing: Parameters<ProviderServer['always']>[0] = null
   const server = createServer((request, response) => void answer(request, response))
 
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -123,7 +123,8 @@ export async function startProviderServer(): Promise<ProviderServer> {
     response.on('error', () => {})
     const body = await readBody(request)
     const path = request.url ?? '/'
-    const behaviour = takeScripted(path) ?? standing ?? usual(path)
+    const chosen = typeof standing === 'function' ? standing({ path, body }) : standing
+    const behaviour = takeScripted(path) ?? chosen ?? usual(path)
     const closedByClient = new Promise<boolean>((resolve) => {
       response.on('close', () => resolve(!response.writableFinished && behaviour.ending !== 'cut'))
     })

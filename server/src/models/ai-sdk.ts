@@ -2,10 +2,14 @@ import type {
   LanguageModelV4,
   LanguageModelV4CallOptions,
   LanguageModelV4FinishReason,
+  LanguageModelV4FunctionTool,
+  LanguageModelV4Message,
   LanguageModelV4StreamPart,
+  LanguageModelV4ToolCall,
   LanguageModelV4Usage,
 } from '@ai-sdk/provider'
-import type { Model, ModelFinishReason, ModelRequest, ModelResult, ModelUsage } from './model.ts'
+import type { JsonObject } from '../lib/json.ts'
+import type { Model, ModelFinishReason, ModelMessage, ModelRequest, ModelResult, ModelUsage } from './model.ts'
 import { ModelError } from './model-error.ts'
 import {
   abortedError,
@@ -18,6 +22,7 @@ import {
 } from './provider-errors.ts'
 import { plainResponseFormat } from './response-format.ts'
 import type { ModelSettings } from './settings.ts'
+import { type ToolCall, toolCallIdFor, toToolCall } from './tool-call.ts'
 
 export type AiSdkModelOptions = ErrorSource & { model: LanguageModelV4 }
 
@@ -29,13 +34,13 @@ export function createAiSdkModel({ model, ...source }: AiSdkModelOptions): Model
   return {
     aiSystem: source.aiSystem,
     model: model.modelId,
-    async generate(request, onText) {
+    async generate(request, onText, onActivity) {
       if (request.signal.aborted) throw abortedError(source, request.signal.reason)
       let received = false
       try {
-        const { stream } = await model.doStream(callOptions(request))
+        const { stream } = await model.doStream(callOptions(source.aiSystem, request))
         received = true
-        return await readStream(source, stream, onText)
+        return await readStream(source, stream, onText, onActivity)
       } catch (error) {
         if (request.signal.aborted) throw abortedError(source, error)
         throw toModelError(source, error, received)
@@ -51,16 +56,21 @@ async function readStream(
   source: ErrorSource,
   stream: ReadableStream<LanguageModelV4StreamPart>,
   onText: (text: string) => void,
+  onActivity: (() => void) | undefined,
 ): Promise<ModelResult> {
   const reader = stream.getReader()
+  const toolCalls: ToolCall[] = []
   try {
     for (;;) {
       const { done, value: part } = await reader.read()
       if (done) throw errorFromStream(source, 'ended without a finish reason')
       if (part.type === 'text-delta' && part.delta !== '') giveOut(onText, part.delta)
       else if (part.type === 'error') throw streamError(source, part.error)
+      else if (part.type === 'tool-call' && !part.providerExecuted) toolCalls.push(toOurCall(source.aiSystem, part))
+      else if (part.type === 'tool-input-delta') onActivity?.()
       else if (part.type === 'finish') {
-        return { finishReason: finishReasonOf(source, part.finishReason), usage: usageOf(part.usage) }
+        const finishReason = finishReasonOf(source, part.finishReason)
+        return { finishReason, usage: usageOf(part.usage), ...(toolCalls.length > 0 && { toolCalls }) }
       }
     }
   } finally {
@@ -77,13 +87,25 @@ function giveOut(onText: (text: string) => void, text: string): void {
   }
 }
 
-function callOptions({ system, messages, settings, signal }: ModelRequest): LanguageModelV4CallOptions {
-  const prompt: LanguageModelV4CallOptions['prompt'] = messages.map(({ role, content }) => ({
-    role,
-    content: [{ type: 'text', text: content }],
-  }))
+function toOurCall(aiSystem: string, part: LanguageModelV4ToolCall): ToolCall {
+  const call = toToolCall(part.toolCallId, part.toolName, part.input)
+  return part.providerMetadata === undefined
+    ? call
+    : { ...call, providerData: { aiSystem, metadata: part.providerMetadata as JsonObject } }
+}
+
+function callOptions(aiSystem: string, request: ModelRequest): LanguageModelV4CallOptions {
+  const { system, messages, settings, signal, tools = [], mustAnswer } = request
+  const prompt = withResultsTogether(messages.map((message) => toSdkMessage(aiSystem, message)))
   if (system !== null) prompt.unshift({ role: 'system', content: system })
   const options: LanguageModelV4CallOptions = { prompt, abortSignal: signal, ...responseFormatOptions(settings) }
+  if (tools.length > 0) {
+    options.tools = tools.map(({ name, description, inputSchema }) => ({
+      ...{ type: 'function' as const, name, description },
+      inputSchema: inputSchema as LanguageModelV4FunctionTool['inputSchema'],
+    }))
+    options.toolChoice = { type: mustAnswer ? 'none' : 'auto' }
+  }
   if (settings.temperature !== undefined) options.temperature = settings.temperature
   if (settings.topP !== undefined) options.topP = settings.topP
   if (settings.topK !== undefined) options.topK = settings.topK
@@ -93,6 +115,38 @@ function callOptions({ system, messages, settings, signal }: ModelRequest): Lang
   if (settings.frequencyPenalty !== undefined) options.frequencyPenalty = settings.frequencyPenalty
   if (settings.presencePenalty !== undefined) options.presencePenalty = settings.presencePenalty
   return options
+}
+
+/** The results of calls that were made together in one message, as Gemini wants them. */
+function withResultsTogether(messages: readonly LanguageModelV4Message[]): LanguageModelV4Message[] {
+  const prompt: LanguageModelV4Message[] = []
+  for (const message of messages) {
+    const last = prompt.at(-1)
+    if (last?.role === 'tool' && message.role === 'tool') last.content.push(...message.content)
+    else prompt.push(message)
+  }
+  return prompt
+}
+
+function toSdkMessage(aiSystem: string, message: ModelMessage): LanguageModelV4Message {
+  const { role, content } = message
+  const idOf = (id: string) => toolCallIdFor(aiSystem, id)
+  if (role === 'user') return { role, content: [{ type: 'text', text: content }] }
+  if (role === 'tool') {
+    const output = { type: 'text' as const, value: content }
+    return {
+      role,
+      content: [{ type: 'tool-result', toolCallId: idOf(message.toolCallId), toolName: message.name, output }],
+    }
+  }
+  const calls = (message.toolCalls ?? []).map(({ id, name, input, providerData }) => ({
+    ...{ type: 'tool-call' as const, toolCallId: idOf(id), toolName: name, input },
+    // What another provider said about a call is nothing for this one.
+    ...(providerData?.['aiSystem'] === aiSystem && {
+      providerOptions: providerData['metadata'] as Record<string, JsonObject>,
+    }),
+  }))
+  return { role, content: [...(content === '' ? [] : [{ type: 'text' as const, text: content }]), ...calls] }
 }
 
 function responseFormatOptions(

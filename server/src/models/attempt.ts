@@ -77,9 +77,14 @@ export function runAttempt(options: AttemptOptions): Promise<ModelResult> {
     }
   }
 
+  /** Something came that is no text: the model is at work. */
+  function takeSign(): void {
+    if (!isSettled) timer.token()
+  }
+
   if (request.signal.aborted) onAbort()
   else {
-    model.generate({ ...request, signal: connection.signal }, takeText).then(
+    model.generate({ ...request, signal: connection.signal }, takeText, takeSign).then(
       (result) => {
         if (settle()) resolve(result)
       },

@@ -1,6 +1,7 @@
 import { isJsonObject, type JsonValue } from '../lib/json.ts'
 import type { ModelFinishReason, ModelResult, ModelUsage } from './model.ts'
 import { messageIn } from './provider-errors.ts'
+import { createCallCollector } from './tool-call-pieces.ts'
 
 /** What went wrong inside a reply, as the end of a sentence that begins with the provider's name. */
 export class ReplyError extends Error {
@@ -12,6 +13,12 @@ export class ReplyError extends Error {
     this.name = 'ReplyError'
     this.said = said
   }
+}
+
+export type ReplyListener = {
+  onText(text: string): void
+  /** A piece of a call has come. */
+  onActivity?: (() => void) | undefined
 }
 
 export type ReplyReader = {
@@ -28,9 +35,10 @@ export type ReplyReader = {
  * Reads a Chat Completions reply, event by event
  * (https://platform.openai.com/docs/api-reference/chat-streaming) or whole. `reasoning_content` is not passed on.
  */
-export function createReplyReader(onText: (text: string) => void): ReplyReader {
+export function createReplyReader({ onText, onActivity }: ReplyListener): ReplyReader {
   let finishReason: ModelFinishReason | null = null
   let usage: ModelUsage | null = null
+  const calls = createCallCollector()
 
   function takeChunk(value: JsonValue, member: 'delta' | 'message'): void {
     if (!isJsonObject(value)) throw new ReplyError('sent something that is no chat completion')
@@ -44,6 +52,7 @@ export function createReplyReader(onText: (text: string) => void): ReplyReader {
       if (typeof content.content === 'string' && content.content !== '') onText(content.content)
       // A refusal is what the model said instead of an answer.
       if (typeof content.refusal === 'string' && content.refusal !== '') onText(content.refusal)
+      if (calls.take(content.tool_calls)) onActivity?.()
     }
     if (typeof choice.finish_reason !== 'string' || choice.finish_reason === '') return
     // OpenRouter's word for a provider behind it that broke down.
@@ -68,7 +77,8 @@ export function createReplyReader(onText: (text: string) => void): ReplyReader {
     },
     result() {
       if (finishReason === null) throw new ReplyError('ended without a finish reason')
-      return { finishReason, usage }
+      const toolCalls = calls.all()
+      return { finishReason, usage, ...(toolCalls.length > 0 && { toolCalls }) }
     },
     hasFinished: () => finishReason !== null,
   }

@@ -1,6 +1,6 @@
 import type { Dispatcher } from 'undici'
-import { createReplyReader, ReplyError } from './chat-completions-reply.ts'
-import type { Model, ModelRequest, ModelResult } from './model.ts'
+import { createReplyReader, ReplyError, type ReplyListener } from './chat-completions-reply.ts'
+import type { Model, ModelMessage, ModelRequest, ModelResult } from './model.ts'
 import {
   abortedError,
   type ErrorSource,
@@ -10,6 +10,7 @@ import {
 } from './provider-errors.ts'
 import { plainResponseFormat } from './response-format.ts'
 import { createSseParser, EventTooLongError, MAX_EVENT_BYTES } from './sse-parser.ts'
+import { toolCallIdFor } from './tool-call.ts'
 
 /** Bytes of an error's body that are read. */
 const MAX_ERROR_BYTES = 64 * 1024
@@ -43,11 +44,11 @@ export function createChatCompletionsModel(options: ChatCompletionsOptions): Mod
   return {
     aiSystem: options.aiSystem,
     model: options.model,
-    generate: (request, onText) =>
+    generate: (request, onText, onActivity) =>
       new Promise((resolve, reject) => {
-        const call = startCall(options, request.signal, onText, resolve, reject)
+        const call = startCall(options, request.signal, { onText, onActivity }, resolve, reject)
         if (request.signal.aborted) return
-        const body = JSON.stringify(chatCompletionsBody(options.model, request))
+        const body = JSON.stringify(chatCompletionsBody(options, request))
         const timeouts = { headersTimeout: MAX_SILENCE_MS, bodyTimeout: MAX_SILENCE_MS }
         try {
           options.dispatcher.dispatch({ origin, path, method: 'POST', headers, body, ...timeouts }, call)
@@ -59,10 +60,14 @@ export function createChatCompletionsModel(options: ChatCompletionsOptions): Mod
 }
 
 /** The request's body. What is not set is left out: servers have defaults of their own. */
-export function chatCompletionsBody(model: string, { system, messages, settings }: ModelRequest): object {
+export function chatCompletionsBody(
+  { aiSystem, model }: { aiSystem: string; model: string },
+  { system, messages, settings, tools = [], mustAnswer }: ModelRequest,
+): object {
+  const spoken = messages.map((message) => toChatMessage(aiSystem, message))
   return {
     model,
-    messages: system === null ? messages : [{ role: 'system', content: system }, ...messages],
+    messages: system === null ? spoken : [{ role: 'system', content: system }, ...spoken],
     stream: true,
     stream_options: { include_usage: true },
     temperature: settings.temperature,
@@ -74,14 +79,35 @@ export function chatCompletionsBody(model: string, { system, messages, settings 
     frequency_penalty: settings.frequencyPenalty,
     presence_penalty: settings.presencePenalty,
     response_format: plainResponseFormat(settings.responseFormat) ?? undefined,
+    ...(tools.length > 0 && {
+      tools: tools.map(({ name, description, inputSchema }) => ({
+        type: 'function',
+        function: { name, description, parameters: inputSchema },
+      })),
+      // What is not said means auto, which some servers take only with a flag.
+      tool_choice: mustAnswer ? 'none' : undefined,
+    }),
   }
+}
+
+function toChatMessage(aiSystem: string, message: ModelMessage): object {
+  if (message.role === 'tool') {
+    return { role: 'tool', tool_call_id: toolCallIdFor(aiSystem, message.toolCallId), content: message.content }
+  }
+  if (message.role === 'user' || !message.toolCalls?.length) return { role: message.role, content: message.content }
+  const calls = message.toolCalls.map(({ id, name, input }) => ({
+    id: toolCallIdFor(aiSystem, id),
+    type: 'function',
+    function: { name, arguments: JSON.stringify(input) },
+  }))
+  return { role: 'assistant', content: message.content === '' ? null : message.content, tool_calls: calls }
 }
 
 /** One exchange: what the dispatcher calls while it goes on. Settles once, and closes the connection when it fails. */
 function startCall(
   source: ErrorSource,
   signal: AbortSignal,
-  onText: (text: string) => void,
+  listener: ReplyListener,
   resolve: (result: ModelResult) => void,
   reject: (error: unknown) => void,
 ) {
@@ -93,8 +119,13 @@ function startCall(
   let form: 'undecided' | 'stream' | 'body' | 'error' = 'undecided'
   let body: Buffer[] = []
   let bodyBytes = 0
-  const reader = createReplyReader((text) => {
-    if (!isSettled) onText(text)
+  const reader = createReplyReader({
+    onText: (text) => {
+      if (!isSettled) listener.onText(text)
+    },
+    onActivity: () => {
+      if (!isSettled) listener.onActivity?.()
+    },
   })
   const parser = createSseParser({
     onEvent: (data, event) => {

@@ -1,12 +1,23 @@
 import type { ModelSettings } from './settings.ts'
+import type { ToolCall, ToolDefinition } from './tool-call.ts'
 
-/** One message as a model sees it. The caller has already made the order acceptable to a strict provider. */
-export type ModelMessage = { role: 'user' | 'assistant'; content: string }
+/**
+ * One message as a model sees it. The caller has already made the order acceptable to a strict provider: behind an
+ * assistant message with calls comes one `tool` message for each of them, in their order.
+ */
+export type ModelMessage =
+  | { role: 'user'; content: string }
+  | { role: 'assistant'; content: string; toolCalls?: readonly ToolCall[] }
+  | { role: 'tool'; content: string; toolCallId: string; name: string }
 
 export type ModelRequest = {
   system: string | null
   messages: ModelMessage[]
   settings: ModelSettings
+  /** What the model may call; absent is nothing. */
+  tools?: readonly ToolDefinition[]
+  /** The tools are only named, because the messages speak of them: the model has to answer without. */
+  mustAnswer?: boolean
   /** How many attempts this turn has made before this one, those at other models of the chain included; 0 at first. */
   attempt: number
   /** Aborting it closes the provider's connection. */
@@ -23,18 +34,21 @@ export type ModelResult = {
   finishReason: ModelFinishReason
   /** null when the provider did not say; the caller then estimates. */
   usage: ModelUsage | null
+  /** In the order of the model; absent where there are none. */
+  toolCalls?: readonly ToolCall[]
 }
 
 /**
  * One model of one provider.
  *
  * Text is pushed and not pulled: a callback per piece costs no promise per token. `onText` is called synchronously, in
- * order, never with an empty string. Resolves when the provider has said why it stopped; rejects with a
- * {@link ModelError} (`model-error.ts`) when it failed, ended without a finish reason, or was aborted. One attempt:
- * retries, fallbacks and timeouts are `resilience.ts`.
+ * order, never with an empty string; `onActivity` says that something came that is no text, such as a piece of a call.
+ * Resolves when the provider has said why it stopped; rejects with a {@link ModelError} (`model-error.ts`) when it
+ * failed, ended without a finish reason, or was aborted. One attempt: retries, fallbacks and timeouts are
+ * `resilience.ts`.
  */
 export type Model = {
   aiSystem: string
   model: string
-  generate(request: ModelRequest, onText: (text: string) => void): Promise<ModelResult>
+  generate(request: ModelRequest, onText: (text: string) => void, onActivity?: () => void): Promise<ModelResult>
 }

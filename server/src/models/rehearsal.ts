@@ -4,6 +4,7 @@ import { ModelError } from './model-error.ts'
 import { abortedError } from './provider-errors.ts'
 import type { RehearsalScript } from './settings.ts'
 import { sleep } from './sleep.ts'
+import type { ToolCall } from './tool-call.ts'
 
 const SOURCE = { aiSystem: 'rehearsal', label: 'Rehearsal' }
 
@@ -11,12 +12,13 @@ const SOURCE = { aiSystem: 'rehearsal', label: 'Rehearsal' }
 const QUOTED = 120
 
 type Ending =
-  | { kind: 'finish'; reason: ModelFinishReason }
+  | { kind: 'finish'; reason: ModelFinishReason; toolCalls?: readonly ToolCall[] }
   | { kind: 'fail'; failure: NonNullable<RehearsalScript['failure']> }
 
 /**
  * The built-in `rehearsal` system: offline, deterministic, and no language model. `settings.rehearsal` is its script; it
- * also obeys `maxTokens` and `stop`, and counts tokens with {@link splitTokens}.
+ * also obeys `maxTokens` and `stop`, and counts tokens with {@link splitTokens}. It calls the tools that the script says,
+ * step by step, and then answers.
  *
  * A script with `failure`, `failAtToken` or `failures` fails (as `error`, at token 0, unless it says otherwise). With
  * `failures: n` only the attempts 0 to n-1 of a turn do: the attempt comes with the request, so that nothing has to be
@@ -60,13 +62,18 @@ async function perform(request: ModelRequest, onText: (text: string) => void): P
   if (ending.kind === 'fail') throw await failureOf(ending.failure, tokens.length > 0, signal)
   return {
     finishReason: ending.reason,
-    usage: { promptTokens: countPrompt(request), completionTokens: tokens.length },
+    usage: { promptTokens: countPrompt(request), completionTokens: tokens.length + (ending.toolCalls?.length ?? 0) },
+    ...(ending.toolCalls && { toolCalls: ending.toolCalls }),
   }
 }
 
 /** Everything is decided before the first token. */
 function plan(request: ModelRequest, script: RehearsalScript): { tokens: string[]; ending: Ending } {
   const { maxTokens, stop = [] } = request.settings
+  const toolCalls = scriptedCalls(request, script)
+  if (toolCalls && failingToken(request, script) === null) {
+    return { tokens: [], ending: { kind: 'finish', reason: 'tool_calls', toolCalls } }
+  }
   const all = splitTokens(cutAtStop(script.text ?? defaultReply(request), [stop].flat()))
   const tokens = maxTokens === undefined ? all : all.slice(0, maxTokens)
   const failAt = failingToken(request, script)
@@ -75,6 +82,17 @@ function plan(request: ModelRequest, script: RehearsalScript): { tokens: string[
   }
   const reason = tokens.length < all.length ? 'length' : (script.finishReason ?? 'stop')
   return { tokens, ending: { kind: 'finish', reason } }
+}
+
+/** The calls of this step: as many steps are over as there are messages with calls behind the user's last one. */
+function scriptedCalls({ messages, tools = [], mustAnswer }: ModelRequest, script: RehearsalScript) {
+  if (tools.length === 0 || mustAnswer) return undefined
+  const since = messages.slice(messages.findLastIndex(({ role }) => role === 'user') + 1)
+  const step = since.filter((message) => message.role === 'assistant' && message.toolCalls?.length).length
+  // The number of messages makes the ids differ within a conversation.
+  return script.toolCalls?.[step]?.map(
+    ({ name, input = {} }, i): ToolCall => ({ id: `call_${messages.length}_${i}`, name, input }),
+  )
 }
 
 function failingToken({ attempt }: ModelRequest, script: RehearsalScript): number | null {
@@ -113,9 +131,17 @@ function cutAtStop(text: string, stops: readonly string[]): string {
 }
 
 function defaultReply({ messages }: ModelRequest): string {
-  const said = messages.findLast((message) => message.role === 'user')?.content.trim() ?? ''
-  const quote = said.length > QUOTED ? `${said.slice(0, QUOTED).toWellFormed()}…` : said
-  return `This is a rehearsal and not a language model: nobody has thought about your message “${quote}”. Configure a model provider to get a real answer.`
+  const last = messages.at(-1)
+  if (last?.role === 'tool') {
+    return `This is a rehearsal and not a language model: nobody has thought about what the tool ${last.name} answered, which is “${quoted(last.content)}”.`
+  }
+  const said = messages.findLast((message) => message.role === 'user')?.content ?? ''
+  return `This is a rehearsal and not a language model: nobody has thought about your message “${quoted(said)}”. Configure a model provider to get a real answer.`
+}
+
+function quoted(content: string): string {
+  const text = content.trim()
+  return text.length > QUOTED ? `${text.slice(0, QUOTED).toWellFormed()}…` : text
 }
 
 function countPrompt({ system, messages }: ModelRequest): number {

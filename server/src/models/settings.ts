@@ -1,4 +1,5 @@
 import { type Static, Type } from 'typebox'
+import type { JsonObject } from '../lib/json.ts'
 import { ResponseFormat } from './response-format.ts'
 
 const Fallback = Type.Object({
@@ -11,6 +12,11 @@ export const ModelTimeouts = Type.Object({
   firstTokenMs: Type.Optional(Type.Integer({ minimum: 1, maximum: 600_000 })),
   betweenTokensMs: Type.Optional(Type.Integer({ minimum: 1, maximum: 600_000 })),
   totalMs: Type.Optional(Type.Integer({ minimum: 1, maximum: 3_600_000 })),
+})
+
+const RehearsedCall = Type.Object({
+  name: Type.String({ maxLength: 64 }),
+  input: Type.Optional(Type.Unsafe<JsonObject>({ type: 'object', additionalProperties: true })),
 })
 
 /** The script of the built-in `rehearsal` system. */
@@ -27,6 +33,8 @@ export const RehearsalScript = Type.Object({
   /** How many attempts of a turn fail before one succeeds, retries and fallbacks counted together; absent: all of them. */
   failures: Type.Optional(Type.Integer({ minimum: 0, maximum: 100 })),
   finishReason: Type.Optional(Type.Enum(['stop', 'length', 'content_filter'])),
+  /** The tools that it calls before it answers: those of the first step, of the second, and so on. */
+  toolCalls: Type.Optional(Type.Array(Type.Array(RehearsedCall, { minItems: 1, maxItems: 16 }), { maxItems: 64 })),
 })
 
 /** What a persona version or a conversation may say about the call of its model. Out of range is refused when it is written. */

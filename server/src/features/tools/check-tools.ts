@@ -1,0 +1,98 @@
+import { validateHeaderName, validateHeaderValue } from 'node:http'
+import { Ajv } from 'ajv'
+import { badField } from '../../errors.ts'
+import { isJsonObject, type JsonObject } from '../../lib/json.ts'
+import type { ConfiguredTool, HttpTool, McpTools, ToolSettings, WrittenTool } from './tool-settings.ts'
+
+/** `{field}` in a URL. */
+export const FIELD = /\{([^{}]*)\}/g
+/** `{{secret:NAME}}` in the value of a header. */
+export const SECRET = /\{\{\s*secret:\s*([^{}]*?)\s*\}\}/g
+
+/** Checks the tools of a configuration that is about to be written. Throws 400 naming the member that is wrong. */
+export function checkTools(field: string, { tools = [] }: ToolSettings): void {
+  const names = new Set<string>()
+  tools.forEach((tool, i) => {
+    const at = `${field}.tools.${i}`
+    checkTool(at, tool)
+    if (tool.type === 'mcp' || tool.name === undefined) return
+    if (names.has(tool.name)) throw badField(`${at}.name`, 'is the name of another tool too')
+    names.add(tool.name)
+  })
+}
+
+function checkTool(at: string, written: WrittenTool): void {
+  const tool = written as ConfiguredTool
+  if (tool.type === 'mcp') {
+    checkMcp(at, tool)
+    return
+  }
+  for (const member of ['name', 'description', 'inputSchema'] as const) {
+    if (tool[member] === undefined) throw badField(`${at}.${member}`, 'is required')
+  }
+  checkSchema(`${at}.inputSchema`, tool.inputSchema)
+  if (tool.type === 'http') checkHttp(at, tool)
+}
+
+function checkSchema(at: string, schema: JsonObject): void {
+  if (schema['type'] !== 'object') throw badField(`${at}.type`, 'must be object')
+  try {
+    compileSchema(schema)
+  } catch {
+    throw badField(at, 'is no valid JSON Schema')
+  }
+}
+
+/** A check of inputs. Each has its own Ajv, because one that is shared keeps every schema it has seen. */
+export function compileSchema(schema: JsonObject) {
+  return new Ajv({ strict: false, allErrors: true, logger: false, validateFormats: false }).compile(schema)
+}
+
+function checkHttp(at: string, tool: HttpTool): void {
+  if (tool.method === undefined) throw badField(`${at}.method`, 'is required')
+  if (tool.url === undefined) throw badField(`${at}.url`, 'is required')
+  checkUrl(`${at}.url`, tool.url)
+  const properties = isJsonObject(tool.inputSchema['properties']) ? tool.inputSchema['properties'] : {}
+  for (const [, name = ''] of tool.url.matchAll(FIELD)) {
+    if (!(name in properties)) throw badField(`${at}.url`, `names {${name}}, which the inputSchema does not have`)
+  }
+  checkHeaders(`${at}.headers`, tool.headers)
+}
+
+function checkMcp(at: string, tool: McpTools): void {
+  if ((tool.url === undefined) === (tool.command === undefined)) {
+    throw badField(at, 'must have either a url or a command')
+  }
+  if (tool.url !== undefined) checkUrl(`${at}.url`, tool.url)
+  if (tool.url !== undefined && tool.url.search(FIELD) >= 0) throw badField(`${at}.url`, 'cannot have fields')
+  checkHeaders(`${at}.headers`, tool.headers)
+}
+
+function checkUrl(at: string, url: string): void {
+  const example = url.replaceAll(FIELD, 'x')
+  if (!URL.canParse(example) || !/^https?:\/\//i.test(url)) throw badField(at, 'must be an http or https URL')
+  // The model fills the fields in: it must not choose who is called.
+  const origin = /^https?:\/\/[^/?#]*/i.exec(url)?.[0] ?? ''
+  if (/[{}]/.test(origin)) throw badField(at, 'may have fields only behind the host')
+  if (origin.includes('@')) throw badField(at, 'must not have a user name or password; use a header with a secret')
+}
+
+function checkHeaders(at: string, headers: Record<string, string> = {}): void {
+  for (const [name, value] of Object.entries(headers)) {
+    try {
+      validateHeaderName(name)
+      validateHeaderValue(name, value)
+    } catch {
+      throw badField(`${at}.${name}`, 'is no valid header')
+    }
+    if (/^(host|content-length|transfer-encoding|connection)$/i.test(name)) {
+      throw badField(`${at}.${name}`, 'is set by the server')
+    }
+    for (const [, secret = ''] of value.matchAll(SECRET)) {
+      if (!SECRET_NAME.test(secret)) throw badField(`${at}.${name}`, 'names a secret that cannot exist')
+    }
+  }
+}
+
+/** What a secret may be called. */
+export const SECRET_NAME = /^[a-zA-Z][\w.-]{0,63}$/

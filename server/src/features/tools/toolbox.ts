@@ -1,0 +1,105 @@
+import type { Dispatcher } from 'undici'
+import type { Clock } from '../../lib/clock.ts'
+import type { JsonObject } from '../../lib/json.ts'
+import type { ToolDefinition } from '../../models/tool-call.ts'
+import type { SecretService } from '../secrets/secret-service.ts'
+import { createFillHeaders, createHttpTool } from './http-tool.ts'
+import { type McpDeps, type McpServer, openMcpServer } from './mcp-tools.ts'
+import { createRemembered } from './remembered.ts'
+import { type ConfiguredTool, type McpTools, maxStepsOf, toolsOf } from './tool-settings.ts'
+
+/** Milliseconds for which the list of an MCP server's tools is believed, and of how many servers. */
+const LISTS = { lifetimeMs: 60_000, most: 256 }
+
+/** A tool that the server runs. */
+export type ServerTool = {
+  requiresApproval: boolean
+  /** What the model gets to see. Throws a {@link ToolError} for what went wrong, and when `signal` is aborted. */
+  call(input: JsonObject, signal: AbortSignal): Promise<string>
+}
+
+/** What the model of one turn may call. */
+export type Toolbox = {
+  definitions: readonly ToolDefinition[]
+  /** How often the model may call something before it has to answer. */
+  maxSteps: number
+  /** `client` for what the caller runs; undefined for what there is not. */
+  find(name: string): ServerTool | 'client' | undefined
+  close(): Promise<void>
+}
+
+/** Something that went wrong with a tool, in words for the model. */
+export class ToolError extends Error {
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.name = 'ToolError'
+  }
+}
+
+export type ToolService = ReturnType<typeof createToolService>
+
+/** Opens the tools that a configuration names. */
+export function createToolService(deps: {
+  clock: Clock
+  secrets: Pick<SecretService, 'reveal'>
+  /** Makes the connections of tools, and of nothing else. */
+  dispatcher: Dispatcher
+  /** Commands of MCP servers that may be started; `*` is any. */
+  commands: readonly string[]
+}) {
+  const { secrets, dispatcher, commands } = deps
+  const known: McpDeps['known'] = createRemembered(deps.clock, LISTS)
+
+  async function openServers(servers: McpTools[], mcp: McpDeps, signal: AbortSignal): Promise<McpServer[]> {
+    const opened = await Promise.allSettled(servers.map((server) => openMcpServer(server, mcp, signal)))
+    const open = opened.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []))
+    const failed = opened.find((one) => one.status === 'rejected')
+    if (!failed) return open
+    await Promise.allSettled(open.map((server) => server.close()))
+    throw failed.reason
+  }
+
+  return {
+    /** Null where there are none. Throws 503 when an MCP server cannot be used, 422 when it may not be. */
+    async open(organizationId: string, configuration: JsonObject | null, signal: AbortSignal): Promise<Toolbox | null> {
+      const tools = toolsOf(configuration)
+      if (tools.length === 0) return null
+      const fillHeaders = createFillHeaders((name) => secrets.reveal(organizationId, name))
+      const mcp = { dispatcher, fillHeaders, commands, known, organizationId }
+      const servers = await openServers(tools.filter(isMcp), mcp, signal)
+
+      const definitions: ToolDefinition[] = []
+      const found = new Map<string, ServerTool | 'client'>()
+      for (const tool of tools) {
+        if (isMcp(tool)) continue
+        const { name, description, inputSchema } = tool
+        definitions.push({ name, description, inputSchema })
+        found.set(name, tool.type === 'client' ? 'client' : createHttpTool(tool, { dispatcher, fillHeaders }))
+      }
+      for (const { definition, tool } of servers.flatMap((server) => server.tools)) {
+        const name = freeName(definition.name, found)
+        definitions.push({ ...definition, name })
+        found.set(name, tool)
+      }
+      return {
+        definitions,
+        maxSteps: maxStepsOf(configuration),
+        find: (name) => found.get(name),
+        close: async () => void (await Promise.allSettled(servers.map((server) => server.close()))),
+      }
+    },
+  }
+}
+
+function isMcp(tool: ConfiguredTool): tool is McpTools {
+  return tool.type === 'mcp'
+}
+
+/** Two servers may have tools with the same name: the later ones get a number. */
+function freeName(name: string, taken: ReadonlyMap<string, unknown>): string {
+  if (!taken.has(name)) return name
+  for (let n = 2; ; n++) {
+    const other = `${name.slice(0, 60)}_${n}`
+    if (!taken.has(other)) return other
+  }
+}

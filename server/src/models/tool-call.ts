@@ -1,0 +1,47 @@
+import { createHash } from 'node:crypto'
+import type { JsonObject } from '../lib/json.ts'
+
+/** A tool as a model sees it. `inputSchema` is a JSON Schema whose type is object. */
+export type ToolDefinition = { name: string; description: string; inputSchema: JsonObject }
+
+/** What a model wants to be done. */
+export type ToolCall = {
+  id: string
+  name: string
+  /** Empty when the model wrote something that is no JSON object; `invalidInput` has it then. */
+  input: JsonObject
+  invalidInput?: string
+  /** What the provider wants to get back with the call, such as Gemini's thought signatures. Means nothing to others. */
+  providerData?: JsonObject
+}
+
+/** What OpenAI takes; most others take more. */
+const ID = /^[\w-]{1,40}$/
+/** Mistral takes nothing else. */
+const MISTRAL_ID = /^[a-zA-Z0-9]{9}$/
+
+/**
+ * The id of a call as a provider accepts it: its own ids as they are, those that another provider or a client has made
+ * hashed into its form. The same id always becomes the same.
+ */
+export function toolCallIdFor(aiSystem: string, id: string): string {
+  const isMistral = aiSystem === 'mistral'
+  if ((isMistral ? MISTRAL_ID : ID).test(id)) return id
+  const digest = createHash('sha256').update(id).digest('hex')
+  return isMistral ? digest.slice(0, 9) : `call_${digest.slice(0, 24)}`
+}
+
+/** A call from what came of it: names the input that is no JSON object. */
+export function toToolCall(id: string, name: string, input: string): ToolCall {
+  // A tool without parameters is called by some models with nothing at all.
+  if (input.trim() === '') return { id, name, input: {} }
+  try {
+    const value: unknown = JSON.parse(input)
+    if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
+      return { id, name, input: value as JsonObject }
+    }
+  } catch {
+    // Said below.
+  }
+  return { id, name, input: {}, invalidInput: input }
+}
