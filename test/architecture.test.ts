@@ -5,26 +5,36 @@ import { expect, test } from 'vitest'
 const SOURCE = join(import.meta.dirname, '../server/src')
 
 /** Which rooms each room may enter, besides itself. The order of the features is that of DESIGN: none reaches back. */
-const MECHANISMS = ['http', 'storage', 'models']
+const MECHANISMS = ['http', 'net', 'storage', 'models', 'blobs']
 const BASE = ['lib', 'errors']
-const FEATURES = ['idempotency', 'organizations', 'api-keys', 'personas', 'feedback', 'conversations', 'turns']
+const FEATURES = [
+  'idempotency',
+  'organizations',
+  'api-keys',
+  'secrets',
+  'tools',
+  'personas',
+  'feedback',
+  'conversations',
+  'turns',
+  'archive',
+  'privacy',
+]
 const TOP = ['main', 'serve', 'cli', 'app', 'bootstrap', 'banner', 'config', 'compile-cache']
 
 const MAY_ENTER: Record<string, string[]> = {
   lib: [],
   errors: ['lib'],
   ...Object.fromEntries(MECHANISMS.map((room) => [room, BASE])),
-  ...Object.fromEntries(
-    FEATURES.map((room, i) => [room, [...BASE, 'http', 'storage', 'models', ...FEATURES.slice(0, i)]]),
-  ),
-  config: [...BASE, 'models', 'storage'],
+  ...Object.fromEntries(FEATURES.map((room, i) => [room, [...BASE, ...MECHANISMS, ...FEATURES.slice(0, i)]])),
+  config: [...BASE, 'models', 'storage', 'blobs'],
   ...Object.fromEntries(
     TOP.filter((room) => room !== 'config').map((room) => [room, [...BASE, ...MECHANISMS, ...FEATURES, ...TOP]]),
   ),
 }
 
 /** The vocabulary of models, which everybody may use; calling them is the business of turns. */
-const MODEL_WORDS = ['models/ai-systems.ts', 'models/settings.ts']
+const MODEL_WORDS = ['models/ai-systems.ts', 'models/settings.ts', 'models/tool-call.ts']
 
 type Import = { from: string; to: string }
 

@@ -55,7 +55,7 @@ describe.skipIf(!hasCurl)('the examples of the pages', () => {
 
   test.each(all)('work when pasted: %s', async (_page, text) => {
     const answer = await paste(text)
-    if (answer.startsWith('id: ')) expect(parseSse(answer).at(-1)?.data).toBe('[DONE]')
+    if (/^(id|event): /.test(answer)) expect(parseSse(answer).at(-1)?.data).toBe('[DONE]')
     else expect(Object.keys(JSON.parse(answer) as Json).length).toBeGreaterThan(1)
   })
 

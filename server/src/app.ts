@@ -1,25 +1,43 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
+import { openBlobs } from './blobs/open-blobs.ts'
 import type { Config } from './config.ts'
 import { apiKeyRoutes } from './features/api-keys/api-key-routes.ts'
 import { createApiKeyService } from './features/api-keys/api-key-service.ts'
+import { createArchiveEraser } from './features/archive/archive-eraser.ts'
+import { createArchiveReader } from './features/archive/archive-reader.ts'
+import { archiveRoutes } from './features/archive/archive-routes.ts'
+import { keepArchiving } from './features/archive/archive-upkeep.ts'
+import { type Archiver, createArchiver } from './features/archive/archiver.ts'
 import { conversationRoutes } from './features/conversations/conversation-routes.ts'
 import { createConversationService } from './features/conversations/conversation-service.ts'
 import { createConversationTurns } from './features/conversations/conversation-turns.ts'
 import { showAgain } from './features/conversations/show-again.ts'
 import { createConversationStarter } from './features/conversations/start-conversation.ts'
+import { createWholeConversations } from './features/conversations/whole-conversations.ts'
 import { createFeedbackService } from './features/feedback/feedback-service.ts'
 import { answerOnce } from './features/idempotency/idempotency-hooks.ts'
 import { createIdempotencyService, keepClaims } from './features/idempotency/idempotency-service.ts'
 import { createOrganizationService } from './features/organizations/organization-service.ts'
 import { personaRoutes } from './features/personas/persona-routes.ts'
 import { createPersonaService } from './features/personas/persona-service.ts'
+import { createEraseService, type Eraser, keepErasures } from './features/privacy/erase-service.ts'
+import { createExportService } from './features/privacy/export-service.ts'
+import { privacyRoutes } from './features/privacy/privacy-routes.ts'
+import { secretRoutes } from './features/secrets/secret-routes.ts'
+import { createSecretService } from './features/secrets/secret-service.ts'
+import { createToolService } from './features/tools/toolbox.ts'
+import { createApprovals } from './features/turns/approvals.ts'
 import { createRoutes } from './features/turns/create-routes.ts'
 import { modelRoutes } from './features/turns/model-routes.ts'
+import { createOpenTurns } from './features/turns/open-turns.ts'
 import { createRecovery } from './features/turns/recovery.ts'
 import { createReplyLog } from './features/turns/reply-log.ts'
 import { runRoutes } from './features/turns/run-routes.ts'
+import { createSummarizer } from './features/turns/summarizer.ts'
+import { createTitler } from './features/turns/titler.ts'
 import { createTokenBudgets } from './features/turns/token-budget.ts'
+import { toolRoutes } from './features/turns/tool-routes.ts'
 import { createTurnAcceptance } from './features/turns/turn-acceptance.ts'
 import { createTurnLimits } from './features/turns/turn-limits.ts'
 import { turnRoutes } from './features/turns/turn-routes.ts'
@@ -27,6 +45,7 @@ import { createTurnRunner } from './features/turns/turn-runner.ts'
 import { createTurnService } from './features/turns/turn-service.ts'
 import { keepTurns } from './features/turns/turn-upkeep.ts'
 import { createWaitingLine } from './features/turns/waiting-line.ts'
+import { createAddressOf } from './http/address.ts'
 import { trackConnections } from './http/connections.ts'
 import { createMetrics } from './http/metrics.ts'
 import { documentRoutes } from './http/openapi.ts'
@@ -34,11 +53,13 @@ import { shedNewWork, watchLoad } from './http/overload.ts'
 import { limitRequests } from './http/rate-limit.ts'
 import { createHttpServer } from './http/server.ts'
 import { systemRoutes } from './http/system-routes.ts'
+import { createBackground } from './lib/background.ts'
 import { systemClock } from './lib/clock.ts'
 import { createIdSource } from './lib/ids.ts'
 import { parseAiSystem } from './models/ai-systems.ts'
 import { createModelRegistry } from './models/registry.ts'
 import { createResilience } from './models/resilience.ts'
+import { createGuardedAgent } from './net/guarded-agent.ts'
 import type { Database } from './storage/database.ts'
 import { openDatabase } from './storage/open-database.ts'
 import { withRiders } from './storage/riders.ts'
@@ -47,6 +68,8 @@ export const VERSION = '0.1.0'
 
 /** Milliseconds that readers have to take what has been written when the server stops. */
 const FLUSH_MS = 1_000
+/** Summaries and titles that are made at the same time, and that may wait for their turn. */
+const SIDE_CALLS = { atOnce: 8, most: 1_000 }
 
 export type Services = ReturnType<typeof createServices>
 
@@ -66,6 +89,7 @@ export function createServices(database: Database) {
 export type App = {
   http: FastifyInstance
   services: Services
+  archiver: Pick<Archiver, 'round'>
   /** The AI system that is used when nothing is named, and why. */
   describeDefaultModel: () => Promise<string>
   /** Stops taking requests, gives running turns their time, stores what is left of the rest, closes the database. */
@@ -84,8 +108,10 @@ export async function createApp(config: Config, log: FastifyBaseLogger): Promise
 
   const registry = createModelRegistry({ settings: config.providers, clock })
   const feedback = createFeedbackService(shared)
-  const conversations = createConversationService({ ...shared, organizations, feedback })
-  const conversationTurns = createConversationTurns({ database })
+  const blobs = openBlobs(config.blobs)
+  const archive = createArchiveReader({ ...shared, blobs, organizations, log })
+  const conversations = createConversationService({ ...shared, organizations, feedback, archive })
+  const conversationTurns = createConversationTurns({ database, archive })
   const starter = createConversationStarter({
     ...shared,
     personas,
@@ -97,19 +123,38 @@ export async function createApp(config: Config, log: FastifyBaseLogger): Promise
   const isAlone = config.database.kind === 'sqlite'
   const node = { nodeId, leaseMs: config.leaseMs, isAlone }
   const line = createWaitingLine({ ...shared, ...node, lookAgainMs: isAlone ? 1_000 : 100 })
+  const toolConnections = createGuardedAgent({ allowedHosts: config.tools.privateHosts })
+  const secrets = createSecretService({ ...shared, key: config.tools.secretKey })
+  const approvals = createApprovals({ ...shared, isAlone })
+  const tools = createToolService({
+    ...{ clock, secrets, dispatcher: toolConnections, commands: config.tools.mcpCommands },
+  })
+  const models = createResilience({ registry, clock })
+  const background = createBackground({
+    ...SIDE_CALLS,
+    onError: (error, name) => log.warn({ err: error }, `the server failed to make a ${name}`),
+  })
+  const side = { ...shared, conversations: conversationTurns, models, background, log, onCalled: metrics.countTokens }
+  const summarizer = createSummarizer(side)
+  const titler = createTitler({ ...side, model: config.titleModel })
   const runner = createTurnRunner({
     ...shared,
-    ...{ log, line },
+    ...{ log, approvals, line },
     conversations: conversationTurns,
     replyLog: createReplyLog({ database }),
-    models: createResilience({ registry, clock }),
+    models,
+    afterwards: (turn) => {
+      summarizer.consider(turn)
+      titler.consider(turn)
+    },
+    tools,
     onEnded: ({ end, ...turn }) => metrics.turnEnded({ ...turn, ...end.usage, status: end.status }),
   })
   const limits = createTurnLimits({ perKey: config.limits.runningTurnsPerKey, inAll: config.limits.runningTurns })
   const budgets = createTokenBudgets(shared)
   const acceptance = createTurnAcceptance({ ...shared, ...node, conversations: conversationTurns, limits, budgets })
   const turns = createTurnService({
-    ...{ database, clock, acceptance, runner, conversations, conversationTurns, organizations },
+    ...{ database, clock, acceptance, approvals, runner, conversations, conversationTurns, organizations },
   })
 
   const recovery = createRecovery({ ...shared, ...node, log, runner, limits, conversations: conversationTurns })
@@ -118,6 +163,21 @@ export async function createApp(config: Config, log: FastifyBaseLogger): Promise
   const upkeep = keepTurns({ database, clock, ...node, runner, recovery, log })
   const idempotency = createIdempotencyService({ database, clock })
   const sweeper = keepClaims({ database, clock, log })
+  // What features keep of conversations outside the database.
+  const erasers: Eraser[] = [createArchiveEraser({ database, blobs, clock, archive })]
+  const erasures = createEraseService({ ...shared, turns, erasers })
+  const erasing = keepErasures({ erasures, log })
+  const exports = createExportService({
+    conversations,
+    feedback,
+    turns,
+    whole: createWholeConversations({ database, transcript: archive.transcript }),
+  })
+  const archiver = createArchiver({
+    ...{ ...shared, blobs, log, settings: config.archive },
+    openTurns: createOpenTurns({ database }),
+  })
+  const archiving = keepArchiving({ archiver, log })
 
   let isDraining = false
   const http = await createHttpServer({
@@ -152,16 +212,21 @@ export async function createApp(config: Config, log: FastifyBaseLogger): Promise
   )
   await http.register(apiKeyRoutes(apiKeys))
   await http.register(personaRoutes(personas))
-  await http.register(conversationRoutes(conversations))
+  await http.register(conversationRoutes({ conversations, addressOf: createAddressOf(config.publicUrl) }))
+  await http.register(archiveRoutes({ archive, conversations, feedback, organizations, clock }))
   await http.register(createRoutes({ database, starter, turns, runner, conversations }))
-  await http.register(turnRoutes({ turns, runner }))
+  await http.register(turnRoutes({ turns, runner, eraseConversation: erasures.eraseConversation }))
+  await http.register(toolRoutes({ turns, runner }))
+  await http.register(secretRoutes(secrets))
   await http.register(runRoutes(turns))
+  await http.register(privacyRoutes({ exports, erasures }))
   await http.register(modelRoutes(registry))
   await http.ready()
 
   return {
     http,
     services,
+    archiver,
     describeDefaultModel: async () => (await registry.resolveDefault()).why,
     async close() {
       isDraining = true
@@ -174,8 +239,9 @@ export async function createApp(config: Config, log: FastifyBaseLogger): Promise
       connections.destroy()
       await closed
       load.stop()
-      await Promise.all([upkeep.stop(), sweeper.stop()])
+      await Promise.all([background.stop(), upkeep.stop(), sweeper.stop(), erasing.stop(), archiving.stop()])
       await registry.close()
+      await toolConnections.destroy()
       await database.close()
     },
   }

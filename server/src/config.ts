@@ -1,7 +1,10 @@
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
+import { type BlobLocation, readBlobLocation } from './blobs/blob-location.ts'
+import { parseAiSystem } from './models/ai-systems.ts'
 import { type ProviderSettings, readProviderSettings } from './models/provider-settings.ts'
 import { PROVIDER_VARIABLES } from './models/provider-variables.ts'
+import type { ChainLink } from './models/resilience.ts'
 import type { DatabaseLocation } from './storage/open-database.ts'
 
 export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent'
@@ -24,7 +27,28 @@ export type Config = Readonly<{
   /** Largest body of a request, in bytes. */
   bodyLimit: number
   limits: Limits
+  tools: ToolConfig
+  /** Who makes the names of conversations; null for an extract of the first message. */
+  titleModel: ChainLink | null
   providers: ProviderSettings
+  /** The address under which clients reach the server, without a slash at the end; null to take it from each request. */
+  publicUrl: string | null
+  blobs: BlobLocation
+  archive: Readonly<{
+    /** A conversation with more messages in the database is archived. */
+    messages: number
+    /** So is one in which nothing has been said for so many days; 0 for never. */
+    afterDays: number
+  }>
+}>
+
+export type ToolConfig = Readonly<{
+  /** 32 bytes that secrets are encrypted with. */
+  secretKey: Buffer | null
+  /** Hosts that tools may reach although their addresses are private. */
+  privateHosts: readonly string[]
+  /** Commands that MCP servers may be started with; `*` is any. */
+  mcpCommands: readonly string[]
 }>
 
 export type Limits = Readonly<{
@@ -104,6 +128,55 @@ export const SERVER_VARIABLES: readonly Variable[] = [
     meaning:
       'Milliseconds that the event loop may be late before new turns and conversations are refused; `0` for any.',
   },
+  {
+    name: 'DRAMATIS_PUBLIC_URL',
+    default: 'that of each request',
+    meaning: 'Address under which clients reach the server, for links that it gives out; needed behind a proxy.',
+  },
+  {
+    name: 'DRAMATIS_BLOB_URL',
+    default: '`blobs` in the data folder',
+    meaning: 'Where blobs are: `file:/path`, `s3://bucket/prefix?endpoint=…&region=…`, or `azure://container/prefix`.',
+  },
+  {
+    name: 'AZURE_STORAGE_CONNECTION_STRING',
+    default: 'none',
+    meaning: 'How to reach the blobs of `azure://`: the connection string of the storage account.',
+  },
+  {
+    name: 'DRAMATIS_ARCHIVE_MESSAGES',
+    default: '2000',
+    meaning: 'A conversation with more messages in the database has its older ones moved to blobs.',
+  },
+  {
+    name: 'DRAMATIS_ARCHIVE_AFTER_DAYS',
+    default: '90',
+    meaning: 'So has one in which nothing has been said for this many days; `0` for never.',
+  },
+  {
+    name: 'DRAMATIS_TITLE_MODEL',
+    default: 'none',
+    meaning:
+      '`aiSystem:model` of a small model that names conversations; without it, an extract of the first message does.',
+  },
+  {
+    name: 'DRAMATIS_SECRET_KEY',
+    default: 'none',
+    meaning:
+      '32 random bytes in base64: the key that secrets of tools are encrypted with. Without it none can be kept.',
+  },
+  {
+    name: 'DRAMATIS_ALLOW_PRIVATE_HOSTS',
+    default: 'none',
+    meaning:
+      'Hosts that tools may reach although their addresses are private, loopback or link-local, separated by commas.',
+  },
+  {
+    name: 'DRAMATIS_MCP_COMMANDS',
+    default: 'none',
+    meaning:
+      'Commands that MCP servers may be started with, separated by commas; `*` for any. They run as the server does.',
+  },
   { name: 'DRAMATIS_URL', default: 'http://127.0.0.1:8787', meaning: 'The server that `dramatis chat` talks to.' },
 ]
 
@@ -159,7 +232,19 @@ export function readConfig(env: Environment): { config: Config; warnings: string
       runningTurns: limit('DRAMATIS_RUNNING_TURNS', '2000', 1),
       shedDelayMs: limit('DRAMATIS_SHED_DELAY_MS', '1000', 0),
     },
+    titleModel: attempt(() => readTitleModel(text('DRAMATIS_TITLE_MODEL', ''))),
+    tools: {
+      secretKey: attempt(() => readSecretKey(text('DRAMATIS_SECRET_KEY', ''))),
+      privateHosts: attempt(() => readHosts(text('DRAMATIS_ALLOW_PRIVATE_HOSTS', ''))),
+      mcpCommands: listOf(text('DRAMATIS_MCP_COMMANDS', '')),
+    },
     providers: attempt(() => readProviderSettings(env)),
+    publicUrl: attempt(() => readPublicUrl(text('DRAMATIS_PUBLIC_URL', ''))),
+    blobs: attempt(() => readBlobLocation(text('DRAMATIS_BLOB_URL', ''), env, dataDirectory)),
+    archive: {
+      messages: limit('DRAMATIS_ARCHIVE_MESSAGES', '2000', 1),
+      afterDays: limit('DRAMATIS_ARCHIVE_AFTER_DAYS', '90', 0),
+    },
   }
   if (problems.length > 0) throw new ConfigError(problems)
   return { config: Object.freeze(config), warnings: unknownVariables(env) }
@@ -196,6 +281,17 @@ function readApiKey(value: string): string | null {
   return value
 }
 
+function readTitleModel(value: string): ChainLink | null {
+  if (value === '') return null
+  // The name of a model may have colons of its own: `ollama:llama3.2:3b`.
+  const [, system = '', model = ''] = /^([^:]+):(.+)$/.exec(value) ?? []
+  const aiSystem = parseAiSystem(system)
+  if (aiSystem === null) {
+    throw new Error(`DRAMATIS_TITLE_MODEL must be an AI system, a colon and a model, and is "${value}".`)
+  }
+  return { aiSystem, model }
+}
+
 const LOG_LEVELS: readonly LogLevel[] = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']
 
 function readLogLevel(value: string): LogLevel {
@@ -204,11 +300,43 @@ function readLogLevel(value: string): LogLevel {
   return level
 }
 
-function readOrigins(value: string): string[] {
-  const origins = value
+function readPublicUrl(value: string): string | null {
+  if (value === '') return null
+  const isHttp = URL.canParse(value) && /^https?:$/.test(new URL(value).protocol)
+  if (!isHttp || /[?#]/.test(value)) {
+    throw new Error('DRAMATIS_PUBLIC_URL must be an address such as https://personas.example.com.')
+  }
+  return value.replace(/\/+$/, '')
+}
+
+function readSecretKey(value: string): Buffer | null {
+  if (value === '') return null
+  const bytes = Buffer.from(value, 'base64')
+  if (bytes.length === 32 && /^[\w+/-]{43}=?$/.test(value)) return bytes
+  throw new Error('DRAMATIS_SECRET_KEY must be 32 bytes in base64, such as `openssl rand -base64 32` makes.')
+}
+
+function readHosts(value: string): string[] {
+  const hosts = listOf(value)
+  for (const host of hosts) {
+    if (!/^(\[[0-9a-f:.]+\]|[\w.-]+)$/i.test(host)) {
+      throw new Error(
+        `DRAMATIS_ALLOW_PRIVATE_HOSTS holds "${host}", which is no host such as crm.internal or 10.0.0.7.`,
+      )
+    }
+  }
+  return hosts
+}
+
+function listOf(value: string): string[] {
+  return value
     .split(',')
-    .map((origin) => origin.trim())
-    .filter((origin) => origin !== '')
+    .map((item) => item.trim())
+    .filter((item) => item !== '')
+}
+
+function readOrigins(value: string): string[] {
+  const origins = listOf(value)
   for (const origin of origins) {
     if (origin !== '*' && (!URL.canParse(origin) || new URL(origin).origin !== origin)) {
       throw new Error(`DRAMATIS_CORS_ORIGINS holds "${origin}", which is no origin such as https://example.com.`)

@@ -57,6 +57,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./organizations-list.ts')).organizationsListCommand,
   },
   {
+    name: 'archive',
+    summary: 'Move the older messages of long and of cold conversations to blobs now',
+    load: async () => (await import('./archive.ts')).archiveCommand,
+  },
+  {
     name: 'backup',
     summary: 'Copy the SQLite database to a file, also while the server runs',
     load: async () => (await import('./backup.ts')).backupCommand,

@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs'
 import type { Services } from '../app.ts'
+import type { Config } from '../config.ts'
 import { isUuid } from '../lib/ids.ts'
 import { Failure, type Io } from './command.ts'
 import { readSettings } from './settings.ts'
@@ -12,10 +13,11 @@ export type WithServicesOptions = {
 /** Opens the configured database beside whatever server is running on it, and closes it after `work`. */
 export async function withServices<T>(
   io: Io,
-  work: (services: Services) => Promise<T>,
+  work: (services: Services, config: Config) => Promise<T>,
   { mayCreate = false }: WithServicesOptions = {},
 ): Promise<T> {
-  const { database: location } = readSettings(io)
+  const config = readSettings(io)
+  const { database: location } = config
   if (location.kind === 'sqlite' && !mayCreate && !existsSync(location.file)) {
     throw new Failure(
       `there is no database at ${location.file}: "dramatis start" makes one; DRAMATIS_DATA_DIR and DRAMATIS_DATABASE_URL say where it is`,
@@ -27,7 +29,7 @@ export async function withServices<T>(
   ])
   const database = await openDatabase(location, { asServer: false, log: (line) => io.stderr.write(`${line}\n`) })
   try {
-    return await work(createServices(database))
+    return await work(createServices(database), config)
   } finally {
     await database.close()
   }

@@ -32,7 +32,7 @@ export function createMetrics(sources: { runningTurns: () => number }) {
   })
   const tokens = new Counter({
     name: 'dramatis_tokens_total',
-    help: 'Tokens of turns that have ended.',
+    help: 'Tokens of turns that have ended, and of summaries and titles.',
     labelNames: ['ai_system', 'kind'],
     registers,
   })
@@ -59,7 +59,13 @@ export function createMetrics(sources: { runningTurns: () => number }) {
     },
   })
 
+  function countTokens(used: { aiSystem: string; promptTokens: number; completionTokens: number }): void {
+    tokens.inc({ ai_system: used.aiSystem, kind: 'prompt' }, used.promptTokens)
+    tokens.inc({ ai_system: used.aiSystem, kind: 'completion' }, used.completionTokens)
+  }
+
   return {
+    countTokens,
     observeRequests(app: FastifyInstance): void {
       app.addHook('onResponse', async (request, reply) => {
         // The pattern and not the path: ids would make a series of each conversation.
@@ -78,8 +84,7 @@ export function createMetrics(sources: { runningTurns: () => number }) {
     }): void {
       const { aiSystem: ai_system, status } = turn
       turns.inc({ ai_system, status })
-      tokens.inc({ ai_system, kind: 'prompt' }, turn.promptTokens)
-      tokens.inc({ ai_system, kind: 'completion' }, turn.completionTokens)
+      countTokens(turn)
       turnDuration.observe({ ai_system }, turn.durationMs / 1_000)
       if (turn.firstTokenMs !== null) firstToken.observe({ ai_system }, turn.firstTokenMs / 1_000)
     },

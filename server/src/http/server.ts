@@ -54,6 +54,7 @@ export async function createHttpServer(options: HttpOptions): Promise<FastifyIns
 }
 
 const EXPOSED_HEADERS = [
+  'content-disposition',
   'x-request-id',
   'x-dramatis-run-id',
   'x-dramatis-unresolved-variables',

@@ -67,8 +67,20 @@ export function timeOfUuid(id: string): number {
   return Number.parseInt(id.slice(0, 8) + id.slice(9, 13), 16)
 }
 
+/** The smallest UUIDv7 of a millisecond: ids that are less were made before it. */
+export function firstUuidOf(ms: number): string {
+  const hex = Math.max(0, Math.trunc(ms)).toString(16).padStart(12, '0')
+  return `${hex.slice(0, 8)}-${hex.slice(8)}-7000-8000-000000000000`
+}
+
 /** The id that comes next after `id` in order, whether or not anything has it. */
 export function successorOf(id: string): string {
-  const hex = (BigInt(`0x${id.replaceAll('-', '')}`) + 1n).toString(16).padStart(32, '0')
+  return shiftId(id, 1)
+}
+
+/** The id that many places behind `id` in order, or before it where `by` is negative. */
+export function shiftId(id: string, by: number): string {
+  if (by === 0) return id
+  const hex = (BigInt(`0x${id.replaceAll('-', '')}`) + BigInt(by)).toString(16).padStart(32, '0')
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`
 }

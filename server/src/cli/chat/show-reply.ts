@@ -79,8 +79,12 @@ async function show(terminal: Terminal, events: AsyncIterable<SseEvent>): Promis
         terminal.note(`The turn failed: ${describeErrorBody(item) ?? 'nobody knows why'}.`)
         continue
       }
-      const { text, ending } = readItem(item)
+      const { text, note, ending } = readItem(item)
       line.write(text)
+      if (note !== null) {
+        line.end()
+        terminal.note(`[${printable(note)}]`)
+      }
       if (ending !== null) {
         line.end()
         terminal.note(`[${ending}]`)
@@ -92,15 +96,28 @@ async function show(terminal: Terminal, events: AsyncIterable<SseEvent>): Promis
   }
 }
 
-function readItem(item: JsonValue): { text: string; ending: string | null } {
+function readItem(item: JsonValue): { text: string; note: string | null; ending: string | null } {
   const choice = isJsonObject(item) ? item['choice'] : null
-  if (!isJsonObject(choice)) return { text: '', ending: null }
+  if (!isJsonObject(item) || !isJsonObject(choice)) return { text: '', note: null, ending: null }
   const { message, finish_reason: reason } = choice
   const content = isJsonObject(message) ? message['content'] : null
   return {
-    text: typeof content === 'string' ? content : '',
+    // What a tool has answered is for the model.
+    text: typeof content === 'string' && !isFromTool(message) ? content : '',
+    note: item['status'] === 'waiting' ? 'a call waits to be approved' : calledBy(message),
     ending: typeof reason === 'string' ? (ENDINGS[reason] ?? null) : null,
   }
+}
+
+function isFromTool(message: JsonValue | undefined): boolean {
+  return isJsonObject(message) && message['role'] === 'tool'
+}
+
+/** What the model calls with a message, if it does. */
+function calledBy(message: JsonValue | undefined): string | null {
+  const calls = isJsonObject(message) ? message['toolCalls'] : null
+  if (!Array.isArray(calls)) return null
+  return `calls ${calls.map((call) => (isJsonObject(call) ? String(call['name']) : '')).join(', ')}`
 }
 
 /** Text that is written piece by piece and ends with exactly one line end, if there was any. */

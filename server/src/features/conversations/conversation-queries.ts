@@ -25,6 +25,7 @@ const insertConversationRow = prepareWrite((db, p: Parameters<ConversationRow>) 
     is_active: p('is_active'),
     is_started: p('is_started'),
     message_count: p('message_count'),
+    archived_count: p('archived_count'),
     system_message_id: p('system_message_id'),
     last_message_id: p('last_message_id'),
     prompt_tokens: 0,
@@ -34,7 +35,7 @@ const insertConversationRow = prepareWrite((db, p: Parameters<ConversationRow>) 
 )
 
 /** A conversation with the one thing of its persona that is read live. */
-function withPersona(db: QueryBuilder) {
+export function withPersona(db: QueryBuilder) {
   return db
     .selectFrom('conversation')
     .leftJoin('persona', (join) =>
@@ -134,6 +135,25 @@ export const settleConversation = prepareWrite(
       }))
       .where('organization_id', '=', p('organizationId'))
       .where('id', '=', p('id')),
+)
+
+/** Puts another name in the place of the one that was made: one that a user has set since then stays. */
+export const replaceMadeName = prepareWrite(
+  (db, p: Parameters<Key & { made: string | null; name: string | null }>) =>
+    db
+      .updateTable('conversation')
+      .set((eb) => ({
+        name: eb
+          .case()
+          .when(eb.fn.coalesce('name', eb.val('')), '=', eb.fn.coalesce(eb.val(p('made')), eb.val('')))
+          .then(eb.fn.coalesce(eb.val(p('name')), 'name'))
+          .else(eb.ref('name'))
+          .end(),
+      }))
+      .where('organization_id', '=', p('organizationId'))
+      .where('id', '=', p('id'))
+      .where('deleted_at', 'is', null),
+  { guard: 'conversation_exists' },
 )
 
 /** A statement for one column: changes of different ones at the same time, also by a turn, do not undo each other. */
@@ -244,7 +264,7 @@ export async function findConversations(
   return (await database.scan(query.compile())).map(toConversation)
 }
 
-function toConversation(row: ConversationRow & { is_secret: 0 | 1 | null }): Conversation {
+export function toConversation(row: ConversationRow & { is_secret: 0 | 1 | null }): Conversation {
   return {
     id: row.id,
     organizationId: row.organization_id,
@@ -261,6 +281,7 @@ function toConversation(row: ConversationRow & { is_secret: 0 | 1 | null }): Con
     isActive: row.is_active === 1,
     isStarted: row.is_started === 1,
     messageCount: row.message_count,
+    archivedCount: row.archived_count,
     systemMessageId: row.system_message_id,
     lastMessageId: row.last_message_id,
     promptTokens: row.prompt_tokens,
@@ -288,6 +309,7 @@ function toRow(conversation: Conversation) {
     is_active: toFlag(conversation.isActive),
     is_started: toFlag(conversation.isStarted),
     message_count: conversation.messageCount,
+    archived_count: conversation.archivedCount,
     system_message_id: conversation.systemMessageId,
     last_message_id: conversation.lastMessageId,
     prompt_tokens: conversation.promptTokens,

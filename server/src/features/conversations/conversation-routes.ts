@@ -2,6 +2,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import { badField } from '../../errors.ts'
+import type { AddressOf } from '../../http/address.ts'
 import { checkMetadata, checkSameId } from '../../http/limits.ts'
 import type { Page } from '../../http/pagination.ts'
 import { answers, Uuid } from '../../http/schemas.ts'
@@ -18,7 +19,7 @@ import {
   SetStatusRequest,
   UpdateConversationRequest,
 } from './conversation-schemas.ts'
-import type { ConversationService, ConversationWithMessages, ListedConversation } from './conversation-service.ts'
+import type { ConversationService, ListedConversation } from './conversation-service.ts'
 import { toConversationDto, toNewFeedback } from './conversation-wire.ts'
 import { ListQuery, toListRequest } from './list-wire.ts'
 
@@ -26,7 +27,24 @@ const tags = ['Conversations']
 const Path = Type.Object({ conversationId: Uuid })
 
 /** Reading, listing and changing conversations. What makes them go on is in `turns/`. */
-export function conversationRoutes(conversations: ConversationService): FastifyPluginAsyncTypebox {
+export function conversationRoutes(deps: {
+  conversations: ConversationService
+  addressOf: AddressOf
+}): FastifyPluginAsyncTypebox {
+  const { conversations, addressOf } = deps
+
+  function toDto(
+    request: FastifyRequest,
+    { conversation, messages, feedback, transcriptPath }: ListedConversation,
+  ): ReturnType<typeof toConversationDto> {
+    const uri = transcriptPath === null ? null : addressOf(request) + transcriptPath
+    return toConversationDto(conversation, messages, feedback, uri)
+  }
+
+  function toResultSet(request: FastifyRequest, { data, continuationToken }: Page<ListedConversation>) {
+    return { data: data.map((listed) => toDto(request, listed)), continuationToken }
+  }
+
   return async (app) => {
     app.get(
       '/conversations/:conversationId',
@@ -39,7 +57,7 @@ export function conversationRoutes(conversations: ConversationService): FastifyP
           response: answers(ConversationDto),
         },
       },
-      async (request) => toDto(await conversations.getWithMessages(...keyOf(request))),
+      async (request) => toDto(request, await conversations.getWithMessages(...keyOf(request))),
     )
 
     const list = { tags, querystring: ListQuery, response: answers(ConversationResultSet) }
@@ -48,6 +66,7 @@ export function conversationRoutes(conversations: ConversationService): FastifyP
       { config: { scope: 'conversations:read' }, schema: { ...list, summary: 'List conversations, newest first' } },
       async (request) =>
         toResultSet(
+          request,
           await conversations.list(request.caller.organizationId, toListRequest(request.query, { kind: 'all' }, null)),
         ),
     )
@@ -64,6 +83,7 @@ export function conversationRoutes(conversations: ConversationService): FastifyP
       async (request) => {
         const choice = toPersonaChoice(request.params.personaId)
         return toResultSet(
+          request,
           await conversations.list(request.caller.organizationId, toListRequest(request.query, choice, null)),
         )
       },
@@ -80,6 +100,7 @@ export function conversationRoutes(conversations: ConversationService): FastifyP
       },
       async (request) =>
         toResultSet(
+          request,
           await conversations.list(
             request.caller.organizationId,
             toListRequest(request.query, { kind: 'all' }, request.params.externalUserId),
@@ -94,7 +115,7 @@ export function conversationRoutes(conversations: ConversationService): FastifyP
       to: ConversationChange,
     ) => {
       checkSameId('conversationId', request.params.conversationId, inBody.conversationId)
-      return toDto(await conversations.update(...keyOf(request), to))
+      return toDto(request, await conversations.update(...keyOf(request), to))
     }
     app.patch(
       '/conversations/:conversationId/set-active',
@@ -160,6 +181,7 @@ export function conversationRoutes(conversations: ConversationService): FastifyP
         checkSameId('conversationId', request.params.conversationId, request.body.conversationId)
         const { score, scoreText, scoreTags } = request.body
         return toDto(
+          request,
           await conversations.score(...keyOf(request), {
             score: score ?? null,
             text: scoreText ?? null,
@@ -185,6 +207,7 @@ export function conversationRoutes(conversations: ConversationService): FastifyP
         const { messageId } = request.params
         checkSameId('messageId', messageId, request.body.messageId)
         return toDto(
+          request,
           await conversations.giveFeedback(...keyOf(request), messageId.toLowerCase(), toNewFeedback(request.body)),
         )
       },
@@ -192,21 +215,10 @@ export function conversationRoutes(conversations: ConversationService): FastifyP
   }
 }
 
-type ConversationRequest = { caller: FastifyRequest['caller']; params: { conversationId: string } }
+type ConversationRequest = FastifyRequest & { params: { conversationId: string } }
 
 function keyOf(request: ConversationRequest): [organizationId: string, conversationId: string] {
   return [request.caller.organizationId, request.params.conversationId.toLowerCase()]
-}
-
-function toDto({ conversation, messages, feedback }: ConversationWithMessages) {
-  return toConversationDto(conversation, messages, feedback)
-}
-
-function toResultSet({ data, continuationToken }: Page<ListedConversation>) {
-  return {
-    data: data.map(({ conversation, messages, feedback }) => toConversationDto(conversation, messages, feedback)),
-    continuationToken,
-  }
 }
 
 function toPersonaChoice(text: string): PersonaChoice {

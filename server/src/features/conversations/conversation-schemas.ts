@@ -1,6 +1,7 @@
-import { Type } from 'typebox'
+import { type Static, Type } from 'typebox'
 import {
   AiSystemName,
+  AnyObject,
   Named,
   NullableFlag,
   NullableInteger,
@@ -42,11 +43,20 @@ export const CreatePersonaConversationRequest = Named('CreateGenAiPersonaChatReq
   ...Sending,
 })
 
+const HistoryCall = Type.Object({
+  toolCallId: Type.String({ minLength: 1, maxLength: 256 }),
+  name: Type.String({ minLength: 1, maxLength: 64 }),
+  input: AnyObject,
+})
 const HistoryMessage = Type.Object({
   role: Type.Enum(['system', 'user', 'assistant', 'tool']),
-  content: Type.String({ minLength: 1, maxLength: MAX_MESSAGE_LENGTH }),
+  content: Type.String({
+    maxLength: MAX_MESSAGE_LENGTH,
+    description: 'Empty only for a message of the assistant that calls tools.',
+  }),
   name: optional(NullableText(256)),
   toolCallId: optional(NullableText(256)),
+  toolCalls: optional(Type.Array(HistoryCall, { maxItems: 64 })),
 })
 
 export const CreateConversationRequest = Named('CreateGenAiChatRequest', {
@@ -65,6 +75,7 @@ export const CreateConversationRequest = Named('CreateGenAiChatRequest', {
           content: string
           name?: string | null
           toolCallId?: string | null
+          toolCalls?: Static<typeof HistoryCall>[]
         }[]
       | null
     >({

@@ -6,6 +6,7 @@ import { type Database, writeOr } from '../../storage/database.ts'
 import type { Feedback } from '../feedback/feedback.ts'
 import type { FeedbackService, NewFeedback } from '../feedback/feedback-service.ts'
 import type { OrganizationService } from '../organizations/organization-service.ts'
+import { type ArchivedMessages, NEWEST_MESSAGES } from './archived-messages.ts'
 import type { Conversation, ConversationChange, ConversationFilter, Message } from './conversation.ts'
 import {
   changeConversation,
@@ -15,12 +16,15 @@ import {
   findConversations,
   scoreConversation,
 } from './conversation-queries.ts'
-import { findMessage, findMessages, findMessagesOf } from './message-queries.ts'
+import { findMessage, findMessages, findMessagesBefore, findMessagesOf } from './message-queries.ts'
 
 export type ConversationWithMessages = {
   conversation: Conversation
+  /** Of one with an archive, the newest. */
   messages: Message[]
   feedback: Map<string, Feedback[]>
+  /** The path and query under which all messages can be read, if some are in the archive. */
+  transcriptPath: string | null
 }
 export type ListRequest = {
   filter: ConversationFilter
@@ -33,6 +37,11 @@ export type ListedConversation = Omit<ConversationWithMessages, 'messages'> & { 
 export type ConversationScore = { score: number | null; text: string | null; tags: string | null }
 export type ConversationService = ReturnType<typeof createConversationService>
 
+type MessagesKey = { organizationId: string; conversationId: string }
+
+/** Behind every id there is. */
+const LAST_UUID = 'ffffffff-ffff-ffff-ffff-ffffffffffff'
+
 /** From this many messages on, reading them all is left to the thread for long reads. */
 const LONG_CONVERSATION = 200
 
@@ -43,20 +52,36 @@ export function createConversationService(deps: {
   clock: Clock
   organizations: Pick<OrganizationService, 'tokenSecret'>
   feedback: FeedbackService
+  archive: ArchivedMessages
 }) {
-  const { database, clock, organizations, feedback } = deps
+  const { database, clock, organizations, feedback, archive } = deps
 
   async function get(organizationId: string, id: string): Promise<Conversation> {
     return existing(await findConversation(database, { organizationId, id }))
   }
 
   async function withMessages(conversation: Conversation): Promise<ConversationWithMessages> {
-    const key = { organizationId: conversation.organizationId, conversationId: conversation.id }
-    const [messages, given] = await Promise.all([
-      findMessages(database, key, conversation.messageCount > LONG_CONVERSATION),
+    const key = keyOf(conversation)
+    const [messages, given, transcriptPath] = await Promise.all([
+      conversation.archivedCount > 0 ? newestOf(key) : findMessages(database, key, isLong(conversation)),
       feedback.ofConversation(key.organizationId, key.conversationId),
+      transcriptPathOf(conversation),
     ])
-    return { conversation, messages, feedback: given }
+    // Its older messages may have been archived between the two reads.
+    const hasAll = conversation.archivedCount > 0 || messages.length >= conversation.messageCount
+    if (!hasAll) {
+      const now = await get(key.organizationId, key.conversationId)
+      if (now.archivedCount > 0) return withMessages(now)
+    }
+    return { conversation, messages, feedback: given, transcriptPath }
+  }
+
+  async function newestOf(key: MessagesKey): Promise<Message[]> {
+    return (await findMessagesBefore(database, key, LAST_UUID, NEWEST_MESSAGES)).messages.reverse()
+  }
+
+  async function transcriptPathOf(conversation: Conversation): Promise<string | null> {
+    return conversation.archivedCount > 0 ? archive.linkTo(keyOf(conversation)) : null
   }
 
   return {
@@ -66,6 +91,16 @@ export function createConversationService(deps: {
     /** A conversation with its messages in order and the feedback on them. Throws 404 and 410. */
     async getWithMessages(organizationId: string, id: string): Promise<ConversationWithMessages> {
       return withMessages(await get(organizationId, id))
+    },
+
+    /** The same with every message, as if none had been archived. Throws 404, 410, and 503. */
+    async getWhole(organizationId: string, id: string): Promise<ConversationWithMessages> {
+      const found = await get(organizationId, id)
+      if (found.archivedCount === 0) return withMessages(found)
+      const messages: Message[] = []
+      for await (const more of archive.transcript(keyOf(found))) messages.push(...more)
+      const given = await feedback.ofConversation(organizationId, id)
+      return { conversation: { ...found, archivedCount: 0 }, messages, feedback: given, transcriptPath: null }
     },
 
     async list(organizationId: string, request: ListRequest): Promise<Page<ListedConversation>> {
@@ -78,16 +113,22 @@ export function createConversationService(deps: {
       if (!includeMessages) {
         return {
           ...page,
-          data: page.data.map((conversation) => ({ conversation, messages: null, feedback: new Map() })),
+          data: await Promise.all(
+            page.data.map(async (conversation) => ({
+              ...{ conversation, messages: null, feedback: new Map() },
+              transcriptPath: await transcriptPathOf(conversation),
+            })),
+          ),
         }
       }
-      const ids = page.data.map(({ id }) => id)
+      const ids = page.data.filter(({ archivedCount }) => archivedCount === 0).map(({ id }) => id)
       const messages = await findMessagesOf(database, organizationId, ids)
-      const data = page.data.map(async (conversation) => ({
-        conversation,
-        messages: messages.get(conversation.id) ?? [],
-        feedback: await feedback.ofConversation(organizationId, conversation.id),
-      }))
+      const data = page.data.map(async (conversation) => {
+        const found = messages.get(conversation.id) ?? []
+        if (found.length < conversation.messageCount) return withMessages(conversation)
+        const given = await feedback.ofConversation(organizationId, conversation.id)
+        return { conversation, messages: found, feedback: given, transcriptPath: null }
+      })
       return { ...page, data: await Promise.all(data) }
     },
 
@@ -114,7 +155,8 @@ export function createConversationService(deps: {
     ): Promise<ConversationWithMessages> {
       const conversation = await get(organizationId, id)
       const isHidden = conversation.isSecret && messageId === conversation.systemMessageId
-      const message = await findMessage(database, { organizationId, conversationId: id, id: messageId })
+      const key = { organizationId, conversationId: id }
+      const message = (await findMessage(database, { ...key, id: messageId })) ?? (await archive.find(key, messageId))
       if (!message || isHidden) throw new AppError('not_found', 'the conversation has no such message')
       await feedback.give({ organizationId, conversationId: id, messageId }, given)
       return withMessages(conversation)
@@ -123,9 +165,21 @@ export function createConversationService(deps: {
     /** Deletes a conversation softly: it leaves all lists, and whoever asks for it hears 410. Throws 404 and 410. */
     async remove(organizationId: string, id: string): Promise<void> {
       await get(organizationId, id)
-      await writeOr(database, [deleteConversation(database, { organizationId, id, at: clock() })], gone)
+      const batch = [
+        deleteConversation(database, { organizationId, id, at: clock() }),
+        ...archive.discard({ organizationId, conversationId: id }),
+      ]
+      await writeOr(database, batch, gone)
     },
   }
+}
+
+function keyOf({ organizationId, id }: Conversation): MessagesKey {
+  return { organizationId, conversationId: id }
+}
+
+function isLong({ messageCount }: Conversation): boolean {
+  return messageCount > LONG_CONVERSATION
 }
 
 /** The conversation that was found. Throws 404 when there is none and 410 when it is deleted. */

@@ -1,10 +1,13 @@
+import { successorOf } from '../../lib/ids.ts'
 import type { Database, Statement } from '../../storage/database.ts'
+import type { ArchivedMessages } from './archived-messages.ts'
 import type { Conversation, ConversationForTurn, Message } from './conversation.ts'
 import {
   discountMessages,
   type Found,
   findConversationForTurn,
   openConversationForMessage,
+  replaceMadeName,
   reserveLastMessage,
   settleConversation,
 } from './conversation-queries.ts'
@@ -22,7 +25,7 @@ type Key = { organizationId: string; conversationId: string }
 
 /** What a run leaves behind in its conversation. */
 export type Outcome = {
-  reply: Message | null
+  messages: readonly Message[]
   promptTokens: number
   completionTokens: number
   /** A name for a conversation that has none. */
@@ -34,8 +37,11 @@ export type ConversationTurns = ReturnType<typeof createConversationTurns>
 export const CONVERSATION_IS_OPEN = 'conversation_is_open'
 
 /** The side of conversations that turns work with: statements for their batches, and the newest messages. */
-export function createConversationTurns(deps: { database: Database }) {
-  const { database } = deps
+export function createConversationTurns(deps: {
+  database: Database
+  archive: Pick<ArchivedMessages, 'find' | 'olderThan'>
+}) {
+  const { database, archive } = deps
   return {
     find: (key: Key): Promise<Found<ConversationForTurn> | undefined> =>
       findConversationForTurn(database, { organizationId: key.organizationId, id: key.conversationId }),
@@ -77,30 +83,56 @@ export function createConversationTurns(deps: { database: Database }) {
       ]
     },
 
+    /** Stores messages that are not a reply, such as the results of calls. They cost nothing. */
+    addMessages: (key: Key, messages: readonly Message[]): Statement[] => [
+      settleConversation(database, {
+        ...{ organizationId: key.organizationId, id: key.conversationId },
+        ...{ messages: messages.length, promptTokens: 0, completionTokens: 0, name: null },
+      }),
+      ...messages.map((message) => insertMessage(database, key, message)),
+    ],
+
     lastUserMessage: (key: Key): Promise<Message | undefined> => findLastUserMessage(database, key),
 
-    findMessage: (key: Key, id: string): Promise<Message | undefined> => findMessage(database, { ...key, id }),
+    /** Also in the archive. Throws 503 when that cannot be read. */
+    findMessage: async (key: Key, id: string): Promise<Message | undefined> =>
+      (await findMessage(database, { ...key, id })) ?? (await archive.find(key, id)),
 
     /** A message of the conversation, also when another has taken its place. */
     findMessageOrReplaced: async (key: Key, id: string): Promise<Message | undefined> =>
-      (await findMessage(database, { ...key, id })) ?? (await findReplacedMessage(database, { ...key, id })),
+      (await findMessage(database, { ...key, id })) ??
+      (await findReplacedMessage(database, { ...key, id })) ??
+      (await archive.find(key, id)),
 
     /** Stores what a run has produced and adds what it cost. */
     settle(key: Key, outcome: Outcome): Statement[] {
       const settled = settleConversation(database, {
         organizationId: key.organizationId,
         id: key.conversationId,
-        messages: outcome.reply ? 1 : 0,
+        messages: outcome.messages.length,
         promptTokens: outcome.promptTokens,
         completionTokens: outcome.completionTokens,
         name: outcome.name,
       })
-      return outcome.reply ? [settled, insertMessage(database, key, outcome.reply)] : [settled]
+      return [settled, ...outcome.messages.map((message) => insertMessage(database, key, message))]
     },
 
-    /** Up to `limit` messages from `before` back, newest first, without the system's. */
-    newest: (key: Key, before: string, limit: number): Promise<Message[]> =>
-      findMessagesBefore(database, key, before, limit),
+    /**
+     * Puts `name` in the place of the name `made`, if that is still the one it has; null leaves it. Guarded: it fails when
+     * the conversation is deleted.
+     */
+    replaceMadeName: (key: Key, made: string | null, name: string | null): Statement =>
+      replaceMadeName(database, { organizationId: key.organizationId, id: key.conversationId, made, name }),
+
+    /** Up to `limit` messages from `before` back, newest first, without the system's; archived ones where they are needed. */
+    async newest(key: Key, before: string, limit: number): Promise<Message[]> {
+      const { messages, hasArchive } = await findMessagesBefore(database, key, before, limit)
+      if (messages.length === limit || (messages.length > 0 && !hasArchive)) return messages
+      return [
+        ...messages,
+        ...(await archive.olderThan(key, messages.at(-1)?.id ?? successorOf(before), limit - messages.length)),
+      ]
+    },
   }
 }
 

@@ -27,15 +27,19 @@ export function toPersonaStart(
   }
 }
 
+type WrittenMessage = NonNullable<Static<typeof CreateConversationRequest>['messages']>[number]
+
+function toHistoryMessage(message: WrittenMessage, i: number): HistoryMessage {
+  const { role, content, name, toolCallId, toolCalls = [] } = message
+  const calls = toolCalls.map(({ toolCallId: id, name, input }) => ({ id, name, input }))
+  if (calls.length > 0 && role !== 'assistant') throw badField(`messages.${i}.toolCalls`, 'is only for the assistant')
+  if (content === '' && calls.length === 0) throw badField(`messages.${i}.content`, 'must not be empty')
+  const written = { role, content, name: name ?? null, toolCallId: toolCallId ?? null }
+  return calls.length > 0 ? { ...written, toolCalls: calls } : written
+}
+
 export function toGeneralStart(organizationId: string, body: Static<typeof CreateConversationRequest>): GeneralStart {
-  const history = (body.messages ?? []).map(
-    ({ role, content, name, toolCallId }): HistoryMessage => ({
-      role,
-      content,
-      name: name ?? null,
-      toolCallId: toolCallId ?? null,
-    }),
-  )
+  const history = (body.messages ?? []).map(toHistoryMessage)
   // A history that begins with a system message says the same as `systemMessage`.
   const opening = !body.systemMessage && history[0]?.role === 'system' ? history.shift() : undefined
   const misplaced = history.findIndex(({ role }) => role === 'system')
@@ -82,11 +86,15 @@ export function toNewFeedback(body: Static<typeof SetMessageScoreRequest>): NewF
   }
 }
 
-/** The twenty fields, each present. A secret persona's system message is neither shown nor counted. */
+/**
+ * The twenty fields, each present. A secret persona's system message is neither shown nor counted. `transcriptUri` is
+ * absolute, and for a conversation that has an archive.
+ */
 export function toConversationDto(
   conversation: Conversation,
   messages: readonly Message[] | null,
   feedback: ReadonlyMap<string, Feedback[]> = new Map(),
+  transcriptUri: string | null = null,
 ): Static<typeof ConversationDto> {
   const hasHidden = conversation.isSecret && conversation.systemMessageId !== null
   const visible = messages?.filter(({ id }) => !hasHidden || id !== conversation.systemMessageId)
@@ -101,8 +109,8 @@ export function toConversationDto(
     chatMessages: visible?.map((message) => toMessageDto(message, feedback.get(message.id) ?? [])) ?? null,
     chatMessagesCount: conversation.messageCount - (hasHidden ? 1 : 0),
     chatStarted: conversation.isStarted,
-    areChatMessagesInBlob: false,
-    chatMessagesBlobUri: null,
+    areChatMessagesInBlob: conversation.archivedCount > 0,
+    chatMessagesBlobUri: transcriptUri,
     configuration: conversation.configuration,
     metadata: conversation.metadata,
     externalUserId: conversation.externalUserId,
@@ -114,7 +122,8 @@ export function toConversationDto(
   }
 }
 
-function toMessageDto(message: Message, feedback: readonly Feedback[]): Static<typeof MessageDto> {
+/** The eleven fields of a message. */
+export function toMessageDto(message: Message, feedback: readonly Feedback[]): Static<typeof MessageDto> {
   return {
     role: message.role,
     content: message.content,

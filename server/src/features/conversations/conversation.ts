@@ -1,4 +1,5 @@
 import type { JsonObject } from '../../lib/json.ts'
+import type { ToolCall } from '../../models/tool-call.ts'
 
 export type MessageRole = 'system' | 'user' | 'assistant' | 'tool'
 
@@ -8,6 +9,8 @@ export type Message = {
   content: string
   toolCallId: string | null
   name: string | null
+  /** What the model has called with this message; absent where it has not. */
+  toolCalls?: ToolCall[]
   /** The run that took or made it; null for what was there before any run. */
   runId: string | null
   promptTokens: number
@@ -33,6 +36,8 @@ export type Conversation = {
   isStarted: boolean
   /** All messages, the system message included. */
   messageCount: number
+  /** How many of them are in the archive. */
+  archivedCount: number
   systemMessageId: string | null
   lastMessageId: string | null
   promptTokens: number

@@ -1,4 +1,5 @@
 import type { Selectable } from 'kysely'
+import type { ToolCall } from '../../models/tool-call.ts'
 import type { Database } from '../../storage/database.ts'
 import { asColumn, type Parameters, prepareRead, prepareWrite } from '../../storage/prepare.ts'
 import type { Schema } from '../../storage/schema.ts'
@@ -16,6 +17,7 @@ const insertMessageRow = prepareWrite((db, p: Parameters<MessageRow>) =>
     content: p('content'),
     tool_call_id: p('tool_call_id'),
     name: p('name'),
+    tool_calls: p('tool_calls'),
     run_id: p('run_id'),
     prompt_tokens: p('prompt_tokens'),
     completion_tokens: p('completion_tokens'),
@@ -36,6 +38,15 @@ const selectMessagesBefore = prepareRead((db, p: Parameters<ConversationKey & { 
   db
     .selectFrom('message')
     .selectAll()
+    // In the same read, because every turn does it and few conversations have an archive.
+    .select((eb) =>
+      eb
+        .selectFrom('conversation')
+        .select('conversation.archived_count')
+        .where('conversation.organization_id', '=', p('organizationId'))
+        .where('conversation.id', '=', p('conversationId'))
+        .as('archived_count'),
+    )
     .where('organization_id', '=', p('organizationId'))
     .where('conversation_id', '=', p('conversationId'))
     .where('id', '<=', p('before'))
@@ -74,6 +85,7 @@ const MESSAGE_COLUMNS = [
   'content',
   'tool_call_id',
   'name',
+  'tool_calls',
   'run_id',
   'prompt_tokens',
   'completion_tokens',
@@ -128,6 +140,7 @@ export function insertMessage(database: Database, key: ConversationKey, message:
     content: message.content,
     tool_call_id: message.toolCallId,
     name: message.name,
+    tool_calls: message.toolCalls ? JSON.stringify(message.toolCalls) : null,
     run_id: message.runId,
     prompt_tokens: message.promptTokens,
     completion_tokens: message.completionTokens,
@@ -166,14 +179,18 @@ export async function findMessagesOf(
   return byConversation
 }
 
-/** Up to `limit` messages that are not the system's, newest first, from the message `before` on. */
+/**
+ * Up to `limit` messages that are not the system's, newest first, from the message `before` on; and whether there are
+ * older ones in the archive.
+ */
 export async function findMessagesBefore(
   database: Database,
   key: ConversationKey,
   before: string,
   limit: number,
-): Promise<Message[]> {
-  return (await selectMessagesBefore(database, { ...key, before, limit })).map(toMessage)
+): Promise<{ messages: Message[]; hasArchive: boolean }> {
+  const rows = await selectMessagesBefore(database, { ...key, before, limit })
+  return { messages: rows.map(toMessage), hasArchive: (rows[0]?.archived_count ?? 0) > 0 }
 }
 
 export async function findMessage(
@@ -198,13 +215,14 @@ export async function findReplacedMessage(
   return row && toMessage(row)
 }
 
-function toMessage(row: MessageRow): Message {
+export function toMessage(row: MessageRow): Message {
   return {
     id: row.id,
     role: row.role as MessageRole,
     content: row.content,
     toolCallId: row.tool_call_id,
     name: row.name,
+    ...(row.tool_calls !== null && { toolCalls: JSON.parse(row.tool_calls) as ToolCall[] }),
     runId: row.run_id,
     promptTokens: row.prompt_tokens,
     completionTokens: row.completion_tokens,

@@ -6,7 +6,7 @@ import type { Database, Statement } from '../../storage/database.ts'
 import { variableRulesOf } from '../personas/persona-configuration.ts'
 import type { PersonaService } from '../personas/persona-service.ts'
 import { type Rendered, renderTemplate, type VariableRules } from '../personas/template.ts'
-import type { Conversation, Message, MessageRole } from './conversation.ts'
+import type { Conversation, Message } from './conversation.ts'
 import { insertConversation } from './conversation-queries.ts'
 import { insertMessage } from './message-queries.ts'
 
@@ -20,7 +20,7 @@ export type Basics = {
   replacements: JsonObject
 }
 export type PersonaStart = Basics & { personaId: string; personaVersionId: string | null }
-export type HistoryMessage = { role: MessageRole; content: string; name: string | null; toolCallId: string | null }
+export type HistoryMessage = Pick<Message, 'role' | 'content' | 'name' | 'toolCallId' | 'toolCalls'>
 export type GeneralStart = Basics & {
   systemMessage: string | null
   aiSystem: string
@@ -80,6 +80,7 @@ export function createConversationStarter(deps: {
       isActive: true,
       isStarted: messages.some(({ role }) => role === 'user'),
       messageCount: messages.length,
+      archivedCount: 0,
       systemMessageId: texts.system ? (messages[0] as Message).id : null,
       lastMessageId: messages.at(-1)?.id ?? null,
       promptTokens: 0,

@@ -1,8 +1,9 @@
+import { AppError } from '../../errors.ts'
 import type { Clock } from '../../lib/clock.ts'
 import type { IdSource } from '../../lib/ids.ts'
-import type { Database } from '../../storage/database.ts'
+import { type Database, writeOr } from '../../storage/database.ts'
 import type { Feedback } from './feedback.ts'
-import { findFeedback, upsertFeedback } from './feedback-queries.ts'
+import { CONVERSATION_IS_THERE, findFeedback, upsertFeedback } from './feedback-queries.ts'
 
 export type MessageKey = { organizationId: string; conversationId: string; messageId: string }
 export type NewFeedback = Omit<Feedback, 'id' | 'createdAt'> & { id: string | null }
@@ -12,9 +13,9 @@ export type FeedbackService = ReturnType<typeof createFeedbackService>
 export function createFeedbackService(deps: { database: Database; ids: IdSource; clock: Clock }) {
   const { database, ids, clock } = deps
   return {
-    /** Stores feedback; one with the same id on the same message is replaced. */
+    /** Stores feedback; one with the same id on the same message is replaced. Throws 404 for a conversation that is gone. */
     async give(key: MessageKey, feedback: NewFeedback): Promise<void> {
-      await database.write([
+      const batch = [
         upsertFeedback(database, {
           organization_id: key.organizationId,
           conversation_id: key.conversationId,
@@ -26,7 +27,10 @@ export function createFeedbackService(deps: { database: Database; ids: IdSource;
           score_confidence: feedback.scoreConfidence,
           created_at: clock(),
         }),
-      ])
+      ]
+      await writeOr(database, batch, (constraint) =>
+        constraint === CONVERSATION_IS_THERE ? new AppError('not_found', 'there is no such conversation') : undefined,
+      )
     },
 
     /** All feedback on a conversation, by message id. */

@@ -1,4 +1,4 @@
-import { type Parameters, prepareRead, prepareWrite } from '../../storage/prepare.ts'
+import { asColumn, type Parameters, prepareRead, prepareWrite } from '../../storage/prepare.ts'
 
 type Key = { organizationId: string; id: string }
 type Answer = { status: number | null; headers: string | null; body: string | null }
@@ -21,6 +21,39 @@ export const insertClaim = prepareWrite(
       body: p('body'),
       created_at: p('createdAt'),
     }),
+)
+
+/**
+ * A claim together with the answer about a conversation, as long as the conversation is there: touches no row when it has
+ * been erased.
+ */
+export const insertClaimAbout = prepareWrite(
+  (
+    db,
+    p: Parameters<Key & Answer & { bodyHash: string; conversationId: string; createdAt: number }>,
+    { name, columnTypes },
+  ) =>
+    db
+      .insertInto('idempotency_claim')
+      .columns(['organization_id', 'id', 'body_hash', 'conversation_id', 'status', 'headers', 'body', 'created_at'])
+      .expression(
+        db
+          .selectFrom('conversation')
+          .select([
+            'organization_id',
+            asColumn(p('id'), 'text').as('id'),
+            asColumn(p('bodyHash'), 'text').as('body_hash'),
+            'conversation.id as conversation_id',
+            asColumn(p('status'), columnTypes.count).as('status'),
+            asColumn(p('headers'), 'text').as('headers'),
+            asColumn(p('body'), 'text').as('body'),
+            asColumn(p('createdAt'), columnTypes.time).as('created_at'),
+          ])
+          .where('conversation.organization_id', '=', p('organizationId'))
+          .where('conversation.id', '=', p('conversationId'))
+          // The lock makes an erasure wait for this write, or this write see the erasure.
+          .$if(name === 'postgres', (query) => query.forShare()),
+      ),
 )
 
 export const selectClaim = prepareRead((db, p: Parameters<Key>) =>

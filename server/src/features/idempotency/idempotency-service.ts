@@ -9,6 +9,7 @@ import {
   deleteClaimOfRun,
   deleteOldClaims,
   insertClaim,
+  insertClaimAbout,
   selectClaim,
   storeAnswer,
 } from './claim-queries.ts'
@@ -47,7 +48,7 @@ export function createIdempotencyService(deps: { database: Database; clock: Cloc
     const { organizationId, conversationId, claim, bodyHash } = keyed
     return insertClaim(database, {
       ...{ organizationId, id: claim.id, bodyHash, conversationId, runId, ...answer },
-      headers: Object.keys(headers).length === 0 ? null : JSON.stringify(headers),
+      headers: textOf(headers),
       createdAt: clock(),
     })
   }
@@ -107,8 +108,14 @@ export function createIdempotencyService(deps: { database: Database; clock: Cloc
 
     /** Claims the key of a request that has changed nothing, together with its answer. */
     async claimAnswered(keyed: IdentifiedRequest, { status, headers, body }: Answer): Promise<void> {
+      const { organizationId, conversationId, claim, bodyHash } = keyed
+      const about = { organizationId, id: claim.id, bodyHash, status, body, headers: textOf(headers) }
       try {
-        await database.write([statementFor(keyed, null, headers, { status, body })])
+        await database.write([
+          conversationId === null
+            ? statementFor(keyed, null, headers, { status, body })
+            : insertClaimAbout(database, { ...about, conversationId, createdAt: clock() }),
+        ])
       } catch (error) {
         // Another one with the same key was answered at the same time; it has changed nothing either.
         if (!(error instanceof WriteConflict) || error.constraint !== CLAIM_IS_TAKEN) throw error
@@ -138,6 +145,10 @@ export function createIdempotencyService(deps: { database: Database; clock: Cloc
 
 /** A request that was looked up. */
 export type IdentifiedRequest = KeyedRequest & { bodyHash: string }
+
+function textOf(headers: KeptHeaders): string | null {
+  return Object.keys(headers).length === 0 ? null : JSON.stringify(headers)
+}
 
 const NO_ANSWER = { status: null, body: null }
 

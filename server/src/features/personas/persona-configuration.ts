@@ -4,6 +4,9 @@ import { AnyJson } from '../../http/schemas.ts'
 import type { JsonObject } from '../../lib/json.ts'
 import { parseAiSystem } from '../../models/ai-systems.ts'
 import { ModelSettings } from '../../models/settings.ts'
+import { checkTools } from '../tools/check-tools.ts'
+import { ToolSettings } from '../tools/tool-settings.ts'
+import { ContextSettings } from './context-settings.ts'
 import type { VariableRules } from './template.ts'
 
 const VariableRule = Type.Object({
@@ -12,9 +15,17 @@ const VariableRule = Type.Object({
   description: Type.Optional(Type.String({ maxLength: 2_000 })),
 })
 
-/** `personaConfiguration`: how the model is called, and what the templates' variables are. Other fields are kept. */
+/**
+ * `personaConfiguration`: how the model is called, how much it gets to see, what it may call, and what the templates' variables are. Other
+ * fields are kept.
+ */
 export const PersonaConfiguration = Type.Object(
-  { ...ModelSettings.properties, variables: Type.Optional(Type.Record(Type.String(), VariableRule)) },
+  {
+    ...ModelSettings.properties,
+    ...ContextSettings.properties,
+    ...ToolSettings.properties,
+    variables: Type.Optional(Type.Record(Type.String(), VariableRule)),
+  },
   { title: 'PersonaConfiguration' },
 )
 
@@ -23,12 +34,15 @@ export const NullablePersonaConfiguration = Type.Unsafe<Static<typeof PersonaCon
   type: ['object', 'null'],
 })
 
-/** A validated configuration as domain code has it. Throws 400 for a fallback to a system nobody knows. */
+/** A validated configuration as domain code has it. Throws 400 for a model of a system nobody knows. */
 export function toConfiguration(field: string, value: Static<typeof PersonaConfiguration>): JsonObject {
   value.fallbacks?.forEach((fallback, i) => {
     if (!parseAiSystem(fallback.aiSystem))
       throw badField(`${field}.fallbacks.${i}.aiSystem`, 'is not a known AI system')
   })
+  if (value.summaryModel && !parseAiSystem(value.summaryModel.aiSystem))
+    throw badField(`${field}.summaryModel.aiSystem`, 'is not a known AI system')
+  checkTools(field, value)
   return value as unknown as JsonObject
 }
 

@@ -1,6 +1,8 @@
 import { estimateTokens } from '../../lib/token-estimate.ts'
 import type { ModelMessage } from '../../models/model.ts'
+import type { ToolCall } from '../../models/tool-call.ts'
 import type { Message } from '../conversations/conversation.ts'
+import { toModelMessages } from './tool-pairs.ts'
 
 /** Tokens that the frame of one message costs with most providers. */
 const TOKENS_PER_MESSAGE = 4
@@ -13,11 +15,16 @@ export type ReadNewest = (before: string, limit: number) => Promise<Message[]>
 const PAGE = 64
 
 /**
- * The newest messages that fit into `budget` tokens, oldest first. Reads in pages from the newest back and stops when
- * the budget is used up, so the cost is that of the window and not of the conversation. The newest message is always
- * taken, and what is left begins with a whole exchange.
+ * The newest messages behind the id `after` that fit into `budget` tokens, oldest first. Reads in pages from the newest
+ * back and stops when the budget is used up, so the cost is that of the window and not of the conversation. The newest
+ * message is always taken, and what is left begins with a whole exchange.
  */
-export async function readWindow(readNewest: ReadNewest, newestId: string, budget: number): Promise<Message[]> {
+export async function readWindow(
+  readNewest: ReadNewest,
+  newestId: string,
+  budget: number,
+  after: string | null = null,
+): Promise<Message[]> {
   const taken: Message[] = []
   let left = budget
   let before = newestId
@@ -25,8 +32,10 @@ export async function readWindow(readNewest: ReadNewest, newestId: string, budge
     const page = await readNewest(before, PAGE)
     for (const message of page) {
       if (taken.at(-1)?.id === message.id) continue
-      left -= estimateTokens(message.content) + TOKENS_PER_MESSAGE
-      if (left < 0 && taken.length > 0) return withoutHalfExchange(taken.reverse())
+      if (after !== null && message.id <= after) return taken.reverse()
+      left -= tokensOf(message)
+      // Within an exchange nothing is cut: results would lose their calls.
+      if (left < 0 && taken.some(({ role }) => role === 'user')) return withoutHalfExchange(taken.reverse())
       taken.push(message)
     }
     const last = page.at(-1)
@@ -41,27 +50,46 @@ function withoutHalfExchange(messages: Message[]): Message[] {
   return firstUser > 0 ? messages.slice(firstUser) : messages
 }
 
+/** Stands for a user's message that there is not. */
+const NOT_SHOWN = '(What was said before is not shown.)'
+
 /**
  * What a strict provider accepts: no empty message, user and assistant in turn (unanswered user messages are merged, so
- * are replies in a row), and with `userFirst` a user at the beginning: what was said before goes into the system text.
+ * are replies in a row), calls paired with results, and with `userFirst` a user at the beginning: what was said before goes into the system text.
  */
 export function shapeContext(systemText: string | null, history: readonly Message[], userFirst: boolean): Context {
-  const messages: ModelMessage[] = []
-  for (const { role, content } of history) {
-    if ((role !== 'user' && role !== 'assistant') || content.trim() === '') continue
-    const last = messages.at(-1)
-    if (last?.role === role) last.content += `\n\n${content}`
-    else messages.push({ role, content })
-  }
+  const messages = toModelMessages(history)
   const system = systemText !== null && systemText.trim() !== '' ? systemText : null
   const opening = messages[0]
   if (!userFirst || opening?.role !== 'assistant') return { system, messages }
+  // Calls cannot stand in a system text.
+  if (opening.toolCalls) return { system, messages: [{ role: 'user', content: NOT_SHOWN }, ...messages] }
   const said = `You began the conversation by saying:\n${opening.content}`
   return { system: system === null ? said : `${system}\n\n${said}`, messages: messages.slice(1) }
 }
 
 /** About how many tokens a context has. */
 export function contextTokens(context: Context): number {
-  const system = context.system === null ? 0 : estimateTokens(context.system) + TOKENS_PER_MESSAGE
-  return context.messages.reduce((sum, { content }) => sum + estimateTokens(content) + TOKENS_PER_MESSAGE, system)
+  return systemTokens(context) + historyTokens(context)
+}
+
+/** About how many tokens its system text has. */
+export function systemTokens({ system }: Context): number {
+  return system === null ? 0 : messageTokens(system)
+}
+
+/** About how many tokens its messages have. */
+export function historyTokens({ messages }: Context): number {
+  return messages.reduce((sum, message) => sum + tokensOf(message), 0)
+}
+
+/** About how many tokens a message takes, with what it calls. */
+export function tokensOf(message: Pick<Message, 'content'> & { toolCalls?: readonly ToolCall[] }): number {
+  const calls = message.toolCalls ? estimateTokens(JSON.stringify(message.toolCalls)) : 0
+  return messageTokens(message.content) + calls
+}
+
+/** About how many tokens a text takes as a message. */
+export function messageTokens(content: string): number {
+  return estimateTokens(content) + TOKENS_PER_MESSAGE
 }

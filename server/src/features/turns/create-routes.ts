@@ -50,7 +50,7 @@ export function createRoutes(deps: {
   starter: ConversationStarter
   turns: TurnService
   runner: Pick<TurnRunner, 'stop'>
-  conversations: Pick<ConversationService, 'getWithMessages'>
+  conversations: Pick<ConversationService, 'getWhole'>
 }): FastifyPluginAsyncTypebox {
   const { database, starter, turns, runner, conversations } = deps
 
@@ -75,7 +75,7 @@ export function createRoutes(deps: {
     const { organizationId } = request.caller
     const { conversationId, runId } = run
     const [now, exchange] = await Promise.all([
-      conversations.getWithMessages(organizationId, conversationId),
+      conversations.getWhole(organizationId, conversationId),
       turns.exchangeOf({ organizationId, conversationId, runId }),
     ])
     const after = upToReply(now, exchange, end.usage)
@@ -111,7 +111,7 @@ export function createRoutes(deps: {
     const { conversationId, runId } = run
     const opening = async () => {
       const [found, exchange] = await Promise.all([
-        conversations.getWithMessages(organizationId, conversationId),
+        conversations.getWhole(organizationId, conversationId),
         turns.exchangeOf({ organizationId, conversationId, runId }),
       ])
       return openingAgain(found, exchange)

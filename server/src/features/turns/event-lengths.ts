@@ -1,36 +1,65 @@
+import type { ReplyEvent, ToolEvent } from './reply-event.ts'
+
+/** Events as they are stored: their texts in a row, and where each begins and ends. */
+export type StoredEvents = { text: string; lengths: string }
+
 /**
- * Where the events of a reply begin and end. Event n of a run always carries the same text, also when it is replayed
- * years later, so the lengths are kept beside the text: in UTF-16 units, separated by spaces. A repetition is written
- * once with its count (`3x12`), which makes a reply of equal pieces a few bytes long.
+ * Writes events down. Event n of a run is always the same, also when it is replayed years later, so the lengths are kept
+ * beside the text: in UTF-16 units, separated by spaces. A repetition is written once with its count (`3x12`), which
+ * makes a reply of equal pieces a few bytes long. An event that is no text stands as JSON, its length behind a `!`.
  */
-export function encodeLengths(lengths: readonly number[]): string {
+export function encodeEvents(events: readonly ReplyEvent[]): StoredEvents {
+  const texts: string[] = []
   const parts: string[] = []
-  for (let i = 0; i < lengths.length; ) {
-    let end = i + 1
-    while (end < lengths.length && lengths[end] === lengths[i]) end++
-    parts.push(end - i === 1 ? `${lengths[i]}` : `${lengths[i]}x${end - i}`)
+  for (let i = 0; i < events.length; ) {
+    const event = events[i] as ReplyEvent
+    if (typeof event !== 'string') {
+      const text = JSON.stringify(event)
+      texts.push(text)
+      parts.push(`!${text.length}`)
+      i++
+      continue
+    }
+    let end = i
+    for (; end < events.length; end++) {
+      const next = events[end] as ReplyEvent
+      if (typeof next !== 'string' || next.length !== event.length) break
+      texts.push(next)
+    }
+    parts.push(end - i === 1 ? `${event.length}` : `${event.length}x${end - i}`)
     i = end
   }
-  return parts.join(' ')
+  return { text: texts.join(''), lengths: parts.join(' ') }
 }
 
-/** What {@link encodeLengths} wrote. */
-export function decodeLengths(encoded: string): number[] {
-  if (encoded === '') return []
-  return encoded.split(' ').flatMap((part) => {
-    const [length, count] = part.split('x')
-    return new Array<number>(Number(count ?? 1)).fill(Number(length))
-  })
-}
-
-/** Cuts a text into its events. Throws when the lengths are not those of the text: the stored reply is damaged. */
-export function splitEvents(text: string, lengths: readonly number[]): string[] {
-  const events: string[] = []
+/** What {@link encodeEvents} wrote. Throws when the lengths are not those of the text: the stored reply is damaged. */
+export function decodeEvents({ text, lengths }: StoredEvents): ReplyEvent[] {
+  const events: ReplyEvent[] = []
   let from = 0
-  for (const length of lengths) {
-    events.push(text.slice(from, from + length))
+  for (const { length, isText } of readLengths(lengths)) {
+    const piece = text.slice(from, from + length)
+    events.push(isText ? piece : (JSON.parse(piece) as ToolEvent))
     from += length
   }
   if (from !== text.length) throw new Error(`a reply of ${text.length} units has events of ${from}`)
   return events
+}
+
+/** Whether there are events that are no text. */
+export function hasToolEvents(lengths: string): boolean {
+  return lengths.includes('!')
+}
+
+/** How many UTF-16 units of text there are. */
+export function textLengthOf(lengths: string): number {
+  return readLengths(lengths).reduce((sum, { length, isText }) => sum + (isText ? length : 0), 0)
+}
+
+function readLengths(lengths: string): { length: number; isText: boolean }[] {
+  if (lengths === '') return []
+  return lengths.split(' ').flatMap((part) => {
+    const isText = !part.startsWith('!')
+    const [length, count] = (isText ? part : part.slice(1)).split('x')
+    return new Array(Number(count ?? 1)).fill({ length: Number(length), isText })
+  })
 }

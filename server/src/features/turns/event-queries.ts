@@ -1,6 +1,7 @@
-import type { Database } from '../../storage/database.ts'
+import type { Database, Statement } from '../../storage/database.ts'
 import { type Parameters, prepareRead, prepareWrite } from '../../storage/prepare.ts'
-import { decodeLengths, splitEvents } from './event-lengths.ts'
+import { decodeEvents, encodeEvents } from './event-lengths.ts'
+import type { ReplyEvent } from './reply-event.ts'
 import type { RunKey } from './run.ts'
 
 /** Stores new events of a run, if the turn is still held under this fence: otherwise it touches no row. */
@@ -28,6 +29,23 @@ export const insertChunk = prepareWrite(
       ),
 )
 
+const insertWhole = prepareWrite(
+  (db, p: Parameters<{ organizationId: string; runId: string; text: string; eventLengths: string }>) =>
+    db.insertInto('run_chunk').values({
+      organization_id: p('organizationId'),
+      run_id: p('runId'),
+      first_event: 0,
+      text: p('text'),
+      event_lengths: p('eventLengths'),
+    }),
+)
+
+/** Keeps the events of a run that has ended, where its messages do not say all of them. After {@link deleteChunks}. */
+export function keepEvents(database: Database, key: RunKey, events: readonly ReplyEvent[]): Statement {
+  const { text, lengths: eventLengths } = encodeEvents(events)
+  return insertWhole(database, { organizationId: key.organizationId, runId: key.runId, text, eventLengths })
+}
+
 export const deleteChunks = prepareWrite((db, p: Parameters<RunKey>) =>
   db.deleteFrom('run_chunk').where('organization_id', '=', p('organizationId')).where('run_id', '=', p('runId')),
 )
@@ -42,12 +60,15 @@ const selectChunks = prepareRead((db, p: Parameters<{ organizationId: string; ru
     .orderBy('first_event'),
 )
 
-/** The texts of the events that are committed of a run under way, from event `from` on, at which a commit began. */
+/**
+ * The events that are committed of a run under way, from event `from` on, at which a commit began; or those that were
+ * kept of one that has ended.
+ */
 export async function findEvents(
   database: Database,
   key: { organizationId: string; runId: string },
   from: number,
-): Promise<string[]> {
+): Promise<ReplyEvent[]> {
   const chunks = await selectChunks(database, { ...key, from })
-  return chunks.flatMap((chunk) => splitEvents(chunk.text, decodeLengths(chunk.event_lengths)))
+  return chunks.flatMap((chunk) => decodeEvents({ text: chunk.text, lengths: chunk.event_lengths }))
 }

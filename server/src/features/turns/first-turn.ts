@@ -1,6 +1,7 @@
 import type { Conversation, Message } from '../conversations/conversation.ts'
 import type { ConversationWithMessages } from '../conversations/conversation-service.ts'
 import type { StartedConversation } from '../conversations/start-conversation.ts'
+import { lastIdOf } from './reply-messages.ts'
 import type { Usage } from './run.ts'
 import type { Exchange } from './turn-service.ts'
 
@@ -24,11 +25,18 @@ function opening(conversation: Conversation, messages: Message[]): Shown {
 
 /** A conversation up to the reply of its first run, whatever has come after, or taken its place. */
 export function upToReply(
-  { conversation, messages, feedback }: ConversationWithMessages,
+  { conversation, messages, feedback, transcriptPath }: ConversationWithMessages,
   { question, reply }: Exchange,
   usage: Usage,
 ): ConversationWithMessages {
   const before = messages.filter(({ id }) => id < question.id)
-  const until = [...before, question, ...(reply ? [reply] : [])]
-  return { conversation: { ...conversation, messageCount: until.length, ...usage }, messages: until, feedback }
+  const last = reply ? lastIdOf(reply.id) : question.id
+  const replies = messages.filter(({ id }) => id > question.id && id <= last)
+  const until = [...before, question, ...(replies.length === 0 && reply ? [reply] : replies)]
+  return {
+    conversation: { ...conversation, messageCount: until.length, ...usage },
+    messages: until,
+    feedback,
+    transcriptPath,
+  }
 }

@@ -3,6 +3,8 @@ import { type Database, type Statement, StorageError, WriteConflict } from '../.
 import type { ConversationTurns } from '../conversations/conversation-turns.ts'
 import { contextTokens } from './context.ts'
 import { findEvents } from './event-queries.ts'
+import { type ReplyEvent, repairsOf } from './reply-event.ts'
+import { toResumption } from './resuming.ts'
 import type { Run, RunKey } from './run.ts'
 import { countRestart, findRun } from './run-queries.ts'
 import type { AcceptedTurn } from './turn-acceptance.ts'
@@ -91,14 +93,20 @@ export function createRecovery(deps: {
     const fence = orphan.fence === null ? null : orphan.fence + 1
     const found = await findRun(database, key)
     if (!found) return 'left'
-    const texts = await findEvents(database, key, 0)
-    const turn = texts.length === 0 ? await toRestart(key, found.run, fence) : null
+    const events = await findEvents(database, key, 0)
+    const waiting = found.run.status === 'waiting' ? await toAccepted(key, found.run, fence) : null
+    const resumption = waiting && (await toResumption(database, key, found.run, events, waiting))
+    if (resumption) {
+      runner.run({ ...waiting, resumption, leave: limits.occupy(found.run.apiKeyId) })
+      return 'restarted'
+    }
+    const turn = events.length === 0 ? await toRestart(key, found.run, fence) : null
     // Under the fence, so that of two nodes that both think it is theirs one restarts it.
     if (turn && (await tryWrite([holdOn(key, fence), countRestart(database, key)]))) {
       runner.run({ ...turn, leave: limits.occupy(found.run.apiKeyId) })
       return 'restarted'
     }
-    const isEnded = await end(key, found.run, fence, texts)
+    const isEnded = await end(key, found.run, fence, events)
     if (isEnded) runner.settled(runId)
     return isEnded ? 'ended' : 'left'
   }
@@ -115,8 +123,13 @@ export function createRecovery(deps: {
   }
 
   /** The turn as it was accepted, if it may run once more. */
-  async function toRestart(key: RunKey, run: Run, fence: number | null): Promise<Omit<AcceptedTurn, 'leave'> | null> {
-    if (run.onCrash !== 'restart' || run.restarts > 0 || runner.unsettled.has(run.id)) return null
+  async function toRestart(key: RunKey, run: Run, fence: number | null) {
+    return run.onCrash === 'restart' && run.restarts === 0 ? toAccepted(key, run, fence) : null
+  }
+
+  /** The turn as it was accepted, if it can be one again. */
+  async function toAccepted(key: RunKey, run: Run, fence: number | null): Promise<Omit<AcceptedTurn, 'leave'> | null> {
+    if (runner.unsettled.has(run.id)) return null
     const [found, userMessage] = await Promise.all([
       conversations.find(key),
       conversations.findMessage(key, run.userMessageId),
@@ -136,14 +149,15 @@ export function createRecovery(deps: {
     const found = await conversations.find(key)
     if (!found) return 0
     const newest = (before: string, limit: number) => conversations.newest(key, before, limit)
-    return contextTokens(await buildContext(found.conversation, newest, run.userMessageId))
+    return contextTokens((await buildContext(found.conversation, newest, run.userMessageId, null)).context)
   }
 
-  async function end(key: RunKey, run: Run, fence: number | null, texts: string[]): Promise<boolean> {
+  async function end(key: RunKey, run: Run, fence: number | null, stored: ReplyEvent[]): Promise<boolean> {
     const { kind, userMessageId, replyMessageId, aiSystem, model, attempts, firstTokenAt, budget } = run
+    const events = [...stored, ...repairsOf(stored)]
     const batch = endingStatements(deps, {
-      ...{ ...key, fence, kind, userMessageId, replyMessageId, aiSystem, model, attempts, firstTokenAt, texts },
-      isUsageEstimated: texts.length > 0,
+      ...{ ...key, fence, kind, userMessageId, replyMessageId, aiSystem, model, attempts, firstTokenAt, events },
+      isUsageEstimated: stored.length > 0,
       budget,
       userText: null,
       claimId: run.claimId,
@@ -151,8 +165,8 @@ export function createRecovery(deps: {
         status: nextStatus(run.status, 'interrupt'),
         finishReason: 'interrupted',
         usage: {
-          promptTokens: texts.length > 0 ? await promptTokens(key, run) : 0,
-          completionTokens: estimateReply(texts),
+          promptTokens: stored.length > 0 ? await promptTokens(key, run) : 0,
+          completionTokens: estimateReply(stored),
         },
         error: INTERRUPTED,
       },

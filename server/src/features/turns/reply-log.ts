@@ -1,14 +1,15 @@
 import type { Database } from '../../storage/database.ts'
-import { encodeLengths } from './event-lengths.ts'
+import { encodeEvents } from './event-lengths.ts'
 import { insertChunk } from './event-queries.ts'
+import type { ReplyEvent } from './reply-event.ts'
 import type { RunEnd, RunKey } from './run.ts'
 
 /** What readers see of a run's events: those that are committed, and the end once there is one. */
 export type ReplyView = {
-  /** The text of each event. Only those below `committed` may be shown. */
-  readonly texts: readonly string[]
+  /** Only those below `committed` may be shown. */
+  readonly events: readonly ReplyEvent[]
   readonly committed: number
-  /** Set once everything is stored; then all texts are committed. */
+  /** Set once everything is stored; then all events are committed. */
   readonly end: RunEnd | null
   /** This process cannot tell how it goes on: whoever reads should ask again. */
   readonly isLost: boolean
@@ -19,7 +20,9 @@ export type ReplyView = {
 /** The events of one run under way. */
 export type RunLog = ReplyView & {
   /** Adds an event. It is shown when it has been committed. */
-  append(text: string): void
+  append(event: ReplyEvent): void
+  /** Resolves when all events so far are committed, or never will be: the run is to stop then. */
+  stored(): Promise<void>
   /** Stops committing events one by one, and resolves when none is under way: the end batch takes the rest. */
   settle(): Promise<void>
   /** Shows everything and the end. Only after the end batch is committed. */
@@ -30,6 +33,8 @@ export type RunLog = ReplyView & {
 
 export type OpenLog = RunKey & {
   fence: number
+  /** What is committed of it already. */
+  stored?: readonly ReplyEvent[]
   /** The turn is no longer ours, or its events cannot be stored: the run must stop. */
   onLost(reason: unknown): void
 }
@@ -78,12 +83,12 @@ export function createReplyLog(deps: { database: Database }): ReplyLog {
   }
 
   return {
-    open({ fence, onLost, ...key }) {
-      const texts: string[] = []
+    open({ fence, onLost, stored = [], ...key }) {
+      const events: ReplyEvent[] = [...stored]
       const listeners = new Set<() => void>()
-      let committed = 0
+      let committed = events.length
       /** Events that are in a batch under way end here; equal to `committed` when none is. */
-      let underWay = 0
+      let underWay = committed
       let isSettled = false
       let end: RunEnd | null = null
       let isLost = false
@@ -101,10 +106,9 @@ export function createReplyLog(deps: { database: Database }): ReplyLog {
       const flushable: Flushable = {
         runId: key.runId,
         takeChunk() {
-          const fresh = texts.slice(committed)
-          underWay = texts.length
-          const eventLengths = encodeLengths(fresh.map((text) => text.length))
-          return insertChunk(database, { ...key, fence, firstEvent: committed, text: fresh.join(''), eventLengths })
+          const { text, lengths: eventLengths } = encodeEvents(events.slice(committed))
+          underWay = events.length
+          return insertChunk(database, { ...key, fence, firstEvent: committed, text, eventLengths })
         },
         committed(touched) {
           if (touched === 0) {
@@ -113,7 +117,7 @@ export function createReplyLog(deps: { database: Database }): ReplyLog {
           }
           committed = underWay
           tell()
-          if (isSettled || committed === texts.length) idle()
+          if (isSettled || committed === events.length) idle()
           else schedule(flushable)
         },
         failed(error) {
@@ -121,11 +125,12 @@ export function createReplyLog(deps: { database: Database }): ReplyLog {
           isSettled = true
           idle()
           onLost(error)
+          tell()
         },
       }
 
       return {
-        texts,
+        events,
         get committed() {
           return committed
         },
@@ -139,9 +144,21 @@ export function createReplyLog(deps: { database: Database }): ReplyLog {
           listeners.add(listener)
           return () => listeners.delete(listener)
         },
-        append(text) {
-          texts.push(text)
+        append(event) {
+          events.push(event)
           if (!isSettled && underWay === committed) schedule(flushable)
+        },
+        async stored() {
+          const wanted = events.length
+          while (committed < wanted && !isSettled) {
+            await new Promise<void>((resolve) => {
+              const once = () => {
+                listeners.delete(once)
+                resolve()
+              }
+              listeners.add(once)
+            })
+          }
         },
         settle() {
           isSettled = true
@@ -153,12 +170,12 @@ export function createReplyLog(deps: { database: Database }): ReplyLog {
         },
         lose() {
           // What is not committed has not been shown, and must not be taken for said.
-          texts.length = committed
+          events.length = committed
           isLost = true
           tell()
         },
         close(ended) {
-          committed = texts.length
+          committed = events.length
           underWay = committed
           end = ended
           tell()

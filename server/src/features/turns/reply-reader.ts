@@ -1,7 +1,8 @@
 import type { Database } from '../../storage/database.ts'
 import type { ConversationTurns } from '../conversations/conversation-turns.ts'
-import { splitEvents } from './event-lengths.ts'
+import { decodeEvents, hasToolEvents } from './event-lengths.ts'
 import { findEvents } from './event-queries.ts'
+import type { ReplyEvent } from './reply-event.ts'
 import type { ReplyView } from './reply-log.ts'
 import type { RunEnd, RunKey } from './run.ts'
 import { type FoundRun, findRun } from './run-queries.ts'
@@ -20,24 +21,31 @@ export function createReplyReader(deps: {
 }) {
   const { database, conversations } = deps
 
-  async function readEnded(key: RunKey, { run, eventLengths }: FoundRun): Promise<{ texts: string[]; end: RunEnd }> {
+  async function readEnded(key: RunKey, found: FoundRun): Promise<{ events: ReplyEvent[]; end: RunEnd }> {
+    const { status, usage, error, finishReason } = found.run
+    const end = { status, finishReason: finishReason ?? 'interrupted', usage, error }
+    return { events: await readEvents(key, found), end }
+  }
+
+  async function readEvents(key: RunKey, { run, eventLengths }: FoundRun): Promise<ReplyEvent[]> {
+    const lengths = eventLengths ?? ''
+    // Where tools were called, the messages are not all that was shown.
+    if (hasToolEvents(lengths)) return findEvents(database, key, 0)
     const message = await conversations.findMessageOrReplaced(key, run.replyMessageId)
-    const texts = splitEvents(message?.content ?? '', eventLengths ?? [])
-    const { status, usage, error } = run
-    return { texts, end: { status, finishReason: run.finishReason ?? 'interrupted', usage, error } }
+    return decodeEvents({ text: message?.content ?? '', lengths })
   }
 
   return {
     /** The reply of a run that has ended. */
     async ended(key: RunKey, found: FoundRun): Promise<ReplyView> {
-      const { texts, end } = await readEnded(key, found)
-      return { texts, end, committed: texts.length, isLost: false, watch: () => () => {} }
+      const { events, end } = await readEnded(key, found)
+      return { events, end, committed: events.length, isLost: false, watch: () => () => {} }
     },
 
     /** The reply of a run that another node executes. Looks for news as long as somebody watches. */
     follow(key: RunKey): ReplyView {
       const listeners = new Set<() => void>()
-      let texts: string[] = []
+      let events: ReplyEvent[] = []
       let end: RunEnd | null = null
       let isLost = false
       let isLooking = false
@@ -46,13 +54,13 @@ export function createReplyReader(deps: {
         if (isLooking) return
         isLooking = true
         while (listeners.size > 0 && !end && !isLost) {
-          const before = texts.length
+          const before = events.length
           try {
             await readNews()
           } catch {
             isLost = true
           }
-          if (texts.length > before || end || isLost) for (const listener of [...listeners]) listener()
+          if (events.length > before || end || isLost) for (const listener of [...listeners]) listener()
           if (!end && !isLost) await new Promise((resolve) => setTimeout(resolve, POLL_MS))
         }
         isLooking = false
@@ -64,19 +72,19 @@ export function createReplyReader(deps: {
         if (!found) throw new Error('the run is gone')
         if (isEnded(found.run.status)) {
           const whole = await readEnded(key, found)
-          texts = whole.texts
+          events = whole.events
           end = whole.end
         } else {
-          texts = [...texts, ...(await findEvents(database, key, texts.length))]
+          events = [...events, ...(await findEvents(database, key, events.length))]
         }
       }
 
       return {
-        get texts() {
-          return texts
+        get events() {
+          return events
         },
         get committed() {
-          return texts.length
+          return events.length
         },
         get end() {
           return end

@@ -3,8 +3,10 @@ import type { FastifyReply } from 'fastify'
 import { AppError } from '../../errors.ts'
 import { openRawStream, type RawStream } from '../../http/raw-stream.ts'
 import { keepAwake, sseEvent } from '../../http/sse.ts'
+import type { ReplyEvent } from './reply-event.ts'
 import type { ReplyView } from './reply-log.ts'
 import type { RunEnd, RunKey } from './run.ts'
+import { isEnded } from './turn-state.ts'
 import { createItemPrinter, errorJson, errorOf, type ItemPrinter } from './turn-wire.ts'
 
 /** A run that somebody reads, under way or ended. */
@@ -55,9 +57,9 @@ export async function streamReply(reply: FastifyReply, run: ReadableRun, options
 
 /** What the run shows when it ended without any text, and not well. */
 export function failureBeforeText(run: ReadableRun) {
-  const { end, texts, isLost } = run.reply
-  if (isLost && texts.length === 0) return detached(run)
-  return end && texts.length === 0 ? errorOf(run, end) : null
+  const { end, events, isLost } = run.reply
+  if (isLost && events.length === 0) return detached(run)
+  return end && events.length === 0 ? errorOf(run, end) : null
 }
 
 /** What a call for the whole reply answers in its place (contract, section 6); null when the reply is as it should be. */
@@ -65,14 +67,19 @@ export function failureOfWhole(run: ReadableRun, end: RunEnd): AppError | null {
   // How it ended, and with which text, is only known to the database.
   if (run.reply.isLost) return detached(run)
   const error = end.finishReason === 'error' ? errorOf(run, end) : failureBeforeText(run)
-  if (!error || run.reply.texts.length === 0) return error
+  if (!error || run.reply.events.length === 0) return error
   const { conversationId, runId } = run
   return new AppError('provider_error', `the reply broke off: ${error.message}`, { conversationId, runId })
 }
 
 /** How a run has ended, once that is stored. Throws 503 when this process loses sight of it. */
 export async function endOf(run: ReadableRun): Promise<RunEnd> {
-  if (run.ended) return run.ended
+  if (run.ended) {
+    const end = await run.ended
+    // It goes on elsewhere.
+    if (!isEnded(end.status)) throw detached(run)
+    return end
+  }
   const { reply } = run
   if (!reply.end && !reply.isLost) {
     await new Promise<void>((resolve) => {
@@ -120,7 +127,7 @@ function writeEvents(stream: RawStream, run: ReadableRun, printer: ItemPrinter, 
   function advance(): void {
     if (isWaiting || stream.isClosed) return
     while (n < reply.committed) {
-      const isTaken = stream.write(sseEvent(printer.text(n, reply.texts[n] as string), { id: `${runId}:${n}` }))
+      const isTaken = stream.write(sseEvent(printer.event(n, reply.events[n] as ReplyEvent), { id: `${runId}:${n}` }))
       n++
       pinger.wrote()
       if (!isTaken) {
@@ -147,7 +154,7 @@ function writeEvents(stream: RawStream, run: ReadableRun, printer: ItemPrinter, 
   }
 
   function finish(end: RunEnd): void {
-    const last = reply.texts.length
+    const last = reply.events.length
     if (n <= last) stream.write(sseEvent(`${printer.last(last, end)}}`, { id: `${runId}:${last}` }))
     const error = end.finishReason === 'error' ? errorOf(run, end) : null
     if (error && n <= last + 1) {
@@ -182,10 +189,10 @@ async function writeArray(stream: RawStream, run: ReadableRun, printer: ItemPrin
     })
   for (let n = from; !stream.isClosed; ) {
     if (n < reply.committed) {
-      await write(printer.text(n, reply.texts[n] as string))
+      await write(printer.event(n, reply.events[n] as ReplyEvent))
       n++
     } else if (reply.end) {
-      await write(`${printer.last(reply.texts.length, reply.end)}${errorMember(run, reply.end)}}`)
+      await write(`${printer.last(reply.events.length, reply.end)}${errorMember(run, reply.end)}}`)
       // Two writes that arrive together are read as one, and to a client that reads write by write "]" is the end.
       await wait(CLOSING_PAUSE_MS)
       await stream.writeThrough(']')

@@ -2,7 +2,6 @@ import type { Selectable } from 'kysely'
 import type { Database } from '../../storage/database.ts'
 import { type Parameters, prepareRead, prepareWrite } from '../../storage/prepare.ts'
 import type { Schema } from '../../storage/schema.ts'
-import { decodeLengths } from './event-lengths.ts'
 import type { ConversationKey, FinishReason, OnCrash, Run, RunFailure, RunKey, RunKind } from './run.ts'
 import type { RunStatus } from './turn-state.ts'
 
@@ -70,6 +69,7 @@ export const endRun = prepareWrite(
         promptTokens: number
         completionTokens: number
         isUsageEstimated: 0 | 1
+        context: string | null
         eventLengths: string
         firstTokenAt: number | null
         endedAt: number
@@ -88,6 +88,7 @@ export const endRun = prepareWrite(
         prompt_tokens: p('promptTokens'),
         completion_tokens: p('completionTokens'),
         usage_is_estimated: p('isUsageEstimated'),
+        context: p('context'),
         event_lengths: p('eventLengths'),
         first_token_at: p('firstTokenAt'),
         ended_at: p('endedAt'),
@@ -127,14 +128,14 @@ const selectRun = prepareRead((db, p: Parameters<RunKey>) =>
 
 export type FoundRun = {
   run: Run
-  /** How long each event's text is; null while the run is under way. */
-  eventLengths: number[] | null
+  /** Where its events begin and end, as `event-lengths.ts` writes it; null while the run is under way. */
+  eventLengths: string | null
 }
 
 /** Undefined if the conversation has no such run. */
 export async function findRun(database: Database, key: RunKey): Promise<FoundRun | undefined> {
   const row = (await selectRun(database, key))[0]
-  return row && { run: toRun(row), eventLengths: row.event_lengths === null ? null : decodeLengths(row.event_lengths) }
+  return row && { run: toRun(row), eventLengths: row.event_lengths }
 }
 
 /** Runs of a conversation, newest first, behind the id `after`. */
@@ -178,6 +179,7 @@ function toRun(row: RunRow): Run {
     error: row.error === null ? null : (JSON.parse(row.error) as RunFailure),
     usage: { promptTokens: row.prompt_tokens, completionTokens: row.completion_tokens },
     isUsageEstimated: row.usage_is_estimated === 1,
+    context: row.context === null ? null : (JSON.parse(row.context) as Run['context']),
     createdAt: row.created_at,
     startedAt: row.started_at,
     firstTokenAt: row.first_token_at,

@@ -18,6 +18,7 @@ export function toRunDto(run: Run): Static<typeof RunDto> {
     model: run.model,
     usage: toUsageDto(run.usage),
     isUsageEstimated: run.isUsageEstimated,
+    context: run.context,
     createdAt: toIso(run.createdAt) as string,
     startedAt: toIso(run.startedAt),
     firstTokenAt: toIso(run.firstTokenAt),

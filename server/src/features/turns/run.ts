@@ -1,5 +1,6 @@
 import type { ErrorCode } from '../../errors.ts'
 import type { Attempt } from '../../models/resilience.ts'
+import type { SentContext } from './sent-context.ts'
 import type { RunStatus } from './turn-state.ts'
 
 /** Why a run's text ends where it does; the words are those of the wire. */
@@ -20,8 +21,12 @@ export type RunEnd = {
 export type ConversationKey = { organizationId: string; conversationId: string }
 export type RunKey = ConversationKey & { runId: string }
 
-/** What began a run: a new message, another try at the last reply, or a changed last message. */
-export type RunKind = 'send' | 'regenerate' | 'edit'
+/**
+ * What began a run: a new message, another try at the last reply, a changed last message, or results of tools that the
+ * caller has run. The last two are no turns:
+ * the server makes a summary or a title by itself.
+ */
+export type RunKind = 'send' | 'regenerate' | 'edit' | 'tools' | 'summary' | 'title'
 /** What becomes of a run without text whose server died. */
 export type OnCrash = 'keep' | 'restart'
 /** Why a run that is under way is made to stop. */
@@ -52,6 +57,8 @@ export type Run = {
   usage: Usage
   /** The provider did not say; the tokens are our estimate. */
   isUsageEstimated: boolean
+  /** What the model was sent; null when it was not asked, or nobody knows. */
+  context: SentContext | null
   createdAt: number
   startedAt: number | null
   firstTokenAt: number | null

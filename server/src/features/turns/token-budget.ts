@@ -5,7 +5,8 @@ import type { ConversationForTurn, Message } from '../conversations/conversation
 import { reserveTokens, selectBudget, settleTokens } from './budget-queries.ts'
 import { contextTokens, type ReadNewest } from './context.ts'
 import type { Reservation, Usage } from './run.ts'
-import { buildContext, replyTokens, windowOf } from './turn-context.ts'
+import { findSummary } from './summary-queries.ts'
+import { buildContext, isSummarized, replyTokens, windowOf } from './turn-context.ts'
 
 /** Who pays for a turn; `dailyTokens` is null for a key without a budget. */
 export type Payer = { organizationId: string; keyId: string; dailyTokens: number | null }
@@ -36,10 +37,13 @@ export function createTokenBudgets(deps: { database: Database; clock: Clock }) {
     ): Promise<Reservation | null> {
       if (payer.dailyTokens === null) return null
       const read = withNewest(turn.userMessage, earlier)
-      const context = await buildContext(turn.conversation, read, turn.userMessage.id)
+      const { conversation, userMessage } = turn
+      const key = { organizationId: payer.organizationId, conversationId: conversation.id }
+      const summary = isSummarized(conversation) ? await findSummary(database, key) : null
+      const { context } = await buildContext(conversation, read, userMessage.id, summary)
       // The replies that come before this turn's place will be in its input, as far as the window goes.
-      const longest = replyTokens(turn.conversation)
-      const input = Math.min(contextTokens(context) + (await ahead()) * longest, windowOf(turn.conversation))
+      const longest = replyTokens(conversation)
+      const input = Math.min(contextTokens(context) + (await ahead()) * longest, windowOf(conversation))
       const reservedTokens = Math.max(input, contextTokens(context)) + longest
       return { apiKeyId: payer.keyId, day: dayOf(clock()), reservedTokens }
     },

@@ -8,9 +8,15 @@ import { CONVERSATION_IS_OPEN, type ConversationTurns } from '../conversations/c
 import type { StartedConversation } from '../conversations/start-conversation.ts'
 import type { Claim } from '../idempotency/claim.ts'
 import { BUDGET_SUFFICES } from './budget-queries.ts'
+import type { ReadNewest } from './context.ts'
+import type { Resumption } from './resuming.ts'
 import type { ConversationKey, OnCrash, Reservation, RunKey, RunKind } from './run.ts'
 import { insertRun } from './run-queries.ts'
+import { forgetSummaries } from './summary-queries.ts'
 import { type Earlier, type Payer, readFrom, type TokenBudgets } from './token-budget.ts'
+import { findOpenCalls, type ToolAnswer, toAnswerMessages, withAnswers } from './tool-answers.ts'
+import { isSummarized } from './turn-context.ts'
+import { type Draft, draftTurn, type Place } from './turn-draft.ts'
 import type { Leave, TurnLimits } from './turn-limits.ts'
 import { holdConversation, NOBODY_WAITS, selectRunningTurn, TURN_IS_RUNNING } from './turn-queries.ts'
 import { joinLine, LINE_HAS_ROOM, selectLine } from './waiting-queries.ts'
@@ -31,12 +37,12 @@ export type AcceptedTurn = RunKey & {
   target: { aiSystem: string; model: string }
   /** What it has reserved of the daily tokens of its key; null for a key without a budget. */
   budget: Reservation | null
+  /** Where it goes on, if it waited for an approval when its server stopped. */
+  resumption?: Resumption
   /** Gives its place among the turns under way back. */
   leave: Leave
 }
 
-/** A turn that has a place, and is not stored yet. */
-type Draft = Omit<AcceptedTurn, 'leave'>
 /** What storing a turn does to its conversation, and what its model will have seen before the user's message. */
 type Plan = { turn: Draft; change: Statement[]; earlier: Earlier }
 type Prepare = (conversation: ConversationForTurn) => Promise<Plan>
@@ -52,11 +58,8 @@ export type TurnAcceptance = ReturnType<typeof createTurnAcceptance>
 
 /** How often to look again when the conversation changed between reading and writing. */
 const MAX_TRIES = 50
-const FIRST_FENCE = 1
 /** How many turns may wait for one conversation. */
 export const MOST_WAITING = 20
-
-type Place = 'held' | 'in line'
 
 /**
  * Takes turns in: in one batch the user's message is stored, the run begins, and the conversation is held by a row whose
@@ -75,31 +78,8 @@ export function createTurnAcceptance(deps: {
 }) {
   const { database, ids, clock, conversations, nodeId, leaseMs, limits, budgets } = deps
 
-  function makeTurn(
-    conversation: ConversationForTurn,
-    origin: TurnOrigin,
-    kind: RunKind,
-    userMessage: Message | string,
-    place: Place,
-  ): Draft {
-    const acceptedAt = clock()
-    const newId = () => (conversation.lastMessageId ? ids.nextAfter(conversation.lastMessageId) : ids.next())
-    const runId = newId()
-    const message: Message =
-      typeof userMessage === 'string'
-        ? {
-            ...{ id: newId(), role: 'user', content: userMessage, toolCallId: null, name: null },
-            ...{ runId, promptTokens: 0, completionTokens: 0, createdAt: acceptedAt },
-          }
-        : userMessage
-    return {
-      ...{ organizationId: origin.organizationId, conversationId: conversation.id, runId },
-      ...{ conversation, userMessage: message, replyMessageId: newId(), kind },
-      ...{ isWaiting: place === 'in line', fence: FIRST_FENCE, acceptedAt, claimId: origin.claim?.id ?? null },
-      target: { aiSystem: conversation.aiSystem, model: conversation.model },
-      budget: null,
-    }
-  }
+  const makeTurn = (...turn: Parameters<typeof draftTurn> extends [unknown, ...infer Rest] ? Rest : never) =>
+    draftTurn({ ids, clock }, ...turn)
 
   /** The batch that makes the turn exist; `change` is what it does to the conversation, and locks it first. */
   function batchFor(turn: Draft, origin: TurnOrigin, change: Statement[]): Statement[] {
@@ -254,6 +234,28 @@ export function createTurnAcceptance(deps: {
     },
 
     /**
+     * Accepts the results of the calls that the conversation waits for. Throws what `accept` throws, 422 unless each of
+     * them has one, and 400 for results of others.
+     */
+    answerTools(conversationId: string, origin: TurnOrigin, answers: readonly ToolAnswer[]): Promise<AcceptedTurn> {
+      const key = { organizationId: origin.organizationId, conversationId }
+      const stored: ReadNewest = (before, limit) => conversations.newest(key, before, limit)
+      return accept(key, origin, 'held', async (conversation) => {
+        const { lastMessageId } = conversation
+        const open = await findOpenCalls(conversation, stored)
+        let messages: Message[] = []
+        const last = (run: { runId: string; at: number }) => {
+          messages = toAnswerMessages(open, answers, { ids, after: lastMessageId ?? '', ...run })
+          return messages.at(-1) as Message
+        }
+        const turn = makeTurn(conversation, origin, 'tools', last, 'held')
+        const reserve = conversations.reserveReply(key, lastMessageId, turn.replyMessageId)
+        const earlier = { read: withAnswers(messages, stored), before: turn.userMessage.id }
+        return { turn, change: [reserve, ...conversations.addMessages(key, messages)], earlier }
+      })
+    },
+
+    /**
      * Puts another text in the place of the last message of the user; the old one and what followed it are kept outside
      * the conversation. Throws what `accept` throws, 404 for a message that there is not, and 422 for any but the last.
      */
@@ -266,7 +268,8 @@ export function createTurnAcceptance(deps: {
         // First, because it locks the conversation and sees to it that the last message is still the last.
         const reserve = conversations.reserveReply(key, conversation.lastMessageId, conversation.lastMessageId)
         const take = conversations.takeMessage(key, turn.userMessage, turn.replyMessageId)
-        const change = [reserve, ...conversations.replaceMessages(key, replaced), ...take]
+        const forget = isSummarized(conversation) ? [forgetSummaries(database, { ...key, from: last.id })] : []
+        const change = [reserve, ...conversations.replaceMessages(key, replaced), ...forget, ...take]
         return { turn, change, earlier: storedBefore(key, last) }
       })
     },

@@ -5,10 +5,14 @@ import type { Attempt } from '../../models/resilience.ts'
 import type { Database, Statement } from '../../storage/database.ts'
 import type { ConversationTurns } from '../conversations/conversation-turns.ts'
 import { releaseClaimOfRun } from '../idempotency/idempotency-service.ts'
-import { encodeLengths } from './event-lengths.ts'
-import { deleteChunks } from './event-queries.ts'
+import { deleteDecisions } from './approval-queries.ts'
+import { encodeEvents, hasToolEvents } from './event-lengths.ts'
+import { deleteChunks, keepEvents } from './event-queries.ts'
+import type { ReplyEvent } from './reply-event.ts'
+import { firstIdOf, messagesOf } from './reply-messages.ts'
 import type { Reservation, RunEnd, RunKey, RunKind } from './run.ts'
 import { endRun } from './run-queries.ts'
+import type { SentContext } from './sent-context.ts'
 import { titleFrom } from './title.ts'
 import { settlement } from './token-budget.ts'
 import { releaseTurn } from './turn-queries.ts'
@@ -25,9 +29,11 @@ export type EndedTurn = RunKey & {
   model: string
   attempts: Attempt[]
   firstTokenAt: number | null
-  texts: readonly string[]
+  events: readonly ReplyEvent[]
   end: RunEnd
   isUsageEstimated: boolean
+  /** What the model was sent. */
+  context?: SentContext | null
   /** The idempotency claim of its request: given back when the run has come to nothing. */
   claimId: string | null
   budget: Reservation | null
@@ -48,24 +54,17 @@ export function endingStatements(
   const { organizationId, conversationId, runId, claimId, end } = turn
   const key = { organizationId, conversationId, runId }
   const endedAt = clock()
-  const text = turn.texts.join('')
-  const hasReply = text !== '' || end.status === 'completed'
-  const reply = {
-    id: turn.replyMessageId,
-    role: 'assistant' as const,
-    content: text,
-    toolCallId: null,
-    name: null,
-    runId,
-    ...end.usage,
-    createdAt: endedAt,
-  }
+  const { replyMessageId, events } = turn
+  const isCompleted = end.status === 'completed'
+  const messages = messagesOf(events, { runId, replyMessageId, usage: end.usage, at: endedAt, isCompleted })
+  const hasReply = messages.length > 0
+  const { lengths: eventLengths } = encodeEvents(events)
   // A regenerated reply takes the place of what stands between the question and it, but only once there is one.
-  const replaced = { from: successorOf(turn.userMessageId), before: turn.replyMessageId, by: runId, at: endedAt }
+  const replaced = { from: successorOf(turn.userMessageId), before: firstIdOf(replyMessageId), by: runId, at: endedAt }
   return [
     // The conversation before the turn, as when a turn is accepted: the other way round they deadlock on PostgreSQL.
     ...conversations.settle(key, {
-      reply: hasReply ? reply : null,
+      messages,
       ...end.usage,
       name: hasReply && turn.userText !== null ? titleFrom(turn.userText) : null,
     }),
@@ -81,18 +80,24 @@ export function endingStatements(
       finishReason: end.finishReason,
       error: end.error === null ? null : JSON.stringify(end.error),
       isUsageEstimated: turn.isUsageEstimated ? 1 : 0,
-      eventLengths: encodeLengths(turn.texts.map((piece) => piece.length)),
+      context: turn.context ? JSON.stringify(turn.context) : null,
+      eventLengths,
       firstTokenAt: turn.firstTokenAt,
       endedAt,
     }),
     deleteChunks(database, key),
+    ...(hasToolEvents(eventLengths) ? [keepEvents(database, key, events), deleteDecisions(database, key)] : []),
     ...(claimId !== null && !hasReply ? [releaseClaimOfRun(database, { organizationId, claimId, runId })] : []),
     // Last, as in the batch that reserved: the other turns of the key wait for this row.
     ...settlement(database, organizationId, turn.budget, end.usage),
   ]
 }
 
-/** Tokens of a reply, where nobody has counted them. */
-export function estimateReply(texts: readonly string[]): number {
-  return estimateTokens(texts.join(''))
+/** Tokens of what a model has said and called, where nobody has counted them. */
+export function estimateReply(events: readonly ReplyEvent[]): number {
+  const said = events.map((event) => {
+    if (typeof event === 'string') return event
+    return event.kind === 'calls' ? JSON.stringify(event.calls) : ''
+  })
+  return estimateTokens(said.join(''))
 }

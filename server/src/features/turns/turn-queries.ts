@@ -1,4 +1,5 @@
 import type { Selectable } from 'kysely'
+import type { Database } from '../../storage/database.ts'
 import { asColumn, type Parameters, prepareRead, prepareWrite } from '../../storage/prepare.ts'
 import type { Schema } from '../../storage/schema.ts'
 import type { ConversationKey, RunKey, StopReason } from './run.ts'
@@ -61,6 +62,19 @@ export const releaseTurn = prepareWrite(
   (db, p: Parameters<RunKey & { fence: number }>) =>
     db
       .deleteFrom('running_turn')
+      .where('organization_id', '=', p('organizationId'))
+      .where('conversation_id', '=', p('conversationId'))
+      .where('run_id', '=', p('runId'))
+      .where('fence', '=', p('fence')),
+  { guard: TURN_IS_OURS },
+)
+
+/** Changes nothing, and fails when the turn is not held under this fence any more: for batches of the holder. */
+export const confirmTurn = prepareWrite(
+  (db, p: Parameters<RunKey & { fence: number }>) =>
+    db
+      .updateTable('running_turn')
+      .set((eb) => ({ fence: eb.ref('fence') }))
       .where('organization_id', '=', p('organizationId'))
       .where('conversation_id', '=', p('conversationId'))
       .where('run_id', '=', p('runId'))
@@ -140,3 +154,20 @@ export const selectRunningTurn = prepareRead((db, p: Parameters<ConversationKey>
 )
 
 export const selectRunningTurns = prepareRead((db) => db.selectFrom('running_turn').selectAll())
+
+/** The turns that run on these conversations, or wait for them. */
+export async function findTurnsOf(
+  database: Database,
+  table: 'running_turn' | 'waiting_turn',
+  organizationId: string,
+  conversationIds: readonly string[],
+): Promise<RunKey[]> {
+  const query = database.dialect.builder
+    .selectFrom(table)
+    .select(['conversation_id', 'run_id'])
+    .where('organization_id', '=', organizationId)
+    .where('conversation_id', 'in', conversationIds)
+  return (await database.scan(query.compile())).map(({ conversation_id, run_id }) => ({
+    ...{ organizationId, conversationId: conversation_id, runId: run_id },
+  }))
+}

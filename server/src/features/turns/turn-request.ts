@@ -4,11 +4,12 @@ import { AppError } from '../../errors.ts'
 import { isGone } from '../../http/raw-stream.ts'
 import { type KnownClaim, once } from '../idempotency/claim.ts'
 import { REPLAYED } from '../idempotency/idempotency-hooks.ts'
-import type { ReadableRun } from './reply-stream.ts'
+import { endOf, failureOfWhole, type ReadableRun } from './reply-stream.ts'
 import type { OnCrash } from './run.ts'
 import type { TurnOrigin } from './turn-acceptance.ts'
 import type { LiveTurn, TurnRunner } from './turn-runner.ts'
 import type { OnBusy, TurnService } from './turn-service.ts'
+import { toChatResponse } from './turn-wire.ts'
 
 const Choice = <T extends string>(values: readonly [T, ...T[]], description: string) =>
   Type.Optional(Type.Unsafe<T>({ type: 'string', enum: [...values], default: values[0], description }))
@@ -33,6 +34,20 @@ export function originOf(request: TurnHttpRequest): TurnOrigin {
   const { organizationId, keyId, dailyTokens } = request.caller
   const onCrash = request.query.onCrash ?? 'keep'
   return { organizationId, keyId, dailyTokens, requestId: request.id, onCrash, claim: request.keyed?.claim ?? null }
+}
+
+/** The whole reply at once. Throws what the run has failed with. */
+export async function answerWhole(request: { id: string }, reply: FastifyReply, run: ReadableRun) {
+  reply.header('x-dramatis-run-id', run.runId)
+  const end = await endOf(run)
+  const error = failureOfWhole(run, end)
+  if (error) throw error
+  return toChatResponse(run, end, request.id)
+}
+
+/** Whether a reply that can come in two ways is to come as server-sent events. */
+export function wantsEvents(request: { headers: { accept?: string | undefined } }): boolean {
+  return /\btext\/event-stream\b/i.test(request.headers.accept ?? '')
 }
 
 /** Makes the turn stop when its caller goes away before the end, if the caller has asked for that. */

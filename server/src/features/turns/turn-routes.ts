@@ -2,28 +2,35 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply } from 'fastify'
 import { Type } from 'typebox'
 import { answers, answersNothing, Uuid } from '../../http/schemas.ts'
-import { endOf, failureOfWhole, HEADERS_AFTER_MS, type ReadableRun, streamReply } from './reply-stream.ts'
-import { beginOnce, originOf, SendOptions, type TurnHttpRequest, TurnOptions } from './turn-request.ts'
+import { HEADERS_AFTER_MS, type ReadableRun, streamReply } from './reply-stream.ts'
+import {
+  answerWhole,
+  beginOnce,
+  originOf,
+  SendOptions,
+  type TurnHttpRequest,
+  TurnOptions,
+  wantsEvents,
+} from './turn-request.ts'
 import type { TurnRunner } from './turn-runner.ts'
 import { ChatResponse, EditedMessage, StreamItem, UserMessage } from './turn-schemas.ts'
 import type { TurnService } from './turn-service.ts'
-import { toChatResponse } from './turn-wire.ts'
 
 const tags = ['Turns']
 const Path = Type.Object({ conversationId: Uuid })
+const DeleteQuery = Type.Object({
+  erase: Type.Optional(Type.Boolean({ description: 'Cannot be undone; also for one that is deleted.' })),
+})
 const MessagePath = Type.Object({ conversationId: Uuid, messageId: Uuid })
 
 /** Continuing a conversation in three ways, trying again, and deleting with what is under way. */
-export function turnRoutes(deps: { turns: TurnService; runner: Pick<TurnRunner, 'stop'> }): FastifyPluginAsyncTypebox {
-  const { turns } = deps
-
-  async function whole(request: TurnHttpRequest, reply: FastifyReply, run: ReadableRun) {
-    reply.header('x-dramatis-run-id', run.runId)
-    const end = await endOf(run)
-    const error = failureOfWhole(run, end)
-    if (error) throw error
-    return toChatResponse(run, end, request.id)
-  }
+export function turnRoutes(deps: {
+  turns: TurnService
+  runner: Pick<TurnRunner, 'stop'>
+  /** Takes everything of a conversation away for good. */
+  eraseConversation: (organizationId: string, conversationId: string) => Promise<void>
+}): FastifyPluginAsyncTypebox {
+  const { turns, eraseConversation } = deps
 
   function stream(format: 'sse' | 'array', reply: FastifyReply, run: ReadableRun): Promise<void> {
     return streamReply(reply, run, { format, from: 0, headersAfterMs: HEADERS_AFTER_MS })
@@ -47,7 +54,7 @@ export function turnRoutes(deps: { turns: TurnService; runner: Pick<TurnRunner, 
       app.route({
         ...{ method: [...method], url: url(name), config: configOfSending },
         schema: { ...sending, summary: 'Continue, whole reply at once', response: answers(ChatResponse) },
-        handler: async (request, reply) => whole(request, reply, await send(request, reply)),
+        handler: async (request, reply) => answerWhole(request, reply, await send(request, reply)),
       })
     }
 
@@ -93,7 +100,7 @@ export function turnRoutes(deps: { turns: TurnService; runner: Pick<TurnRunner, 
       async (request, reply) => {
         const id = request.params.conversationId.toLowerCase()
         const run = await beginOnce(deps, request, reply, () => turns.regenerate(id, originOf(request)))
-        return wantsEvents(request) ? stream('sse', reply, run) : whole(request, reply, run)
+        return wantsEvents(request) ? stream('sse', reply, run) : answerWhole(request, reply, run)
       },
     )
 
@@ -114,7 +121,7 @@ export function turnRoutes(deps: { turns: TurnService; runner: Pick<TurnRunner, 
         const run = await beginOnce(deps, request, reply, () =>
           turns.edit(conversationId.toLowerCase(), messageId.toLowerCase(), edited),
         )
-        return wantsEvents(request) ? stream('sse', reply, run) : whole(request, reply, run)
+        return wantsEvents(request) ? stream('sse', reply, run) : answerWhole(request, reply, run)
       },
     )
 
@@ -125,14 +132,16 @@ export function turnRoutes(deps: { turns: TurnService; runner: Pick<TurnRunner, 
         schema: {
           tags: ['Conversations'],
           summary: 'Delete a conversation',
-          description: 'A turn that is running on it is cancelled.',
+          description:
+            'A turn that is running on it is cancelled. With `erase=true` nothing of it is left: 404 from then on.',
           params: Path,
+          querystring: DeleteQuery,
           response: answersNothing,
         },
       },
       async (request, reply) => {
-        const { organizationId } = request.caller
-        await turns.removeConversation(organizationId, request.params.conversationId.toLowerCase())
+        const remove = request.query.erase ? eraseConversation : turns.removeConversation
+        await remove(request.caller.organizationId, request.params.conversationId.toLowerCase())
         return reply.code(204).send(null)
       },
     )
@@ -143,8 +152,4 @@ type SendRequest = TurnHttpRequest & {
   params: { conversationId: string }
   query: SendOptions
   body: { message: string }
-}
-
-function wantsEvents(request: { headers: { accept?: string | undefined } }): boolean {
-  return /\btext\/event-stream\b/i.test(request.headers.accept ?? '')
 }

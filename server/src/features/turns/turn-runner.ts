@@ -1,19 +1,26 @@
 import { setTimeout as wait } from 'node:timers/promises'
+import { AppError } from '../../errors.ts'
 import type { Clock } from '../../lib/clock.ts'
 import type { IdSource } from '../../lib/ids.ts'
 import type { Resilience } from '../../models/resilience.ts'
 import { type Database, StorageError, WriteConflict } from '../../storage/database.ts'
 import type { Message } from '../conversations/conversation.ts'
 import type { ConversationTurns } from '../conversations/conversation-turns.ts'
-import { encodeLengths } from './event-lengths.ts'
+import type { ToolService } from '../tools/toolbox.ts'
+import type { Approvals } from './approvals.ts'
+import { encodeEvents } from './event-lengths.ts'
+import { type ReplyEvent, repairsOf } from './reply-event.ts'
 import type { ReplyLog, ReplyView, RunLog } from './reply-log.ts'
-import type { RunEnd, RunKey } from './run.ts'
+import type { ConversationKey, RunEnd, RunKey } from './run.ts'
 import { findRun } from './run-queries.ts'
-import { createTextCleaner } from './text-cleaner.ts'
+import type { SentContext } from './sent-context.ts'
+import { findSummary } from './summary-queries.ts'
+import { closingMessages } from './tool-pairs.ts'
 import type { AcceptedTurn } from './turn-acceptance.ts'
-import { buildContext, chainOf, settingsOf } from './turn-context.ts'
+import { buildContext, isSummarized } from './turn-context.ts'
 import { endingStatements } from './turn-ending.ts'
 import { isEnded } from './turn-state.ts'
+import { takeSteps } from './turn-steps.ts'
 import { endOf, INTERRUPTED, type Progress, type RunEndDraft, type Stop } from './turn-verdict.ts'
 import type { WaitingLine } from './waiting-line.ts'
 
@@ -35,9 +42,25 @@ export type Log = {
 }
 export type TurnRunner = ReturnType<typeof createTurnRunner>
 
-type StoredEnd = { end: RunEnd; texts: readonly string[] }
+type StoredEnd = { end: RunEnd; events: readonly ReplyEvent[] }
 
-type Running = LiveTurn & { stop(stop: Stop): void }
+type Running = LiveTurn & { stop(stop: Stop): void; isWaiting(): boolean }
+
+/** A turn whose end is stored. */
+export type StoredTurn = {
+  accepted: Omit<AcceptedTurn, 'fence'>
+  /** What its model was sent; null when it was not asked. */
+  sent: SentContext | null
+  end: RunEnd
+}
+
+/** How a run is here that goes on to wait on another server, or on this one when it has started again. */
+const LEFT: RunEnd = {
+  ...{ status: 'waiting', finishReason: 'interrupted', usage: { promptTokens: 0, completionTokens: 0 } },
+  error: INTERRUPTED,
+}
+
+const FAULT = 'a turn failed by a fault of the server'
 
 /** Milliseconds between attempts to store the end of a run while the database cannot be used. */
 const END_RETRY_MS = [100, 500, 2_000, 5_000]
@@ -50,13 +73,19 @@ export function createTurnRunner(deps: {
   conversations: ConversationTurns
   replyLog: ReplyLog
   models: Pick<Resilience, 'generate'>
+  tools: Pick<ToolService, 'open'>
+  approvals: Pick<Approvals, 'forRun'>
   line: WaitingLine
   log: Log
+  /** Told of each end that is stored, for what is to be done behind the reply. Must not wait, nor throw. */
+  afterwards?: (turn: StoredTurn) => void
   /** Told of each end, for the metrics. */
   onEnded?: (turn: { aiSystem: string; end: RunEnd; durationMs: number; firstTokenMs: number | null }) => void
 }) {
-  const { clock, replyLog, models, line, log } = deps
+  const { clock, replyLog, tools, approvals, line, log } = deps
   const running = new Map<string, Running>()
+  /** What tells whether a run waits for an approval, by run. */
+  const askings = new Map<string, { isWaiting(): boolean }>()
   /** Runs that are over here, but whose end could not be stored. */
   const unsettled = new Set<string>()
 
@@ -70,17 +99,19 @@ export function createTurnRunner(deps: {
       abort.abort()
     }
     const reply = replyLog.open({
-      ...{ organizationId, conversationId, runId, fence },
+      ...{ organizationId, conversationId, runId, fence, stored: accepted.resumption?.events ?? [] },
       onLost: (reason) => stop({ lost: reason }),
     })
     const key = { organizationId, conversationId, runId }
     const ended = execute(accepted, reply, abort.signal, stop, () => stopped).finally(() => {
       running.delete(runId)
+      askings.delete(runId)
       accepted.leave()
       line.tell(conversationId)
     })
     const { userMessage, replyMessageId: messageId } = accepted
-    const turn: Running = { ...key, userMessage, messageId, reply, ended, stop }
+    const isWaiting = () => askings.get(runId)?.isWaiting() ?? false
+    const turn: Running = { ...key, userMessage, messageId, reply, ended, stop, isWaiting }
     running.set(runId, turn)
     return turn
   }
@@ -101,15 +132,21 @@ export function createTurnRunner(deps: {
         isHeld = place === 'held'
         if (place === 'lost') stop({ lost: new Error('the place in the line is gone') })
       }
-      if (isHeld) await generate(accepted, reply, signal, progress)
+      if (isHeld) await generate(accepted, reply, signal, progress, stop)
     } catch (error) {
       failure = error
-      log.error({ err: error, runId: accepted.runId }, 'a turn failed by a fault of the server')
+      if (!(error instanceof AppError)) log.error({ err: error, runId: accepted.runId }, FAULT)
     }
     await reply.settle()
     const how = stopped()
+    if (how === 'left') {
+      reply.lose()
+      return LEFT
+    }
     if (how && 'lost' in how) log.warn({ err: how.lost, runId: accepted.runId }, 'a turn was lost')
-    const end = endOf(isHeld ? 'running' : 'accepted', progress, reply.texts, how, failure)
+    const end = endOf(isHeld ? 'running' : 'accepted', progress, reply.events, how, failure)
+    // Calls that the caller is to answer stay open; those that broke off get a result that says so.
+    if (end.finishReason !== 'tool_calls') for (const repair of repairsOf(reply.events)) reply.append(repair)
     return storeEnd(isHeld ? accepted : { ...accepted, fence: null }, reply, progress, end)
   }
 
@@ -118,29 +155,42 @@ export function createTurnRunner(deps: {
     reply: RunLog,
     signal: AbortSignal,
     progress: Progress,
+    stop: (how: Stop) => void,
   ): Promise<void> {
     const { conversation } = accepted
     const key = { organizationId: accepted.organizationId, conversationId: accepted.conversationId }
-    const context = await buildContext(
+    const summary = isSummarized(conversation) ? await findSummary(deps.database, key) : null
+    const { context, sent, history } = await buildContext(
       conversation,
       (before, limit) => deps.conversations.newest(key, before, limit),
       accepted.userMessage.id,
+      summary,
     )
     progress.context = context
-    const cleaner = createTextCleaner()
-    const take = (text: string) => {
-      if (text !== '') reply.append(text)
+    progress.sent = sent
+    await closeOpenCalls(key, history)
+    const toolbox = await tools.open(key.organizationId, conversation.configuration, signal)
+    const onFault = (error: unknown) => log.error({ err: error, runId: accepted.runId }, 'a tool failed in the server')
+    const stopAsLost = (error: unknown) => stop({ lost: error })
+    const { runId, fence, resumption } = accepted
+    const asking = { ...key, runId, fence, isWaiting: resumption !== undefined }
+    const askApproval = approvals.forRun(asking, reply, stopAsLost)
+    askings.set(runId, askApproval)
+    try {
+      await takeSteps(deps, { accepted, context, toolbox, reply, signal, progress, askApproval, onFault })
+    } finally {
+      await toolbox?.close().catch(onFault)
     }
-    progress.outcome = await models.generate({
-      chain: chainOf(conversation),
-      request: { ...context, settings: settingsOf(conversation), signal },
-      onText: (text) => take(cleaner.push(text)),
-      onFirstToken: (answering) => {
-        progress.firstTokenAt = clock()
-        Object.assign(progress, answering)
-      },
+  }
+
+  /** Calls that nobody has answered by now never will be. */
+  async function closeOpenCalls(key: ConversationKey, history: readonly Message[]): Promise<void> {
+    const closing = closingMessages(history, clock())
+    if (closing.length === 0) return
+    await deps.database.write(deps.conversations.addMessages(key, closing)).catch((error: unknown) => {
+      // Somebody has closed them meanwhile.
+      if (!(error instanceof WriteConflict)) throw error
     })
-    take(cleaner.flush())
   }
 
   async function storeEnd(
@@ -151,20 +201,22 @@ export function createTurnRunner(deps: {
   ): Promise<RunEnd> {
     const { organizationId, conversationId, runId, fence, replyMessageId, conversation, kind, budget } = accepted
     const { isUsageEstimated, ...runEnd } = end
+    const isFromUser = accepted.userMessage.role === 'user'
     const batch = endingStatements(deps, {
       ...{ organizationId, conversationId, runId, fence, kind, replyMessageId, isUsageEstimated, budget },
       userMessageId: accepted.userMessage.id,
       aiSystem: progress.aiSystem,
       model: progress.model,
-      attempts: progress.outcome?.attempts ?? [],
+      attempts: [...(progress.earlier?.attempts ?? []), ...(progress.outcome?.attempts ?? [])],
       firstTokenAt: progress.firstTokenAt,
+      context: progress.sent ?? null,
       claimId: accepted.claimId,
-      texts: reply.texts,
+      events: reply.events,
       end: runEnd,
-      userText: conversation.name === null ? accepted.userMessage.content : null,
+      userText: conversation.name === null && isFromUser ? accepted.userMessage.content : null,
     })
     const key = { organizationId, conversationId, runId }
-    const isStored = await writeEnd(batch, key, { end: runEnd, texts: reply.texts })
+    const isStored = await writeEnd(batch, key, { end: runEnd, events: reply.events })
     const stored = isStored ? runEnd : await endWithoutText(key)
     const shown: RunEnd = stored ?? {
       ...runEnd,
@@ -172,6 +224,7 @@ export function createTurnRunner(deps: {
     }
     if (stored) reply.close(shown)
     else reply.lose()
+    if (stored) deps.afterwards?.({ accepted, sent: progress.sent ?? null, end: shown })
     const firstTokenMs = progress.firstTokenAt === null ? null : progress.firstTokenAt - accepted.acceptedAt
     deps.onEnded?.({ aiSystem: progress.aiSystem, end: shown, durationMs: clock() - accepted.acceptedAt, firstTokenMs })
     return shown
@@ -211,13 +264,12 @@ export function createTurnRunner(deps: {
   }
 
   /** Whether this very end is what is stored of the run. */
-  async function isStored(key: RunKey, { end, texts }: StoredEnd): Promise<boolean> {
+  async function isStored(key: RunKey, { end, events }: StoredEnd): Promise<boolean> {
     const found = await findRun(deps.database, key).catch(() => undefined)
-    const lengths = texts.map((text) => text.length)
     return (
       found?.run.status === end.status &&
       found.run.finishReason === end.finishReason &&
-      encodeLengths(found.eventLengths ?? []) === encodeLengths(lengths)
+      found.eventLengths === encodeEvents(events).lengths
     )
   }
 
@@ -241,14 +293,20 @@ export function createTurnRunner(deps: {
     unsettled: unsettled as ReadonlySet<string>,
     settled: (runId: string) => void unsettled.delete(runId),
 
-    /** Waits up to `graceMs` for the runs under way, then interrupts the rest and waits until they are stored. */
+    /**
+     * Waits up to `graceMs` for the runs under way, then interrupts the rest and waits until they are stored.
+     * Those that wait for an approval are left for who comes next.
+     */
     async drain(graceMs: number): Promise<void> {
       const all = async () => {
         while (running.size > 0) await Promise.all([...running.values()].map(({ ended }) => ended))
       }
+      const leave = () => [...running.values()].filter((turn) => turn.isWaiting()).map((turn) => turn.stop('left'))
+      leave()
       const timeUp = new AbortController()
       await Promise.race([all(), wait(graceMs, undefined, { signal: timeUp.signal }).catch(() => {})])
       timeUp.abort()
+      leave()
       for (const turn of running.values()) turn.stop({ reason: 'interrupted' })
       await all()
     },

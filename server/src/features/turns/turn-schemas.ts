@@ -1,5 +1,14 @@
 import { Type } from 'typebox'
-import { Named, Nullable, NullableText, NullableTimestamp, NullableUuid, Timestamp, Uuid } from '../../http/schemas.ts'
+import {
+  AnyObject,
+  Named,
+  Nullable,
+  NullableText,
+  NullableTimestamp,
+  NullableUuid,
+  Timestamp,
+  Uuid,
+} from '../../http/schemas.ts'
 import { UserText } from '../conversations/conversation-schemas.ts'
 
 export const UserMessage = Named('GenAiUserMessage', { message: UserText })
@@ -13,6 +22,8 @@ export const UsageDto = Named('GenAiUsage', {
   total_tokens: Type.Integer(),
 })
 
+const ToolCallDto = Named('ToolCall', { toolCallId: Type.String(), name: Type.String(), input: AnyObject })
+
 const Choice = Type.Object({
   finish_reason: NullableText(),
   index: Type.Integer(),
@@ -21,6 +32,7 @@ const Choice = Type.Object({
     content: NullableText(),
     toolCallId: NullableText(),
     name: NullableText(),
+    toolCalls: Type.Optional(Type.Array(ToolCallDto)),
   }),
 })
 
@@ -41,8 +53,16 @@ export const StreamItem = Named('GenAiStreamingChatChoice', {
   choice: Type.Object({
     finish_reason: NullableText(),
     index: Type.Integer(),
-    message: Type.Object({ role: Type.Optional(Type.String()), content: Type.String() }),
+    message: Type.Object({
+      role: Type.Optional(Type.String()),
+      content: Type.String(),
+      toolCalls: Type.Optional(Type.Array(ToolCallDto)),
+      toolCallId: Type.Optional(Type.String()),
+      name: Type.Optional(Type.String()),
+    }),
   }),
+  status: Type.Optional(Type.String({ description: '`waiting` for an approval.' })),
+  waitingFor: Type.Optional(Type.Array(Type.String({ description: 'The id of a call.' }))),
   usage: Type.Optional(UsageDto),
   messageId: Uuid,
   runId: Uuid,
@@ -67,14 +87,25 @@ const AttemptDto = Type.Object({
   usage: Nullable(UsageDto),
 })
 
+const SentContextDto = Type.Object({
+  policy: Type.String({ description: '`truncate` or `summarize`.' }),
+  window: Type.Integer({ description: 'Tokens that the models of the conversation can see.' }),
+  firstMessageId: { ...NullableUuid, description: 'The oldest message that was sent.' },
+  messages: Type.Integer({ description: 'How many messages were sent, the newest one included.' }),
+  systemTokens: Type.Integer({ description: 'Of the system text, the summary included; estimated.' }),
+  historyTokens: Type.Integer({ description: 'Of the messages; estimated.' }),
+  summaryVersion: Type.Unsafe<number | null>({ type: ['integer', 'null'] }),
+})
+
 const Milliseconds = Type.Unsafe<number | null>({ type: ['integer', 'null'], description: 'Since `startedAt`.' })
 
 export const RunDto = Named('Run', {
   runId: Uuid,
   conversationId: Uuid,
-  kind: Type.String({ description: '`send`, `regenerate` or `edit`.' }),
+  kind: Type.String({ description: '`send`, `regenerate`, `edit`, `summary` or `title`.' }),
   status: Type.String({
-    description: '`accepted` (waits for its place), `running`, `completed`, `failed`, `cancelled` or `interrupted`.',
+    description:
+      '`accepted` (waits for its place), `running`, `waiting` (for an approval), `completed`, `failed`, `cancelled` or `interrupted`.',
   }),
   finishReason: NullableText(),
   userMessageId: Uuid,
@@ -83,6 +114,7 @@ export const RunDto = Named('Run', {
   model: Type.String(),
   usage: UsageDto,
   isUsageEstimated: Type.Boolean({ description: 'The provider did not say.' }),
+  context: Nullable(SentContextDto),
   createdAt: Timestamp,
   startedAt: NullableTimestamp,
   firstTokenAt: NullableTimestamp,

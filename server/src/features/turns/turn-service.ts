@@ -8,13 +8,17 @@ import type { ConversationService } from '../conversations/conversation-service.
 import type { ConversationTurns } from '../conversations/conversation-turns.ts'
 import type { StartedConversation } from '../conversations/start-conversation.ts'
 import type { OrganizationService } from '../organizations/organization-service.ts'
+import type { Decision } from './approval-queries.ts'
+import type { Approvals } from './approvals.ts'
+import { textLengthOf } from './event-lengths.ts'
 import { createReplyReader } from './reply-reader.ts'
 import type { ReadableRun } from './reply-stream.ts'
-import type { Run, RunKey } from './run.ts'
+import type { ConversationKey, Run, RunKey } from './run.ts'
 import { type FoundRun, findRun, findRuns } from './run-queries.ts'
+import type { ToolAnswer } from './tool-answers.ts'
 import type { AcceptedTurn, TurnAcceptance, TurnOrigin, TurnRequest } from './turn-acceptance.ts'
 import { endingStatements } from './turn-ending.ts'
-import { requestStop, selectRunningTurn } from './turn-queries.ts'
+import { findTurnsOf, requestStop, selectRunningTurn } from './turn-queries.ts'
 import type { LiveTurn, TurnRunner } from './turn-runner.ts'
 import { isEnded } from './turn-state.ts'
 import { endOf, type Progress, type Stop } from './turn-verdict.ts'
@@ -38,12 +42,13 @@ export function createTurnService(deps: {
   database: Database
   clock: Clock
   acceptance: TurnAcceptance
+  approvals: Pick<Approvals, 'decide'>
   runner: TurnRunner
   conversations: Pick<ConversationService, 'get' | 'remove'>
   conversationTurns: ConversationTurns
   organizations: Pick<OrganizationService, 'tokenSecret'>
 }) {
-  const { database, clock, acceptance, runner, conversations, conversationTurns, organizations } = deps
+  const { database, clock, acceptance, approvals, runner, conversations, conversationTurns, organizations } = deps
   const reader = createReplyReader({ database, conversations: conversationTurns })
 
   async function getRun(key: RunKey): Promise<FoundRun> {
@@ -78,7 +83,7 @@ export function createTurnService(deps: {
       { database, clock, conversations: conversationTurns },
       {
         ...{ ...key, fence: null, kind, userMessageId, replyMessageId, aiSystem, model, attempts, firstTokenAt },
-        ...{ texts: [], isUsageEstimated, budget, claimId: run.claimId, userText: null, end },
+        ...{ events: [], isUsageEstimated, budget, claimId: run.claimId, userText: null, end },
       },
     )
     // A conflict says that it has begun to run, or has ended, in this very moment.
@@ -126,6 +131,17 @@ export function createTurnService(deps: {
     /** Another text for the last message of the user, and a reply to that. */
     async edit(conversationId: string, messageId: string, request: TurnRequest): Promise<LiveTurn> {
       return runner.run(await acceptance.edit(conversationId, messageId, request))
+    },
+
+    /** The results of the calls that a reply has ended with, and the reply to those. */
+    async answerTools(conversationId: string, origin: TurnOrigin, answers: readonly ToolAnswer[]): Promise<LiveTurn> {
+      return runner.run(await acceptance.answerTools(conversationId, origin, answers))
+    },
+
+    /** Allows or refuses a call that a run waits for. Throws 404, 410, 409 and 400. */
+    async decide(key: RunKey, toolCallId: string, decision: Decision): Promise<void> {
+      await getRun(key)
+      await approvals.decide(key, toolCallId, decision)
     },
 
     /** A run's record. Throws 404 and 410. */
@@ -179,7 +195,7 @@ export function createTurnService(deps: {
         status: run.status,
         finishReason: run.finishReason,
         usage: run.usage,
-        textLength: sum(eventLengths ?? []),
+        textLength: textLengthOf(eventLengths ?? ''),
       }
     },
 
@@ -194,9 +210,19 @@ export function createTurnService(deps: {
       const failed = (await Promise.allSettled(stops)).find((one) => one.status === 'rejected')
       if (failed) throw failed.reason
     },
-  }
-}
 
-function sum(numbers: readonly number[]): number {
-  return numbers.reduce((total, number) => total + number, 0)
+    /** Cancels all turns under way on conversations that are deleted, so that no other turn can begin on them. */
+    async stopAll(organizationId: string, conversationIds: readonly string[]): Promise<void> {
+      const [waiting, held] = await Promise.all([
+        findTurnsOf(database, 'waiting_turn', organizationId, conversationIds),
+        findTurnsOf(database, 'running_turn', organizationId, conversationIds),
+      ])
+      // Together: one whose server is gone keeps everybody waiting for as long as that may take to answer.
+      await Promise.all([...waiting, ...held].map((key) => stop(key, { reason: 'cancelled' })))
+    },
+
+    /** Up to `limit` runs of a conversation, deleted or not, newest first, behind the id `after`. */
+    runsOf: (key: ConversationKey, after: string | null, limit: number): Promise<Run[]> =>
+      findRuns(database, key, after, limit),
+  }
 }

@@ -1,17 +1,26 @@
-/** What a run can be. `accepted` waits for its place; the last four are for ever. */
-export type RunStatus = 'accepted' | 'running' | 'completed' | 'failed' | 'cancelled' | 'interrupted'
+/** What a run can be. `accepted` waits for its place, `waiting` for an approval; the last four are for ever. */
+export type RunStatus = 'accepted' | 'running' | 'waiting' | 'completed' | 'failed' | 'cancelled' | 'interrupted'
 
-/** What can happen to a run: its model is called, answers, or fails; somebody cancels it; the server stops or dies. */
-export type RunEvent = 'start' | 'complete' | 'fail' | 'cancel' | 'interrupt'
+/**
+ * What can happen to a run: its model is called, answers, or fails; it has to wait for an approval, and goes on; somebody
+ * cancels it; the server stops or dies.
+ */
+export type RunEvent = 'start' | 'wait' | 'resume' | 'complete' | 'fail' | 'cancel' | 'interrupt'
+
+/** Nothing can happen any more. */
+const ENDED = { start: null, wait: null, resume: null, complete: null, fail: null, cancel: null, interrupt: null }
+/** Whatever a run is doing, it can end badly. */
+const BADLY = { fail: 'failed', cancel: 'cancelled', interrupt: 'interrupted' } as const
 
 /** Where each event leads from each status; null where it cannot happen. Complete, so that a new status must be thought through. */
 const TRANSITIONS: Record<RunStatus, Record<RunEvent, RunStatus | null>> = {
-  accepted: { start: 'running', complete: null, fail: 'failed', cancel: 'cancelled', interrupt: 'interrupted' },
-  running: { start: null, complete: 'completed', fail: 'failed', cancel: 'cancelled', interrupt: 'interrupted' },
-  completed: { start: null, complete: null, fail: null, cancel: null, interrupt: null },
-  failed: { start: null, complete: null, fail: null, cancel: null, interrupt: null },
-  cancelled: { start: null, complete: null, fail: null, cancel: null, interrupt: null },
-  interrupted: { start: null, complete: null, fail: null, cancel: null, interrupt: null },
+  accepted: { start: 'running', wait: null, resume: null, complete: null, ...BADLY },
+  running: { start: null, wait: 'waiting', resume: null, complete: 'completed', ...BADLY },
+  waiting: { start: null, wait: null, resume: 'running', complete: null, ...BADLY },
+  completed: ENDED,
+  failed: ENDED,
+  cancelled: ENDED,
+  interrupted: ENDED,
 }
 
 /** The status after `event`. Throws when the event cannot happen there: a fault of ours. */

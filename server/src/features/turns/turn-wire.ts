@@ -2,14 +2,16 @@ import type { Static } from 'typebox'
 import { AppError } from '../../errors.ts'
 import { toErrorBody } from '../../http/errors.ts'
 import { timeOfUuid } from '../../lib/ids.ts'
+import type { ToolCall } from '../../models/tool-call.ts'
+import { type ReplyEvent, stepsOf, type ToolEvent } from './reply-event.ts'
 import type { ReadableRun } from './reply-stream.ts'
 import type { RunEnd, RunKey, Usage } from './run.ts'
 import type { ChatResponse } from './turn-schemas.ts'
 
 /** Prints the items of one run's stream. Item n of a run is the same bytes whenever it is printed. */
 export type ItemPrinter = {
-  /** The item of a piece of text. */
-  text(n: number, text: string): string
+  /** The item of an event. */
+  event(n: number, event: ReplyEvent): string
   /** The last item, without a brace at its end: a format may add members. */
   last(n: number, end: RunEnd): string
 }
@@ -24,12 +26,34 @@ export function createItemPrinter(runId: string, messageId: string): ItemPrinter
   const ids = `"messageId":"${messageId}","runId":"${runId}"`
   const close = `}},${ids}}`
   return {
-    text: (n, text) => (n === 0 ? first : next) + JSON.stringify(text) + close,
+    event: (n, event) =>
+      typeof event === 'string'
+        ? (n === 0 ? first : next) + JSON.stringify(event) + close
+        : `{"choice":{"finish_reason":null,"index":0,"message":${toolMessage(event)}},${waitingMember(event)}${ids}}`,
     last: (n, end) => {
       const opening = open(`"${end.finishReason}"`, n === 0 ? ROLE : '')
       return `${opening}""}},"usage":${JSON.stringify(toUsageDto(end.usage))},${ids}`
     },
   }
+}
+
+/** The message of an item that is no text. Its content is empty, so that whoever only adds texts up goes on working. */
+function toolMessage(event: ToolEvent): string {
+  if (event.kind === 'waiting') return '{"role":"assistant","content":""}'
+  if (event.kind === 'calls') {
+    return JSON.stringify({ role: 'assistant', content: '', toolCalls: event.calls.map(toToolCallDto) })
+  }
+  const { content, toolCallId, name } = event
+  return JSON.stringify({ role: 'tool', content, toolCallId, name })
+}
+
+function waitingMember(event: ToolEvent): string {
+  if (event.kind !== 'waiting') return ''
+  return `"status":"waiting","waitingFor":${JSON.stringify(event.toolCallIds)},`
+}
+
+function toToolCallDto({ id, name, input }: ToolCall) {
+  return { toolCallId: id, name, input }
 }
 
 export function toUsageDto(usage: Usage) {
@@ -58,6 +82,8 @@ export function errorJson(error: AppError): string {
 
 /** The whole reply at once. */
 export function toChatResponse(turn: ReadableRun, end: RunEnd, httpRequestId: string): Static<typeof ChatResponse> {
+  const last = stepsOf(turn.reply.events).at(-1)
+  const toolCalls = last?.calls.map(toToolCallDto) ?? []
   return {
     id: turn.runId,
     object: 'chat.completion',
@@ -67,7 +93,10 @@ export function toChatResponse(turn: ReadableRun, end: RunEnd, httpRequestId: st
       {
         finish_reason: end.finishReason,
         index: 0,
-        message: { role: 'assistant', content: turn.reply.texts.join(''), toolCallId: null, name: null },
+        message: {
+          ...{ role: 'assistant', content: last?.text ?? '', toolCallId: null, name: null },
+          ...(toolCalls.length > 0 && { toolCalls }),
+        },
       },
     ],
     usage: toUsageDto(end.usage),

@@ -1,0 +1,65 @@
+import { type Parameters, prepareRead, prepareWrite } from '../../storage/prepare.ts'
+import type { RunKey } from './run.ts'
+import type { RunStatus } from './turn-state.ts'
+
+export type Decision = 'approved' | 'rejected'
+
+/** The primary key that lets one decision about a call be. */
+export const IS_DECIDED = 'tool_decision_pkey'
+/** The guard of `takeApproval`: it was taken before. */
+export const IS_APPROVED = 'tool_call_is_approved'
+/** The guard of `changeStatus`: the run is not in that status any more. */
+export const STATUS_IS_AS_BEFORE = 'status_is_as_before'
+
+export const changeStatus = prepareWrite(
+  (db, p: Parameters<RunKey & { from: RunStatus; to: RunStatus }>) =>
+    db
+      .updateTable('run')
+      .set({ status: p('to') })
+      .where('organization_id', '=', p('organizationId'))
+      .where('conversation_id', '=', p('conversationId'))
+      .where('id', '=', p('runId'))
+      .where('status', '=', p('from')),
+  { guard: STATUS_IS_AS_BEFORE },
+)
+
+export const insertDecision = prepareWrite((db, p: Parameters<RunKey & { toolCallId: string; decision: Decision }>) =>
+  db.insertInto('tool_decision').values({
+    organization_id: p('organizationId'),
+    conversation_id: p('conversationId'),
+    run_id: p('runId'),
+    tool_call_id: p('toolCallId'),
+    decision: p('decision'),
+  }),
+)
+
+/** Makes an approval `taken`: from now on the call may have been made. */
+export const takeApproval = prepareWrite(
+  (db, p: Parameters<RunKey & { toolCallId: string }>) =>
+    db
+      .updateTable('tool_decision')
+      .set({ decision: 'taken' })
+      .where('organization_id', '=', p('organizationId'))
+      .where('conversation_id', '=', p('conversationId'))
+      .where('run_id', '=', p('runId'))
+      .where('tool_call_id', '=', p('toolCallId'))
+      .where('decision', '=', 'approved'),
+  { guard: IS_APPROVED },
+)
+
+export const selectDecisions = prepareRead((db, p: Parameters<RunKey>) =>
+  db
+    .selectFrom('tool_decision')
+    .select(['tool_call_id', 'decision'])
+    .where('organization_id', '=', p('organizationId'))
+    .where('conversation_id', '=', p('conversationId'))
+    .where('run_id', '=', p('runId')),
+)
+
+export const deleteDecisions = prepareWrite((db, p: Parameters<RunKey>) =>
+  db
+    .deleteFrom('tool_decision')
+    .where('organization_id', '=', p('organizationId'))
+    .where('conversation_id', '=', p('conversationId'))
+    .where('run_id', '=', p('runId')),
+)

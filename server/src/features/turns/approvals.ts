@@ -1,0 +1,175 @@
+import { AppError, badField } from '../../errors.ts'
+import type { Clock } from '../../lib/clock.ts'
+import { type Database, WriteConflict } from '../../storage/database.ts'
+import {
+  changeStatus,
+  type Decision,
+  IS_DECIDED,
+  insertDecision,
+  selectDecisions,
+  takeApproval,
+} from './approval-queries.ts'
+import { findEvents } from './event-queries.ts'
+import { openCalls, type ReplyEvent, stepsOf } from './reply-event.ts'
+import type { RunLog } from './reply-log.ts'
+import type { RunKey } from './run.ts'
+import { findRun } from './run-queries.ts'
+import type { AskApproval } from './tool-execution.ts'
+import { confirmTurn } from './turn-queries.ts'
+import { nextStatus } from './turn-state.ts'
+
+export type Approvals = ReturnType<typeof createApprovals>
+type Answer = Awaited<ReturnType<AskApproval>>
+
+/** Milliseconds that somebody has to decide. */
+const PATIENCE_MS = 3_600_000
+/** Milliseconds between looks for what was decided on another node. */
+const POLL_MS = 250
+
+/**
+ * Calls that somebody has to allow. While there are some the run is `waiting`, which its stream shows; a decision is
+ * stored, so that it can be given on any node, and given twice it counts once.
+ */
+export function createApprovals(deps: { database: Database; clock: Clock; isAlone: boolean }) {
+  const { database, clock, isAlone } = deps
+  /** Whom to tell of a decision that was made here, by run. */
+  const waiting = new Map<string, () => void>()
+
+  /** Asks on behalf of one run, which may be waiting already. `fault` is told when its status cannot be stored. */
+  function forRun(run: RunKey & { fence: number; isWaiting: boolean }, reply: RunLog, fault: (error: unknown) => void) {
+    const { fence, ...key } = run
+    const pending = new Map<string, (answer: Answer) => void>()
+    let { isWaiting } = run
+    const taking = new Set<string>()
+    let isChanging = false
+    let waitedMs = 0
+    let since = 0
+    let poll: NodeJS.Timeout | undefined
+
+    /** Makes the run what it should be: waiting as long as there is somebody to wait for. */
+    async function adjust(): Promise<void> {
+      if (isChanging) return
+      isChanging = true
+      try {
+        // It goes on to wait where another server has stopped.
+        if (isWaiting && pending.size > 0 && !waiting.has(key.runId)) begin()
+        while (isWaiting !== pending.size > 0) await change()
+      } catch (error) {
+        end()
+        throw error
+      }
+      isChanging = false
+    }
+
+    async function change(): Promise<void> {
+      const [from, event] = isWaiting ? (['waiting', 'resume'] as const) : (['running', 'wait'] as const)
+      await database.write([
+        confirmTurn(database, { ...key, fence }),
+        changeStatus(database, { ...key, from, to: nextStatus(from, event) }),
+      ])
+      isWaiting = !isWaiting
+      if (!isWaiting) return end()
+      reply.append({ kind: 'waiting', toolCallIds: [...pending.keys()] })
+      begin()
+    }
+
+    function begin(): void {
+      since = clock()
+      waiting.set(key.runId, look)
+      if (!isAlone) poll = setInterval(look, POLL_MS)
+      // Who saw the status may have been quicker than the event.
+      look()
+    }
+
+    function end(): void {
+      if (!waiting.delete(key.runId)) return
+      waitedMs += clock() - since
+      clearInterval(poll)
+    }
+
+    function look(): void {
+      selectDecisions(database, key)
+        .then((rows) => {
+          for (const { tool_call_id, decision } of rows) {
+            if (decision === 'rejected') pending.get(tool_call_id)?.('rejected')
+            else if (decision === 'approved') void take(tool_call_id)
+          }
+        })
+        // The next look, or the end of patience, comes anyway.
+        .catch(() => {})
+    }
+
+    /** Before the call is made it is stored that it may have been: whoever finds that does not make it again. */
+    async function take(toolCallId: string): Promise<void> {
+      if (!pending.has(toolCallId) || taking.has(toolCallId)) return
+      taking.add(toolCallId)
+      const mine = confirmTurn(database, { ...key, fence })
+      const taken = await database.write([mine, takeApproval(database, { ...key, toolCallId })]).catch(() => null)
+      taking.delete(toolCallId)
+      if (taken) pending.get(toolCallId)?.('approved')
+    }
+
+    const ask: AskApproval = (call, signal) =>
+      new Promise((resolve) => {
+        if (signal.aborted) return resolve('left')
+        const settle = (answer: Answer) => {
+          clearTimeout(timer)
+          signal.removeEventListener('abort', leave)
+          pending.delete(call.id)
+          resolve(answer)
+          // When the run stops, its end says what it is.
+          if (answer === 'left') end()
+          else adjust().catch(fault)
+        }
+        const leave = () => settle('left')
+        const timer = setTimeout(settle, PATIENCE_MS, 'expired' as const)
+        signal.addEventListener('abort', leave)
+        pending.set(call.id, settle)
+        // In the next tick, when all calls of the step have asked.
+        if (pending.size === 1) setImmediate(() => adjust().catch(fault))
+      })
+    return Object.assign(ask, { waitedMs: () => waitedMs, isWaiting: () => waiting.has(key.runId) })
+  }
+
+  return {
+    forRun,
+
+    /**
+     * Decides about a call that a run waits for. Throws 409 when the run does not wait or the call was decided about
+     * otherwise, and 400 for another call.
+     */
+    async decide(key: RunKey, toolCallId: string, decision: Decision): Promise<void> {
+      const found = await findRun(database, key)
+      if (found?.run.status !== 'waiting') throw conflict(key, 'the run does not wait for an approval')
+      if (!asked(await findEvents(database, key, 0)).includes(toolCallId)) {
+        throw badField('toolCallId', 'is not the id of a call that the run waits for')
+      }
+      try {
+        await database.write([insertDecision(database, { ...key, toolCallId, decision })])
+      } catch (error) {
+        if (!(error instanceof WriteConflict) || error.constraint !== IS_DECIDED) throw error
+        const rows = await selectDecisions(database, key)
+        const found = rows.find(({ tool_call_id }) => tool_call_id === toolCallId)?.decision
+        const known = found === 'taken' ? 'approved' : found
+        if (known !== decision) throw conflict(key, `the call was ${known ?? 'decided about'} before`)
+      }
+      waiting.get(key.runId)?.()
+    },
+  }
+}
+
+/** The calls that a run has asked about and that have no result. */
+function asked(events: readonly ReplyEvent[]): string[] {
+  const last = stepsOf(events).at(-1)
+  const open = last ? openCalls(last).map(({ id }) => id) : []
+  const from = events.findLastIndex((event) => typeof event !== 'string' && event.kind === 'calls')
+  const ids = events
+    .slice(from)
+    .flatMap((event) => (typeof event !== 'string' && event.kind === 'waiting' ? event.toolCallIds : []))
+  // Between the status and the event that names them, it may be any.
+  return ids.length === 0 ? open : open.filter((id) => ids.includes(id))
+}
+
+function conflict({ conversationId, runId }: RunKey, message: string): AppError {
+  return new AppError('conflict', message, { conversationId, runId })
+}

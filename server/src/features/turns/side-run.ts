@@ -1,0 +1,100 @@
+import type { Clock } from '../../lib/clock.ts'
+import type { ChainLink, GenerateOptions, Outcome, Resilience } from '../../models/resilience.ts'
+import type { ModelSettings } from '../../models/settings.ts'
+import type { Database, Statement } from '../../storage/database.ts'
+import type { ConversationTurns } from '../conversations/conversation-turns.ts'
+import type { Context } from './context.ts'
+import { encodeEvents } from './event-lengths.ts'
+import type { Reservation, RunKey, Usage } from './run.ts'
+import { endRun, insertRun } from './run-queries.ts'
+import { createTextCleaner } from './text-cleaner.ts'
+import { settlement } from './token-budget.ts'
+import type { AcceptedTurn } from './turn-acceptance.ts'
+import { endOf, type RunEndDraft } from './turn-verdict.ts'
+
+/** What making and recording side calls takes. */
+export type SideDeps = {
+  database: Database
+  clock: Clock
+  conversations: ConversationTurns
+  models: Pick<Resilience, 'generate'>
+  /** Told of each call, for the metrics. */
+  onCalled?: (call: { aiSystem: string } & Usage) => void
+}
+
+/** A call of a model that the server makes by itself, behind a turn. */
+export type SideCall = {
+  chain: readonly [ChainLink, ...ChainLink[]]
+  context: Context
+  settings: ModelSettings
+  signal: AbortSignal
+}
+
+/** What came of it, and who it was that answered, or was asked last. */
+export type SideResult = SideCall & {
+  outcome: Outcome
+  text: string
+  aiSystem: string
+  model: string
+  end: RunEndDraft
+  startedAt: number
+}
+
+/** Asks a model away from any turn. Never rejects. */
+export async function callAside(
+  deps: Pick<SideDeps, 'models' | 'clock' | 'onCalled'>,
+  call: SideCall,
+): Promise<SideResult> {
+  const startedAt = deps.clock()
+  const cleaner = createTextCleaner()
+  const texts: string[] = []
+  const request: GenerateOptions['request'] = { ...call.context, settings: call.settings, signal: call.signal }
+  const outcome = await deps.models.generate({
+    chain: call.chain,
+    request,
+    onText: (text) => texts.push(cleaner.push(text)),
+  })
+  texts.push(cleaner.flush())
+  const text = texts.join('')
+  const { aiSystem, model } = outcome.ok ? outcome : (outcome.attempts.at(-1) ?? call.chain[0])
+  const progress = { context: call.context, outcome, firstTokenAt: null, aiSystem, model }
+  const end = endOf('running', progress, text === '' ? [] : [text], null, null)
+  deps.onCalled?.({ aiSystem, ...end.usage })
+  return { ...call, outcome, text, aiSystem, model, end, startedAt }
+}
+
+/**
+ * The statements that record a side call as a run of its own, because what it cost belongs to the conversation: its
+ * totals are the sum over its runs. It is written when it is over; the turn behind which it was made pays for it.
+ */
+export function sideRunStatements(
+  deps: Pick<SideDeps, 'database' | 'clock' | 'conversations'>,
+  run: RunKey & { kind: 'summary' | 'title'; behind: Omit<AcceptedTurn, 'fence'>; apiKeyId: string | null },
+  result: SideResult,
+): Statement[] {
+  const { database, clock, conversations } = deps
+  const { organizationId, conversationId, runId, kind, behind } = run
+  const { outcome, aiSystem, model, end } = result
+  const key = { organizationId, conversationId, runId }
+  const budget: Reservation | null = behind.budget && { ...behind.budget, reservedTokens: 0 }
+  return [
+    ...conversations.settle(key, { messages: [], ...end.usage, name: null }),
+    insertRun(database, {
+      ...{ ...key, kind, aiSystem, model, status: 'running', onCrash: 'keep', requestId: null, claimId: null },
+      ...{ userMessageId: behind.userMessage.id, replyMessageId: runId, apiKeyId: run.apiKeyId },
+      ...{ budgetDay: budget?.day ?? null, reservedTokens: 0, at: result.startedAt, startedAt: result.startedAt },
+    }),
+    endRun(database, {
+      ...{ ...key, ...end.usage, status: end.status, aiSystem, model, finishReason: end.finishReason },
+      attempts: JSON.stringify(outcome.attempts),
+      error: end.error === null ? null : JSON.stringify(end.error),
+      isUsageEstimated: end.isUsageEstimated ? 1 : 0,
+      context: null,
+      // What it said is not a reply that anybody reads again.
+      eventLengths: encodeEvents([]).lengths,
+      firstTokenAt: outcome.attempts.at(-1)?.firstTokenAt ?? null,
+      endedAt: clock(),
+    }),
+    ...settlement(database, organizationId, budget, end.usage),
+  ]
+}

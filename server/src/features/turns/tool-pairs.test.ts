@@ -1,0 +1,101 @@
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { createIdSource } from '../../lib/ids.ts'
+import type { ToolCall } from '../../models/tool-call.ts'
+import type { Message, MessageRole } from '../conversations/conversation.ts'
+import { readWindow, shapeContext } from './context.ts'
+import { closingMessages, toModelMessages } from './tool-pairs.ts'
+
+const ids = createIdSource(() => 1_700_000_000_000)
+type Spoken = { role: MessageRole; content: string; toolCalls?: ToolCall[]; toolCallId?: string | null }
+
+function talkOf(spoken: readonly Spoken[]): Message[] {
+  return spoken.map((message) => ({
+    ...{
+      id: ids.next(),
+      toolCallId: null,
+      name: null,
+      runId: null,
+      promptTokens: 0,
+      completionTokens: 0,
+      createdAt: 0,
+    },
+    ...message,
+  }))
+}
+
+const call = fc.constantFrom('a', 'b', 'c').map((id): ToolCall => ({ id, name: `tool_${id}`, input: {} }))
+const content = fc.constantFrom('', ' ', 'hello')
+const spoken = fc.oneof(
+  fc.record({ role: fc.constant('user' as const), content }),
+  fc.record({ role: fc.constant('assistant' as const), content }),
+  fc.record({
+    role: fc.constant('assistant' as const),
+    content,
+    toolCalls: fc.uniqueArray(call, { minLength: 1, maxLength: 3, selector: ({ id }) => id }),
+  }),
+  fc.record({ role: fc.constant('tool' as const), content, toolCallId: fc.constantFrom('a', 'b', 'c', null) }),
+)
+const history = fc.array(spoken, { maxLength: 20 }).map(talkOf)
+
+/** What a strict provider checks. */
+function expectPaired(messages: ReturnType<typeof toModelMessages>): void {
+  let owed: string[] = []
+  for (const [i, message] of messages.entries()) {
+    if (message.role === 'tool') {
+      expect(message.toolCallId).toBe(owed.shift())
+      expect(message.content.trim()).not.toBe('')
+      continue
+    }
+    expect(owed).toEqual([])
+    if (message.role === 'user') expect(messages[i - 1]?.role).not.toBe('user')
+    else expect(messages[i - 1]?.role).not.toBe('assistant')
+    owed = message.role === 'assistant' ? (message.toolCalls ?? []).map(({ id }) => id) : []
+    if (owed.length === 0) expect(message.content.trim()).not.toBe('')
+  }
+  expect(owed).toEqual([])
+}
+
+test('every call has one result right behind it, and every result a call, whatever happened', () => {
+  fc.assert(fc.property(history, (messages) => expectPaired(toModelMessages(messages))))
+})
+
+test('also where the history is cut', async () => {
+  await fc.assert(
+    fc.asyncProperty(history, fc.integer({ min: 1, max: 60 }), async (before, budget) => {
+      const all = [...before, ...talkOf([{ role: 'user', content: 'last' }])]
+      const read = async (from: string, limit: number) =>
+        all
+          .filter(({ id }) => id <= from)
+          .reverse()
+          .slice(0, limit)
+      const window = await readWindow(read, all.at(-1)?.id ?? '', budget)
+      const { messages } = shapeContext(null, window, true)
+      expectPaired(messages)
+      expect(messages[0]?.role).toBe('user')
+    }),
+  )
+})
+
+test('a cut leaves the calls of the exchange that goes on with their results', async () => {
+  const all = talkOf([
+    { role: 'user', content: 'x '.repeat(400) },
+    { role: 'assistant', content: 'y '.repeat(400) },
+    { role: 'user', content: 'do it' },
+    { role: 'assistant', content: '', toolCalls: [{ id: 'a', name: 'f', input: {} }] },
+    { role: 'tool', content: 'z '.repeat(400), toolCallId: 'a' },
+  ])
+  const read = async () => [...all].reverse()
+  const window = await readWindow(read, all.at(-1)?.id ?? '', 10)
+  expect(window.map(({ role }) => role)).toEqual(['user', 'assistant', 'tool'])
+})
+
+test('what closes open calls is one result for each, right behind the others', () => {
+  fc.assert(
+    fc.property(history, (messages) => {
+      const all = [...messages, ...closingMessages(messages, 1)].sort((a, b) => (a.id < b.id ? -1 : 1))
+      expect(closingMessages(all, 2)).toEqual([])
+      expect(toModelMessages(all)).toEqual(toModelMessages(messages))
+    }),
+  )
+})

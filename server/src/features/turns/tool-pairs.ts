@@ -1,0 +1,65 @@
+import { shiftId } from '../../lib/ids.ts'
+import type { ModelMessage } from '../../models/model.ts'
+import type { Message } from '../conversations/conversation.ts'
+
+/** What stands for a result that nobody has given. */
+export const NOT_ANSWERED = 'Error: the call was not answered.'
+/** What stands for a result with nothing in it: providers refuse empty messages. */
+const EMPTY = '(nothing)'
+
+/**
+ * Messages as a strict provider accepts them: none is empty, user and assistant take turns (unanswered user messages are
+ * merged, so are replies in a row), and behind an assistant message with calls comes one result for each of them, in
+ * their order. A result whose call is not there is left out.
+ */
+export function toModelMessages(history: readonly Message[]): ModelMessage[] {
+  const messages: ModelMessage[] = []
+  history.forEach((message, i) => {
+    const { role, content, toolCalls = [] } = message
+    if (role !== 'user' && role !== 'assistant') return
+    const isEmpty = content.trim() === ''
+    if (isEmpty && toolCalls.length === 0) return
+    const last = messages.at(-1)
+    if (role === 'user') {
+      if (last?.role === 'user') last.content += `\n\n${content}`
+      else messages.push({ role, content })
+      return
+    }
+    const said = isEmpty ? '' : content
+    const calls = toolCalls.length > 0 ? { toolCalls } : {}
+    if (last?.role === 'assistant') {
+      Object.assign(last, { content: [last.content, said].filter((text) => text !== '').join('\n\n'), ...calls })
+    } else messages.push({ role, content: said, ...calls })
+    const results = resultsBehind(history, i)
+    for (const { id, name } of toolCalls) {
+      const result = results.get(id) ?? NOT_ANSWERED
+      messages.push({ role: 'tool', toolCallId: id, name, content: result.trim() === '' ? EMPTY : result })
+    }
+  })
+  return messages
+}
+
+/** The results that follow a message, by the ids of the calls. */
+function resultsBehind(history: readonly Message[], i: number): Map<string, string> {
+  const results = new Map<string, string>()
+  for (let n = i + 1; history[n]?.role === 'tool'; n++) {
+    const { toolCallId, content } = history[n] as Message
+    if (toolCallId !== null && !results.has(toolCallId)) results.set(toolCallId, content)
+  }
+  return results
+}
+
+/** Messages that close the calls of a history that nobody has answered; each has its place right behind its calls. */
+export function closingMessages(history: readonly Message[], at: number): Message[] {
+  return history.flatMap((message, i) => {
+    const results = resultsBehind(history, i)
+    const open = (message.toolCalls ?? []).filter(({ id }) => !results.has(id))
+    return open.map(
+      ({ id, name }, n): Message => ({
+        id: shiftId(message.id, results.size + n + 1),
+        ...{ role: 'tool', content: NOT_ANSWERED, toolCallId: id, name, runId: message.runId },
+        ...{ promptTokens: 0, completionTokens: 0, createdAt: at },
+      }),
+    )
+  })
+}

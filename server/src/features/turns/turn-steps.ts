@@ -1,0 +1,155 @@
+import { createHash } from 'node:crypto'
+import type { Clock } from '../../lib/clock.ts'
+import type { ModelMessage } from '../../models/model.ts'
+import { DEFAULT_TIMEOUTS, type Outcome, type Resilience } from '../../models/resilience.ts'
+import type { ToolCall } from '../../models/tool-call.ts'
+import type { Toolbox } from '../tools/toolbox.ts'
+import type { Context } from './context.ts'
+import { lastText, openCalls, type Step, stepsOf } from './reply-event.ts'
+import type { RunLog } from './reply-log.ts'
+import { createTextCleaner } from './text-cleaner.ts'
+import { type AskApproval, executeCalls } from './tool-execution.ts'
+import type { AcceptedTurn } from './turn-acceptance.ts'
+import { chainOf, settingsOf } from './turn-context.ts'
+import { addUsage, estimatedUsage, NOTHING, type Progress } from './turn-verdict.ts'
+
+/** Calls that a model may make in one step; it hears of those that are too many. */
+const MOST_CALLS = 32
+
+type Steps = {
+  accepted: AcceptedTurn
+  context: Context
+  /** Null where there are no tools. */
+  toolbox: Toolbox | null
+  reply: RunLog
+  signal: AbortSignal
+  progress: Progress
+  /** Says also how long the asking has taken so far. */
+  askApproval: AskApproval & { waitedMs(): number }
+  onFault(error: unknown): void
+}
+
+/**
+ * Asks the model, makes the calls that it wants, and asks again with their results, until it answers without calls, has
+ * called something that the client runs, or has used its steps up. What it costs is in `progress`, also when it breaks off.
+ */
+export async function takeSteps(deps: { models: Pick<Resilience, 'generate'>; clock: Clock }, turn: Steps) {
+  const { toolbox, reply, signal, progress, askApproval } = turn
+  const startedAt = deps.clock()
+  let { context } = turn
+  for (const event of turn.accepted.resumption?.interrupted ?? []) reply.append(event)
+  for (let step = 0; ; step++) {
+    progress.context = context
+    const isLast = toolbox !== null && step >= toolbox.maxSteps
+    const known = stepsOf(reply.events)[step]
+    if (known) settleKnown(progress, context, known)
+    else {
+      const spentMs = deps.clock() - startedAt - askApproval.waitedMs()
+      progress.outcome = await ask(deps, turn, context, isLast, spentMs)
+      const calls = callsOf(progress.outcome, toolbox)
+      if (calls.length === 0) return
+      settleStep(progress, context, lastText(reply.events), calls)
+      reply.append({ kind: 'calls', calls })
+    }
+    // From here on a crash finds the calls, and does not make them again.
+    await reply.stored()
+    if (!toolbox || signal.aborted) return
+    const calls = openCalls(stepsOf(reply.events)[step] as Step)
+    if (isLast) refuseAll(reply, calls, toolbox.maxSteps)
+    else await executeCalls({ ...turn, toolbox, calls })
+    if (signal.aborted) return
+    const done = stepsOf(reply.events)[step] as Step
+    if (isLast || openCalls(done).length > 0) {
+      progress.outcome = ended(progress, isLast ? 'length' : 'tool_calls')
+      return
+    }
+    context = { ...context, messages: [...context.messages, ...messagesOf(done)] }
+  }
+}
+
+async function ask(
+  { models, clock }: { models: Pick<Resilience, 'generate'>; clock: Clock },
+  { accepted, toolbox, reply, signal, progress }: Steps,
+  context: Context,
+  mustAnswer: boolean,
+  spentMs: number,
+): Promise<Outcome> {
+  const settings = settingsOf(accepted.conversation)
+  const totalMs = (settings.timeouts?.totalMs ?? DEFAULT_TIMEOUTS.totalMs) - spentMs
+  const cleaner = createTextCleaner()
+  const take = (text: string) => {
+    if (text !== '') reply.append(text)
+  }
+  const outcome = await models.generate({
+    chain: chainOf(accepted.conversation),
+    request: {
+      ...context,
+      ...(toolbox && { tools: toolbox.definitions, mustAnswer }),
+      settings:
+        spentMs > 0 ? { ...settings, timeouts: { ...settings.timeouts, totalMs: Math.max(1, totalMs) } } : settings,
+      signal,
+    },
+    onText: (text) => take(cleaner.push(text)),
+    onFirstToken: (answering) => {
+      progress.firstTokenAt ??= clock()
+      Object.assign(progress, answering)
+    },
+  })
+  take(cleaner.flush())
+  return outcome
+}
+
+/** The calls of a reply that is whole; one that was cut may have cut calls. */
+function callsOf(outcome: Outcome, toolbox: Toolbox | null): ToolCall[] {
+  if (!outcome.ok || toolbox === null) return []
+  const { toolCalls = [], finishReason } = outcome.result
+  if (finishReason === 'length' || finishReason === 'content_filter') return []
+  return toolCalls.slice(0, MOST_CALLS).map(storable)
+}
+
+/** A call whose id and name can be stored everywhere, whatever the model made up. */
+function storable(call: ToolCall): ToolCall {
+  const isFine = /^[\x21-\x7e]{1,256}$/.test(call.id)
+  const id = isFine ? call.id : `call_${createHash('sha256').update(call.id).digest('hex').slice(0, 24)}`
+  return { ...call, id, name: call.name.replaceAll('\0', '\ufffd').toWellFormed().slice(0, 256) }
+}
+
+/** Adds what a step has cost that is over, so that what comes after it can break off. */
+function settleStep(progress: Progress, context: Context, said: string, calls: readonly ToolCall[]): void {
+  const { outcome, earlier = NOTHING } = progress
+  if (!outcome?.ok) return
+  const { usage } = outcome.result
+  progress.earlier = {
+    usage: addUsage(earlier.usage, usage ?? estimatedUsage(context, [said, { kind: 'calls', calls }])),
+    isUsageEstimated: earlier.isUsageEstimated || usage === null,
+    attempts: [...earlier.attempts, ...outcome.attempts],
+  }
+  progress.outcome = null
+}
+
+/** The same for a step that another server has taken, which kept no count. */
+function settleKnown(progress: Progress, context: Context, { text, calls }: Step): void {
+  const { usage, attempts } = progress.earlier ?? NOTHING
+  const estimate = estimatedUsage(context, [text, { kind: 'calls', calls }])
+  progress.earlier = { usage: addUsage(usage, estimate), isUsageEstimated: true, attempts }
+}
+
+/** The outcome of a run whose last step is settled. */
+function ended({ aiSystem, model }: Progress, finishReason: 'tool_calls' | 'length'): Outcome {
+  return { ok: true, aiSystem, model, result: { finishReason, usage: NOTHING.usage }, attempts: [] }
+}
+
+function refuseAll(reply: RunLog, calls: readonly ToolCall[], maxSteps: number): void {
+  for (const { id, name } of calls) {
+    const content = `Error: not called, because a reply may use tools ${maxSteps} times.`
+    reply.append({ kind: 'result', toolCallId: id, name, content })
+  }
+}
+
+function messagesOf({ text: said, calls: toolCalls, results }: Step): ModelMessage[] {
+  const contentOf = (id: string) => results.find(({ toolCallId }) => toolCallId === id)?.content.trim() || '(nothing)'
+  return [
+    { role: 'assistant', content: said, toolCalls },
+    ...toolCalls.map(({ id, name }) => ({ role: 'tool' as const, toolCallId: id, name, content: contentOf(id) })),
+  ]
+}
