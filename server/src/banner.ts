@@ -4,10 +4,16 @@ import { EXAMPLE_PERSONAS } from './features/personas/example-personas.ts'
 import { variableRulesOf } from './features/personas/persona-configuration.ts'
 import { variablesOf } from './features/personas/template.ts'
 
+/** For who has no account anywhere. */
+const HOW_TO_GET_A_MODEL = [
+  '             With Ollama:   install it from https://ollama.com, and run: ollama pull llama3.2',
+  '             Without it:    a model in this process, see docs/local-models.md',
+]
+
 /** What `npm start` prints: where the server is, the key, the model, and a command to paste. */
 export async function describeStart(
   services: Services,
-  start: FirstSteps & { address: string; defaultModel: string },
+  start: FirstSteps & { address: string; defaultModel: string; hasProvider: boolean },
 ): Promise<string> {
   const key = start.generatedKey
   const command = await curlCommand(services, start)
@@ -18,6 +24,7 @@ export async function describeStart(
     key === null ? '  API key    the one you have: $DRAMATIS_API_KEY below stands for it' : `  API key    ${key}`,
     ...(key === null ? [] : ['             It is shown this once: keep it, and export it as DRAMATIS_API_KEY.']),
     `  Model      ${start.defaultModel}`,
+    ...(start.hasProvider ? [] : HOW_TO_GET_A_MODEL),
     `  API docs   ${start.address}/docs`,
     '',
     '  Start a conversation with a persona:',

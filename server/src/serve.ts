@@ -27,8 +27,10 @@ async function start(env: NodeJS.ProcessEnv): Promise<void> {
     const firstSteps = await bootstrap(app.services, config.apiKey)
     await app.http.listen({ host: config.host, port: config.port, listenTextResolver: () => 'listening' })
     const address = addressOf(config, app.http.server.address() as AddressInfo)
-    const defaultModel = await app.describeDefaultModel()
-    process.stdout.write(await describeStart(app.services, { ...firstSteps, address, defaultModel }))
+    const { aiSystem, why: defaultModel } = await app.describeDefaultModel()
+    // Whoever wants the rehearsal by name needs no advice.
+    const hasProvider = aiSystem !== 'rehearsal' || config.providers.defaultAiSystem !== null
+    process.stdout.write(await describeStart(app.services, { ...firstSteps, address, defaultModel, hasProvider }))
   } catch (error) {
     await app.close()
     throw error

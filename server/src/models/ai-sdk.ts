@@ -1,6 +1,7 @@
 import type {
   LanguageModelV4,
   LanguageModelV4CallOptions,
+  LanguageModelV4FilePart,
   LanguageModelV4FinishReason,
   LanguageModelV4FunctionTool,
   LanguageModelV4Message,
@@ -11,6 +12,7 @@ import type {
 import type { JsonObject } from '../lib/json.ts'
 import type { Model, ModelFinishReason, ModelMessage, ModelRequest, ModelResult, ModelUsage } from './model.ts'
 import { ModelError } from './model-error.ts'
+import type { ModelFile } from './model-file.ts'
 import {
   abortedError,
   type ErrorSource,
@@ -131,7 +133,9 @@ function withResultsTogether(messages: readonly LanguageModelV4Message[]): Langu
 function toSdkMessage(aiSystem: string, message: ModelMessage): LanguageModelV4Message {
   const { role, content } = message
   const idOf = (id: string) => toolCallIdFor(aiSystem, id)
-  if (role === 'user') return { role, content: [{ type: 'text', text: content }] }
+  if (role === 'user') {
+    return { role, content: [...(message.attachments ?? []).map(toFilePart), { type: 'text', text: content }] }
+  }
   if (role === 'tool') {
     const output = { type: 'text' as const, value: content }
     return {
@@ -147,6 +151,10 @@ function toSdkMessage(aiSystem: string, message: ModelMessage): LanguageModelV4M
     }),
   }))
   return { role, content: [...(content === '' ? [] : [{ type: 'text' as const, text: content }]), ...calls] }
+}
+
+function toFilePart({ name, mediaType, bytes = new Uint8Array() }: ModelFile): LanguageModelV4FilePart {
+  return { type: 'file', filename: name, mediaType, data: { type: 'data', data: bytes } }
 }
 
 function responseFormatOptions(

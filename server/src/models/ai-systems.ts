@@ -106,7 +106,13 @@ export const AI_SYSTEM_FACTS: Readonly<Record<AiSystem, AiSystemFacts>> = {
     contextWindow: 32_000,
   },
   ollama: { label: 'Ollama', userFirst: true, defaultModel: null, needs: [], contextWindow: 8_192 },
-  local: { label: 'Local GGUF file', userFirst: true, defaultModel: null, needs: [], contextWindow: 8_192 },
+  local: {
+    label: 'Local model',
+    userFirst: true,
+    defaultModel: null,
+    needs: [['DRAMATIS_LOCAL_MODELS']],
+    contextWindow: 8_192,
+  },
   rehearsal: {
     label: 'Rehearsal (built in, NOT a language model)',
     userFirst: true,

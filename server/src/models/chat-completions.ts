@@ -1,6 +1,7 @@
 import type { Dispatcher } from 'undici'
 import { createReplyReader, ReplyError, type ReplyListener } from './chat-completions-reply.ts'
 import type { Model, ModelMessage, ModelRequest, ModelResult } from './model.ts'
+import { base64Of, kindOfFile, type ModelFile } from './model-file.ts'
 import {
   abortedError,
   type ErrorSource,
@@ -94,6 +95,9 @@ function toChatMessage(aiSystem: string, message: ModelMessage): object {
   if (message.role === 'tool') {
     return { role: 'tool', tool_call_id: toolCallIdFor(aiSystem, message.toolCallId), content: message.content }
   }
+  if (message.role === 'user' && message.attachments?.length) {
+    return { role: 'user', content: [...message.attachments.map(toFilePart), { type: 'text', text: message.content }] }
+  }
   if (message.role === 'user' || !message.toolCalls?.length) return { role: message.role, content: message.content }
   const calls = message.toolCalls.map(({ id, name, input }) => ({
     id: toolCallIdFor(aiSystem, id),
@@ -101,6 +105,12 @@ function toChatMessage(aiSystem: string, message: ModelMessage): object {
     function: { name, arguments: JSON.stringify(input) },
   }))
   return { role: 'assistant', content: message.content === '' ? null : message.content, tool_calls: calls }
+}
+
+function toFilePart(file: ModelFile): object {
+  const url = `data:${file.mediaType};base64,${base64Of(file)}`
+  if (kindOfFile(file.mediaType) === 'image') return { type: 'image_url', image_url: { url } }
+  return { type: 'file', file: { filename: file.name, file_data: url } }
 }
 
 /** One exchange: what the dispatcher calls while it goes on. Settles once, and closes the connection when it fails. */

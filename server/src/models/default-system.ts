@@ -12,7 +12,7 @@ export type ConfiguredDefault = { aiSystem: AiSystem; because: string }
 
 /**
  * DRAMATIS_DEFAULT_AI_SYSTEM; else the first hosted provider that is configured; else the OpenAI-compatible server; else
- * null. AWS access keys alone do not count: they are often there for something else.
+ * the local model; else null. AWS access keys alone do not count: they are often there for something else.
  */
 export function configuredDefault(settings: ProviderSettings): ConfiguredDefault | null {
   if (settings.defaultAiSystem !== null) {
@@ -25,7 +25,8 @@ export function configuredDefault(settings: ProviderSettings): ConfiguredDefault
       missingVariables(aiSystem, settings).length === 0 &&
       (aiSystem !== 'bedrock' || settings.bedrock.bearerToken !== null),
   )
-  const aiSystem = hosted ?? (settings.openaiCompatible.baseUrl === null ? null : 'openai-compatible')
+  const ownServer = settings.openaiCompatible.baseUrl === null ? null : 'openai-compatible'
+  const aiSystem = hosted ?? ownServer ?? (settings.local.sources.length === 0 ? null : 'local')
   if (aiSystem === null) return null
   const variable = AI_SYSTEM_FACTS[aiSystem].needs.flat().find((name) => settings.given.has(name))
   return { aiSystem, because: `${aiSystem === 'bedrock' ? 'AWS_BEARER_TOKEN_BEDROCK' : variable} is set` }

@@ -1,12 +1,14 @@
+import type { ModelFile } from './model-file.ts'
 import type { ModelSettings } from './settings.ts'
 import type { ToolCall, ToolDefinition } from './tool-call.ts'
 
 /**
  * One message as a model sees it. The caller has already made the order acceptable to a strict provider: behind an
- * assistant message with calls comes one `tool` message for each of them, in their order.
+ * assistant message with calls comes one `tool` message for each of them, in their order. The files of a message are such
+ * as the model takes, with their bytes.
  */
 export type ModelMessage =
-  | { role: 'user'; content: string }
+  | { role: 'user'; content: string; attachments?: readonly ModelFile[] }
   | { role: 'assistant'; content: string; toolCalls?: readonly ToolCall[] }
   | { role: 'tool'; content: string; toolCallId: string; name: string }
 

@@ -1,4 +1,5 @@
 import { AI_SYSTEM_FACTS, type AiSystem, parseAiSystem } from './ai-systems.ts'
+import { type LocalSettings, readLocalSettings } from './local/local-settings.ts'
 import { PROVIDER_VARIABLES } from './provider-variables.ts'
 
 /** A provider with a key and an address. */
@@ -38,6 +39,7 @@ export type ProviderSettings = Readonly<{
   }>
   openaiCompatible: Readonly<{ apiKey: string | null; baseUrl: string | null; model: string | null }>
   ollama: Readonly<{ baseUrl: string }>
+  local: LocalSettings
 }>
 
 type Environment = Readonly<Record<string, string | undefined>>
@@ -45,9 +47,10 @@ type VariableName = (typeof PROVIDER_VARIABLES)[number]['name']
 
 /**
  * Reads the variables of `provider-variables.ts`. White space around a value is dropped; an empty one counts as unset.
- * Throws an Error that names the variable when a value cannot be right.
+ * Models that are downloaded go below `dataDirectory`. Throws an Error that names the variable when a value cannot be
+ * right.
  */
-export function readProviderSettings(env: Environment): ProviderSettings {
+export function readProviderSettings(env: Environment, dataDirectory = './data'): ProviderSettings {
   const values = new Map<VariableName, string>()
   for (const { name, isSecret } of PROVIDER_VARIABLES) {
     const value = env[name]?.trim()
@@ -85,6 +88,7 @@ export function readProviderSettings(env: Environment): ProviderSettings {
       model: get('OPENAI_COMPATIBLE_MODEL'),
     }),
     ollama: Object.freeze({ baseUrl: parseOllamaHost(get('OLLAMA_HOST')) }),
+    local: readLocalSettings(get, url('HF_ENDPOINT') ?? defaultOf('HF_ENDPOINT'), dataDirectory),
   })
 }
 

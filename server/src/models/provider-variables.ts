@@ -77,4 +77,22 @@ export const PROVIDER_VARIABLES = [
   plain('OPENAI_COMPATIBLE_MODEL', 'openai-compatible', 'The model used when none is named', 'the first that it lists'),
 
   plain('OLLAMA_HOST', 'ollama', 'Where Ollama listens, spelled as Ollama itself does', 'http://127.0.0.1:11434'),
+
+  plain(
+    'DRAMATIS_LOCAL_MODELS',
+    'local',
+    'Models that may run in the server, separated by commas, the default first: `hf:owner/repo:quantization` or the path of a GGUF file',
+  ),
+  plain(
+    'DRAMATIS_LOCAL_RUNTIME',
+    'local',
+    'Folder that `node-llama-cpp` is installed in',
+    'the packages of the server',
+  ),
+  plain('DRAMATIS_LOCAL_CONTEXT', 'local', 'Tokens of the context, prompt and reply together', '8192'),
+  plain('DRAMATIS_LOCAL_THREADS', 'local', 'Threads that a model computes with', 'one less than the processor has'),
+  plain('DRAMATIS_LOCAL_QUEUE', 'local', 'Replies of one model that may wait for the one that it is writing', '8'),
+  plain('DRAMATIS_LOCAL_IDLE_MS', 'local', 'Milliseconds after which an unused model leaves the memory', '300000'),
+  plain('HF_ENDPOINT', 'local', 'Address of the hub that `hf:` models come from', 'https://huggingface.co'),
+  secret('HF_TOKEN', 'local', 'Token for the hub, if a model needs one'),
 ] as const satisfies readonly ProviderVariable[]

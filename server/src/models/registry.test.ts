@@ -32,7 +32,7 @@ describe('opening a model', () => {
     ['openai', 'openai is not configured: set OPENAI_API_KEY'],
     ['Claude', 'anthropic is not configured: set ANTHROPIC_API_KEY'],
     ['openai-compatible', 'openai-compatible is not configured: set OPENAI_COMPATIBLE_BASE_URL'],
-    ['local', 'local is not built yet'],
+    ['local', 'local is not configured: set DRAMATIS_LOCAL_MODELS'],
     ['skynet', '"skynet" is no AI system'],
   ])('of %s that cannot be used says why', async (aiSystem, message) => {
     const error = await registryWith({})
@@ -180,7 +180,7 @@ describe('the list', () => {
     expect(bySystem.ollama).toMatchObject({ isUsable: false, why: `Ollama does not answer at ${nowhere}.`, models: [] })
     expect(bySystem.local).toMatchObject({
       isUsable: false,
-      why: 'Running a model inside the server is not built yet.',
+      why: expect.stringMatching(/^Local model needs DRAMATIS_LOCAL_MODELS\./),
     })
     expect(bySystem.rehearsal).toMatchObject({ isUsable: true, models: ['rehearsal'] })
     expect(bySystem.rehearsal?.label).toContain('NOT a language model')

@@ -5,6 +5,8 @@ import { AI_SYSTEM_FACTS, AI_SYSTEMS, type AiSystem, type HostedAiSystem, parseA
 import { createChatCompletionsModel } from './chat-completions.ts'
 import { configuredDefault } from './default-system.ts'
 import { fetchThrough, HOSTED_PROVIDERS } from './hosted-providers.ts'
+import type { Progress } from './local/hub-store.ts'
+import { createLocalModels } from './local/local-models.ts'
 import type { Model } from './model.ts'
 import { ModelError } from './model-error.ts'
 import { listCompatibleModels, listOllamaModels, type ModelList } from './model-lists.ts'
@@ -51,7 +53,9 @@ export type ModelRegistry = {
   resolveDefault(): Promise<Target & { why: string }>
   /** Every system but `default`. */
   list(): Promise<Listing[]>
-  /** Closes the connections, running ones too. */
+  /** Begins what the default model needs before it can answer, such as the download of a local one. */
+  prepareDefault(): Promise<void>
+  /** Closes the connections, running ones too, and the local models. */
   close(): Promise<void>
 }
 
@@ -60,15 +64,19 @@ export type ModelRegistryOptions = {
   /** Keeps the connections. One that is given is not closed by `close()`. */
   dispatcher?: Dispatcher
   clock: Clock
+  /** Told how far the download of a local model is. */
+  onDownload?: (progress: Progress) => void
 }
 
 /** The only place that knows which code talks to which system. */
-export function createModelRegistry({ settings, dispatcher, clock }: ModelRegistryOptions): ModelRegistry {
+export function createModelRegistry(options: ModelRegistryOptions): ModelRegistry {
+  const { settings, dispatcher, clock, onDownload = () => {} } = options
   // HTTP/1.1: closing the connection is then what aborting a call does, and one slow reply cannot hold up another.
   const connections = dispatcher ?? new Agent({ allowH2: false })
   const redact = createRedactor(settings.secrets)
   const openProviders = new Map<HostedAiSystem, ReturnType<(typeof HOSTED_PROVIDERS)[HostedAiSystem]>>()
   const openModels = new Map<string, Model>()
+  const local = createLocalModels({ settings: settings.local, dispatcher: connections, onProgress: onDownload })
   const listOptions = { dispatcher: connections, timeoutMs: LIST_TIMEOUT_MS }
   const ollamaModels = rememberFor(LIST_LIFETIME_MS, clock, () =>
     listOllamaModels({ baseUrl: settings.ollama.baseUrl, ...listOptions }),
@@ -90,6 +98,7 @@ export function createModelRegistry({ settings, dispatcher, clock }: ModelRegist
   async function defaultModelOf(aiSystem: AiSystem): Promise<string> {
     if (aiSystem === 'azure-openai' && settings.azureOpenai.deployment !== null) return settings.azureOpenai.deployment
     if (aiSystem === 'bedrock') return settings.bedrock.defaultModel
+    if (aiSystem === 'local') return local.ids()[0] ?? 'default'
     if (aiSystem === 'openai-compatible' && settings.openaiCompatible.model !== null)
       return settings.openaiCompatible.model
     if (aiSystem === 'ollama' || aiSystem === 'openai-compatible') {
@@ -136,7 +145,8 @@ export function createModelRegistry({ settings, dispatcher, clock }: ModelRegist
   async function create({ aiSystem, model }: Target): Promise<Model> {
     const missing = missingVariables(aiSystem, settings)
     if (missing.length > 0) throw notConfigured(aiSystem, `${aiSystem} is not configured: set ${missing.join(' and ')}`)
-    if (aiSystem === 'local' || aiSystem === 'default') throw notConfigured(aiSystem, `${aiSystem} is not built yet`)
+    if (aiSystem === 'default') throw notConfigured(aiSystem, 'nobody knows what the default is')
+    if (aiSystem === 'local') return local.open(model)
     if (aiSystem === 'rehearsal') return createRehearsalModel(model)
     const source: ErrorSource = { aiSystem, label: AI_SYSTEM_FACTS[aiSystem].label, redact }
     if (aiSystem === 'ollama' || aiSystem === 'openai-compatible') {
@@ -174,8 +184,9 @@ export function createModelRegistry({ settings, dispatcher, clock }: ModelRegist
         models: defaultModel === null ? [] : [defaultModel],
       }
     }
-    if (missing.length > 0) return unusable(`${label} needs ${missing.join(' and ')}.`)
-    if (aiSystem === 'local') return unusable('Running a model inside the server is not built yet.')
+    const needs = missing.length === 0 ? '' : `${label} needs ${missing.join(' and ')}.`
+    if (aiSystem === 'local') return describeLocal(needs)
+    if (needs !== '') return unusable(needs)
     const defaultModel = await defaultModelOf(aiSystem)
     const usable: Listing = { aiSystem, label, isUsable: true, why: null, defaultModel, models: [defaultModel] }
     if (aiSystem !== 'ollama' && aiSystem !== 'openai-compatible') return usable
@@ -185,12 +196,27 @@ export function createModelRegistry({ settings, dispatcher, clock }: ModelRegist
     return defaultModel === 'default' ? unusable(`${list.why}.`) : usable
   }
 
+  /** Both things that can be missing are said at once: getting the package takes a while. */
+  function describeLocal(needs: string): Listing {
+    const obstacle = local.obstacle()
+    const why = [needs, obstacle === null ? '' : `${obstacle}.`].filter((sentence) => sentence !== '').join(' ')
+    const models = local.ids()
+    const { label } = AI_SYSTEM_FACTS.local
+    const defaultModel = models[0] ?? null
+    return { aiSystem: 'local', label, isUsable: why === '', why: why === '' ? null : why, defaultModel, models }
+  }
+
   return {
     open,
     resolve,
     resolveDefault,
     list: () => Promise.all(AI_SYSTEMS.filter((aiSystem) => aiSystem !== 'default').map(describe)),
+    prepareDefault: async () => {
+      const { aiSystem, model } = await resolveDefault()
+      if (aiSystem === 'local') await local.prepare(model)
+    },
     close: async () => {
+      await local.close()
       if (dispatcher === undefined) await connections.destroy()
     },
   }

@@ -2,6 +2,7 @@ import type { Clock } from '../lib/clock.ts'
 import { AI_SYSTEM_FACTS, parseAiSystem } from './ai-systems.ts'
 import { CallerError, PhaseTimeoutError, runAttempt } from './attempt.ts'
 import { type Breaker, createBreaker } from './breaker.ts'
+import { fitFiles } from './fit-files.ts'
 import type { Model, ModelRequest, ModelResult, ModelUsage } from './model.ts'
 import { ModelError, type ModelErrorKind } from './model-error.ts'
 import { abortedError } from './provider-errors.ts'
@@ -161,7 +162,8 @@ export function createResilience(options: ResilienceOptions): Resilience {
         }
         onText(text)
       }
-      const numbered = { ...request, attempt: callsMade++ }
+      const messages = fitFiles(request.messages, model, request.settings.attachments)
+      const numbered = { ...request, messages, attempt: callsMade++ }
       try {
         const result = await runAttempt({ model, label, request: numbered, timeouts, deadline, now, onText: takeText })
         admission.succeeded()

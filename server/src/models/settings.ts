@@ -1,5 +1,6 @@
 import { type Static, Type } from 'typebox'
 import type { JsonObject } from '../lib/json.ts'
+import { FILE_KINDS } from './model-file.ts'
 import { ResponseFormat } from './response-format.ts'
 
 const Fallback = Type.Object({
@@ -55,6 +56,8 @@ export const ModelSettings = Type.Object({
   frequencyPenalty: Type.Optional(Type.Number({ minimum: -2, maximum: 2 })),
   presencePenalty: Type.Optional(Type.Number({ minimum: -2, maximum: 2 })),
   responseFormat: Type.Optional(ResponseFormat),
+  /** Files that the models take as parts of a message, for models whose names say nothing of it. */
+  attachments: Type.Optional(Type.Array(Type.Enum([...FILE_KINDS]), { maxItems: 2 })),
   fallbacks: Type.Optional(Type.Array(Fallback, { maxItems: 8 })),
   timeouts: Type.Optional(ModelTimeouts),
   rehearsal: Type.Optional(RehearsalScript),
