@@ -1,5 +1,6 @@
 import { isUtf8 } from 'node:buffer'
-import type { FastifyInstance } from 'fastify'
+import { createHash } from 'node:crypto'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { parse as parseJson } from 'secure-json-parse'
 import { AppError } from '../errors.ts'
 import { jsonDepth } from '../lib/json.ts'
@@ -8,14 +9,41 @@ import { jsonDepth } from '../lib/json.ts'
 const JSON_TYPE = /^\s*(application\/(json|[\w.!#$&^+-]+\+json|\*\+json)|text\/json)\s*(;|,|$)/i
 const MAX_DEPTH = 64
 
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** The body is a file of any type, see {@link fileBodyOf}. */
+    takesFile?: boolean
+  }
+}
+
+/** A body that is a file: its bytes do not show when it is written as JSON, and their hash does. */
+export type FileBody = { contentType: string; sha256: string; bytes: Buffer }
+
+/** The body of a route with `takesFile`. */
+export function fileBodyOf(body: unknown): FileBody {
+  const { contentType = '', sha256 = '', bytes = Buffer.alloc(0) } = body as Partial<FileBody>
+  return { contentType, sha256, bytes }
+}
+
+function toFileBody(contentType: string, bytes: Buffer): object {
+  const sha256 = createHash('sha256').update(bytes).digest('hex')
+  return Object.defineProperty({ contentType, sha256 }, 'bytes', { value: bytes, enumerable: false })
+}
+
 /** Reads bodies as the contract says (section 3): JSON under many names, and an empty body is `{}` whatever its type. */
 export function readBodies(app: FastifyInstance): void {
   app.removeAllContentTypeParsers()
+  const fileTypes = new WeakMap<FastifyRequest, string>()
 
   app.addHook('onRequest', async (request) => {
     const headers = request.raw.headers
     const hasBody = headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0
     if (headers['content-type'] === undefined && !hasBody) return
+    if (request.routeOptions.config.takesFile) {
+      fileTypes.set(request, headers['content-type'] ?? '')
+      headers['content-type'] = 'application/octet-stream'
+      return
+    }
     // Fastify refuses a malformed type before any parser sees it, so the type is settled here.
     headers['content-type'] = JSON_TYPE.test(headers['content-type'] ?? '')
       ? 'application/json'
@@ -25,7 +53,9 @@ export function readBodies(app: FastifyInstance): void {
   app.addContentTypeParser('application/json', { parseAs: 'buffer' }, async (_request: unknown, body: Buffer) =>
     parseBody(body),
   )
-  app.addContentTypeParser('*', { parseAs: 'buffer' }, async (_request: unknown, body: Buffer) => {
+  app.addContentTypeParser('*', { parseAs: 'buffer' }, async (request: FastifyRequest, body: Buffer) => {
+    const fileType = fileTypes.get(request)
+    if (fileType !== undefined) return toFileBody(fileType, body)
     if (body.length === 0) return {}
     throw new AppError(
       'unsupported_media_type',

@@ -106,6 +106,8 @@ type MessageTable = {
   name: string | null
   /** What the model has called with it; null for a message without calls. */
   tool_calls: JsonText | null
+  /** The files that stand with it, see `attachments/attachment.ts`; null for a message without. */
+  attachments: JsonText | null
   run_id: string | null
   prompt_tokens: number
   completion_tokens: number
@@ -292,6 +294,24 @@ type ArchiveSegmentTable = {
   created_at: number
 }
 
+/** A file that a user has given, and its blob. */
+type AttachmentTable = {
+  organization_id: string
+  conversation_id: string
+  id: string
+  /** The first message that it stands with; null as long as none does. */
+  message_id: string | null
+  name: string
+  media_type: string
+  byte_count: number
+  /** SHA-256 of the bytes, hexadecimal. */
+  sha256: string
+  /** About how many it takes in a prompt. */
+  tokens: number
+  blob_key: string
+  created_at: number
+}
+
 /** A blob that belongs to nothing: it is being written, or nobody needs it any more. */
 type UnclaimedBlobTable = {
   organization_id: string
@@ -341,6 +361,7 @@ export type Schema = {
   secret: SecretTable
   tool_decision: ToolDecisionTable
   archive_segment: ArchiveSegmentTable
+  attachment: AttachmentTable
   unclaimed_blob: UnclaimedBlobTable
   erasure: ErasureTable
   erased_usage: ErasedUsageTable

@@ -6,8 +6,9 @@ import { NEWEST_MESSAGES } from '../conversations/archived-messages.ts'
 import type { Message } from '../conversations/conversation.ts'
 import { createConversationArchiving, type StoredConversation } from '../conversations/conversation-archiving.ts'
 import type { OpenTurns } from '../turns/open-turns.ts'
-import { announceBlob, claimBlob, doomBlob, findLastNumber, insertSegment } from './archive-queries.ts'
-import { type BlobSweeper, createBlobSweeper } from './blob-sweeper.ts'
+import { createBlobClaims } from '../unclaimed-blobs/blob-claims.ts'
+import { type BlobSweeper, createBlobSweeper } from '../unclaimed-blobs/blob-sweeper.ts'
+import { findLastNumber, insertSegment } from './archive-queries.ts'
 import { decodeSegment, encodeSegment, newBlobKey, SEGMENT_TYPE } from './segment.ts'
 
 type Key = { organizationId: string; conversationId: string }
@@ -31,8 +32,6 @@ const SEGMENT_BYTES = 4 * 1_024 * 1_024
 const LOOKED_AT = 5_000
 const SEGMENTS_A_ROUND = 50
 
-/** Milliseconds that writing a blob and what claims it may take before the blob counts as left behind. */
-const CLAIM_MS = 3_600_000
 const DAY_MS = 86_400_000
 
 /** What always stays: the newest messages, and the last exchange that a turn may still replace. */
@@ -55,6 +54,7 @@ export function createArchiver(deps: {
   const { database, blobs, ids, clock, openTurns, settings, log } = deps
   const conversations = createConversationArchiving({ database })
   const sweeper: BlobSweeper = createBlobSweeper(deps)
+  const claims = createBlobClaims(deps)
   /** The last conversation that a round has looked at; null to begin with the first. */
   let position: Key | null = null
 
@@ -66,10 +66,8 @@ export function createArchiver(deps: {
   /** Puts the messages into a blob and makes sure that they are there. */
   async function write(key: Key, messages: readonly Message[], number: number) {
     const blobKey = newBlobKey(key, number, ids.next())
-    const { organizationId } = key
-    await database.write([announceBlob(database, { organizationId, blobKey, dueAt: clock() + CLAIM_MS })])
     const { bytes, sha256 } = await encodeSegment(messages)
-    await blobs.put(blobKey, bytes, { contentType: SEGMENT_TYPE })
+    await claims.put({ organizationId: key.organizationId, blobKey }, bytes, { contentType: SEGMENT_TYPE })
     const segment = {
       ...{ number, blobKey, sha256, byteCount: bytes.byteLength, messageCount: messages.length },
       ...{ firstId: messages[0]?.id ?? '', lastId: messages.at(-1)?.id ?? '' },
@@ -93,14 +91,13 @@ export function createArchiver(deps: {
         // The first of them locks the conversation, as in the batches of turns.
         ...conversations.moveOut(key, messages, seen),
         insertSegment(database, key, segment, clock()),
-        claimBlob(database, claim),
+        claims.claim(claim),
       ])
       return messages.length
     } catch (error) {
       if (!(error instanceof WriteConflict)) throw error
       // Somebody else has archived, edited or deleted it in the meantime, and nothing refers to the blob.
-      await database.write([doomBlob(database, claim)])
-      await sweeper.remove(claim)
+      await claims.drop(claim)
       return 0
     }
   }

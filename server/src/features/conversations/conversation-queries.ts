@@ -174,6 +174,18 @@ const setMetadata = setter('metadata')
 const setName = setter('name')
 const setStatus = setter('status')
 
+/** Changes nothing: locks a conversation that is not deleted, for what stands behind it in the batch. */
+export const lockConversation = prepareWrite(
+  (db, p: Parameters<Key>) =>
+    db
+      .updateTable('conversation')
+      .set((eb) => ({ is_active: eb.ref('is_active') }))
+      .where('organization_id', '=', p('organizationId'))
+      .where('id', '=', p('id'))
+      .where('deleted_at', 'is', null),
+  { guard: 'conversation_exists' },
+)
+
 export const scoreConversation = prepareWrite(
   (db, p: Parameters<Key & { score: number | null; text: string | null; tags: string | null }>) =>
     db

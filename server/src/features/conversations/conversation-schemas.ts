@@ -12,6 +12,7 @@ import {
   Timestamp,
   Uuid,
 } from '../../http/schemas.ts'
+import { AttachmentDto, Attachments } from '../attachments/attachment-schemas.ts'
 import { NullablePersonaConfiguration } from '../personas/persona-configuration.ts'
 
 const optional = Type.Optional
@@ -32,6 +33,7 @@ const Sending = {
     }),
   ),
   stream: optional(NullableFlag),
+  attachments: Attachments,
 }
 
 export const CreatePersonaConversationRequest = Named('CreateGenAiPersonaChatRequest', {
@@ -155,6 +157,7 @@ export const MessageDto = Named('HyperleapChatMessageResponse', {
   completionTokens: Type.Integer(),
   totalTokens: Type.Integer(),
   conversationRunId: Uuid,
+  attachments: optional(Type.Array(AttachmentDto, { description: 'Only where there are some.' })),
 })
 
 export const ConversationDto = Named('ChatEntryResponse', {

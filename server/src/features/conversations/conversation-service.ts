@@ -2,7 +2,8 @@ import { AppError } from '../../errors.ts'
 import { createContinuationToken, type Page, readContinuationToken, toPage } from '../../http/pagination.ts'
 import type { Clock } from '../../lib/clock.ts'
 import type { IdSource } from '../../lib/ids.ts'
-import { type Database, writeOr } from '../../storage/database.ts'
+import { type Database, type Statement, writeOr } from '../../storage/database.ts'
+import type { AttachmentService } from '../attachments/attachment-service.ts'
 import type { Feedback } from '../feedback/feedback.ts'
 import type { FeedbackService, NewFeedback } from '../feedback/feedback-service.ts'
 import type { OrganizationService } from '../organizations/organization-service.ts'
@@ -14,6 +15,7 @@ import {
   type Found,
   findConversation,
   findConversations,
+  lockConversation,
   scoreConversation,
 } from './conversation-queries.ts'
 import { findMessage, findMessages, findMessagesBefore, findMessagesOf } from './message-queries.ts'
@@ -53,8 +55,9 @@ export function createConversationService(deps: {
   organizations: Pick<OrganizationService, 'tokenSecret'>
   feedback: FeedbackService
   archive: ArchivedMessages
+  attachments: Pick<AttachmentService, 'discard'>
 }) {
-  const { database, clock, organizations, feedback, archive } = deps
+  const { database, clock, organizations, feedback, archive, attachments } = deps
 
   async function get(organizationId: string, id: string): Promise<Conversation> {
     return existing(await findConversation(database, { organizationId, id }))
@@ -162,12 +165,16 @@ export function createConversationService(deps: {
       return withMessages(conversation)
     },
 
+    /** Locks a conversation, for what is written in the same batch. Guarded: it fails when that is deleted. */
+    lock: (organizationId: string, id: string): Statement => lockConversation(database, { organizationId, id }),
+
     /** Deletes a conversation softly: it leaves all lists, and whoever asks for it hears 410. Throws 404 and 410. */
     async remove(organizationId: string, id: string): Promise<void> {
       await get(organizationId, id)
       const batch = [
         deleteConversation(database, { organizationId, id, at: clock() }),
         ...archive.discard({ organizationId, conversationId: id }),
+        ...attachments.discard({ organizationId, conversationId: id }),
       ]
       await writeOr(database, batch, gone)
     },

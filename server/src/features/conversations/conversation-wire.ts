@@ -2,6 +2,7 @@ import type { Static } from 'typebox'
 import { badField } from '../../errors.ts'
 import { checkMetadata, checkReplacements } from '../../http/limits.ts'
 import { NIL_UUID } from '../../lib/ids.ts'
+import { toAttachmentDto } from '../attachments/attachment-wire.ts'
 import type { Feedback } from '../feedback/feedback.ts'
 import type { NewFeedback } from '../feedback/feedback-service.ts'
 import { toAiSystem, toConfiguration } from '../personas/persona-configuration.ts'
@@ -122,7 +123,7 @@ export function toConversationDto(
   }
 }
 
-/** The eleven fields of a message. */
+/** The eleven fields of a message; its files are a twelfth where it has some. */
 export function toMessageDto(message: Message, feedback: readonly Feedback[]): Static<typeof MessageDto> {
   return {
     role: message.role,
@@ -140,5 +141,6 @@ export function toMessageDto(message: Message, feedback: readonly Feedback[]): S
     completionTokens: message.completionTokens,
     totalTokens: message.promptTokens + message.completionTokens,
     conversationRunId: message.runId ?? NIL_UUID,
+    ...(message.attachments && { attachments: message.attachments.map(toAttachmentDto) }),
   }
 }

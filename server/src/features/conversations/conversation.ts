@@ -1,5 +1,6 @@
 import type { JsonObject } from '../../lib/json.ts'
 import type { ToolCall } from '../../models/tool-call.ts'
+import type { Attachment } from '../attachments/attachment.ts'
 
 export type MessageRole = 'system' | 'user' | 'assistant' | 'tool'
 
@@ -11,6 +12,8 @@ export type Message = {
   name: string | null
   /** What the model has called with this message; absent where it has not. */
   toolCalls?: ToolCall[]
+  /** The files that stand with it; absent where there are none. */
+  attachments?: Attachment[]
   /** The run that took or made it; null for what was there before any run. */
   runId: string | null
   promptTokens: number

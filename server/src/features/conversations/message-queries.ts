@@ -3,6 +3,7 @@ import type { ToolCall } from '../../models/tool-call.ts'
 import type { Database } from '../../storage/database.ts'
 import { asColumn, type Parameters, prepareRead, prepareWrite } from '../../storage/prepare.ts'
 import type { Schema } from '../../storage/schema.ts'
+import type { Attachment } from '../attachments/attachment.ts'
 import type { Message, MessageRole } from './conversation.ts'
 
 type MessageRow = Selectable<Schema['message']>
@@ -18,6 +19,7 @@ const insertMessageRow = prepareWrite((db, p: Parameters<MessageRow>) =>
     tool_call_id: p('tool_call_id'),
     name: p('name'),
     tool_calls: p('tool_calls'),
+    attachments: p('attachments'),
     run_id: p('run_id'),
     prompt_tokens: p('prompt_tokens'),
     completion_tokens: p('completion_tokens'),
@@ -86,6 +88,7 @@ const MESSAGE_COLUMNS = [
   'tool_call_id',
   'name',
   'tool_calls',
+  'attachments',
   'run_id',
   'prompt_tokens',
   'completion_tokens',
@@ -141,6 +144,7 @@ export function insertMessage(database: Database, key: ConversationKey, message:
     tool_call_id: message.toolCallId,
     name: message.name,
     tool_calls: message.toolCalls ? JSON.stringify(message.toolCalls) : null,
+    attachments: message.attachments ? JSON.stringify(message.attachments) : null,
     run_id: message.runId,
     prompt_tokens: message.promptTokens,
     completion_tokens: message.completionTokens,
@@ -223,6 +227,7 @@ export function toMessage(row: MessageRow): Message {
     toolCallId: row.tool_call_id,
     name: row.name,
     ...(row.tool_calls !== null && { toolCalls: JSON.parse(row.tool_calls) as ToolCall[] }),
+    ...(row.attachments !== null && { attachments: JSON.parse(row.attachments) as Attachment[] }),
     runId: row.run_id,
     promptTokens: row.prompt_tokens,
     completionTokens: row.completion_tokens,

@@ -21,6 +21,7 @@ const TABLES_OF_CONVERSATIONS = [
   'idempotency_claim',
   'conversation_summary',
   'archive_segment',
+  'attachment',
 ] as const
 
 /** Every table that an erasure touches: their files are cleaned afterwards. */

@@ -70,13 +70,16 @@ async function* writeMarkdown({ conversation, messages, feedback }: Exported): P
 }
 
 function paragraphOf(message: Message, feedback: readonly Feedback[]): string {
-  const { role, name, createdAt, content } = message
+  const { role, name, createdAt, content, attachments = [] } = message
   const speaker = inOneLine(name === null ? SPEAKERS[role] : `${SPEAKERS[role]} ${name}`)
   const given = feedback.map(({ score, comments }) => {
     const text = comments === null || comments === '' ? '' : `: ${inOneLine(comments)}`
     return `\n> Feedback ${score}${text}\n`
   })
-  return `\n## ${speaker}, ${new Date(createdAt).toISOString()}\n\n${content}\n${given.join('')}`
+  const files = attachments.map(
+    (file) => `\n> Attached ${inOneLine(file.name)} (${file.mediaType}, ${file.byteCount} bytes)\n`,
+  )
+  return `\n## ${speaker}, ${new Date(createdAt).toISOString()}\n\n${content}\n${files.join('')}${given.join('')}`
 }
 
 function inOneLine(text: string): string {

@@ -1,5 +1,6 @@
 import { estimateTokens } from '../../lib/token-estimate.ts'
 import type { ModelMessage } from '../../models/model.ts'
+import type { ModelFile } from '../../models/model-file.ts'
 import type { ToolCall } from '../../models/tool-call.ts'
 import type { Message } from '../conversations/conversation.ts'
 import { toModelMessages } from './tool-pairs.ts'
@@ -83,10 +84,16 @@ export function historyTokens({ messages }: Context): number {
   return messages.reduce((sum, message) => sum + tokensOf(message), 0)
 }
 
-/** About how many tokens a message takes, with what it calls. */
-export function tokensOf(message: Pick<Message, 'content'> & { toolCalls?: readonly ToolCall[] }): number {
+type Counted = Pick<Message, 'content'> & {
+  toolCalls?: readonly ToolCall[]
+  attachments?: readonly Pick<ModelFile, 'tokens'>[]
+}
+
+/** About how many tokens a message takes, with what it calls and the files that stand with it. */
+export function tokensOf(message: Counted): number {
   const calls = message.toolCalls ? estimateTokens(JSON.stringify(message.toolCalls)) : 0
-  return messageTokens(message.content) + calls
+  const files = message.attachments?.reduce((sum, { tokens }) => sum + tokens, 0) ?? 0
+  return messageTokens(message.content) + calls + files
 }
 
 /** About how many tokens a text takes as a message. */

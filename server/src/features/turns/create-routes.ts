@@ -1,8 +1,11 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply } from 'fastify'
+import { badField } from '../../errors.ts'
 import { answers } from '../../http/schemas.ts'
 import { sseEvent } from '../../http/sse.ts'
 import type { Database } from '../../storage/database.ts'
+import type { AttachmentInputs } from '../attachments/attachment-schemas.ts'
+import { givenIn } from '../attachments/attachment-wire.ts'
 import {
   ConversationDto,
   CreateConversationRequest,
@@ -55,7 +58,8 @@ export function createRoutes(deps: {
   const { database, starter, turns, runner, conversations } = deps
 
   async function answer(request: StartRequest, reply: FastifyReply, start: () => Promise<StartedConversation>) {
-    const { message, stream } = request.body
+    const { message, stream, attachments } = request.body
+    if (!message && attachments?.length) throw badField('attachments', 'need a message to stand with')
     if (!message) return create(request, reply, await start())
     const { run, opening } = await once<Begun>(
       request.keyed,
@@ -100,7 +104,8 @@ export function createRoutes(deps: {
     reply.headers(headers)
     const { claim, ...origin } = originOf(request)
     const kept = claim && { ...claim, statement: (run: ClaimedRun) => claim.statement(run, headers) }
-    const run = await turns.startWith(started, { ...origin, claim: kept, text })
+    const given = givenIn(request.body)
+    const run = await turns.startWith(started, { ...origin, claim: kept, text, given })
     cancelOnDisconnect(request, reply, run, runner)
     return { run, opening: async () => openingOf(started, run.userMessage) }
   }
@@ -168,5 +173,5 @@ type ClaimedRun = Parameters<Claim['statement']>[0]
 type Begun = { run: ReadableRun; opening: () => Promise<ReturnType<typeof openingOf>> }
 
 type StartRequest = TurnHttpRequest & {
-  body: { message?: string | null; stream?: boolean | null }
+  body: { message?: string | null; stream?: boolean | null; attachments?: AttachmentInputs }
 }

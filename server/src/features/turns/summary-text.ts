@@ -70,11 +70,14 @@ export function summaryRequest(earlier: string | null, messages: readonly Messag
 
 const SPEAKERS: Partial<Record<Message['role'], string>> = { user: 'User', assistant: 'Assistant' }
 
-function lineOf({ role, content, name, toolCalls }: Message): string {
+function lineOf({ role, content, name, toolCalls, attachments }: Message): string {
   const speaker = SPEAKERS[role] ?? `Tool ${name ?? ''}`.trim()
   const said = shortened(content, role === 'tool' ? LONGEST_RESULT : LONGEST_MESSAGE)
   const called = toolCalls?.length ? `(called ${toolCalls.map((call) => call.name).join(', ')})` : ''
-  const line = [said.trim() === '' ? '' : said, called].filter((part) => part !== '').join(' ')
+  const attached = attachments?.length
+    ? `(attached ${attachments.map((file) => JSON.stringify(file.name)).join(', ')})`
+    : ''
+  const line = [said.trim() === '' ? '' : said, attached, called].filter((part) => part !== '').join(' ')
   return line === '' ? '' : `${speaker}: ${line}`
 }
 

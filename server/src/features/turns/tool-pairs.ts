@@ -21,8 +21,12 @@ export function toModelMessages(history: readonly Message[]): ModelMessage[] {
     if (isEmpty && toolCalls.length === 0) return
     const last = messages.at(-1)
     if (role === 'user') {
-      if (last?.role === 'user') last.content += `\n\n${content}`
-      else messages.push({ role, content })
+      const { attachments } = message
+      if (last?.role !== 'user') messages.push({ role, content, ...(attachments && { attachments }) })
+      else {
+        last.content += `\n\n${content}`
+        if (attachments) last.attachments = [...(last.attachments ?? []), ...attachments]
+      }
       return
     }
     const said = isEmpty ? '' : content

@@ -2,6 +2,7 @@ import { AppError } from '../../errors.ts'
 import type { Clock } from '../../lib/clock.ts'
 import type { IdSource } from '../../lib/ids.ts'
 import { type Database, type Statement, WriteConflict } from '../../storage/database.ts'
+import type { Attached } from '../attachments/attachment-service.ts'
 import type { ConversationForTurn, Message } from '../conversations/conversation.ts'
 import { existing } from '../conversations/conversation-service.ts'
 import { CONVERSATION_IS_OPEN, type ConversationTurns } from '../conversations/conversation-turns.ts'
@@ -16,7 +17,7 @@ import { forgetSummaries } from './summary-queries.ts'
 import { type Earlier, type Payer, readFrom, type TokenBudgets } from './token-budget.ts'
 import { findOpenCalls, type ToolAnswer, toAnswerMessages, withAnswers } from './tool-answers.ts'
 import { isSummarized } from './turn-context.ts'
-import { type Draft, draftTurn, type Place } from './turn-draft.ts'
+import { type Draft, draftTurn, type Place, type Said } from './turn-draft.ts'
 import type { Leave, TurnLimits } from './turn-limits.ts'
 import { holdConversation, NOBODY_WAITS, selectRunningTurn, TURN_IS_RUNNING } from './turn-queries.ts'
 import { joinLine, LINE_HAS_ROOM, selectLine } from './waiting-queries.ts'
@@ -53,7 +54,8 @@ export type TurnOrigin = Payer & {
   onCrash: OnCrash
   claim: Claim | null
 }
-export type TurnRequest = TurnOrigin & { text: string }
+/** `attached` is absent for a message that comes without files; an edit then leaves those that there are. */
+export type TurnRequest = TurnOrigin & { text: string; attached?: Attached | undefined }
 export type TurnAcceptance = ReturnType<typeof createTurnAcceptance>
 
 /** How often to look again when the conversation changed between reading and writing. */
@@ -192,8 +194,8 @@ export function createTurnAcceptance(deps: {
   function acceptMessage(conversationId: string, request: TurnRequest, place: Place): Promise<AcceptedTurn> {
     const key = { organizationId: request.organizationId, conversationId }
     return accept(key, request, place, async (conversation) => {
-      const turn = makeTurn(conversation, request, 'send', request.text, place)
-      const change = conversations.takeMessage(key, turn.userMessage, turn.replyMessageId)
+      const turn = makeTurn(conversation, request, 'send', saidIn(request), place)
+      const change = takeMessage(key, turn, request)
       return { turn, change, earlier: storedBefore(key, turn.userMessage) }
     })
   }
@@ -212,8 +214,8 @@ export function createTurnAcceptance(deps: {
     async acceptFirst(started: StartedConversation, request: TurnRequest): Promise<AcceptedTurn> {
       const system = started.messages.find(({ role }) => role === 'system')
       const conversation = { ...started.conversation, systemText: system?.content ?? null }
-      const turn = makeTurn(conversation, request, 'send', request.text, 'held')
-      const take = conversations.takeMessage(turn, turn.userMessage, turn.replyMessageId)
+      const turn = makeTurn(conversation, request, 'send', saidIn(request), 'held')
+      const take = takeMessage(turn, turn, request)
       const earlier = { read: readFrom(started.messages), before: turn.userMessage.id }
       const plan = { turn, change: [...started.statements, ...take], earlier }
       return inPlace(limits.enter(request.keyId), store(plan, request))
@@ -263,16 +265,22 @@ export function createTurnAcceptance(deps: {
       const key = { organizationId: request.organizationId, conversationId }
       return accept(key, request, 'held', async (conversation) => {
         const last = await lastUserMessage(key, conversation, messageId)
-        const turn = makeTurn(conversation, request, 'edit', request.text, 'held')
+        const turn = makeTurn(conversation, request, 'edit', saidIn(request, last), 'held')
         const replaced = { from: last.id, before: turn.userMessage.id, by: turn.runId, at: turn.acceptedAt }
         // First, because it locks the conversation and sees to it that the last message is still the last.
         const reserve = conversations.reserveReply(key, conversation.lastMessageId, conversation.lastMessageId)
-        const take = conversations.takeMessage(key, turn.userMessage, turn.replyMessageId)
+        const take = takeMessage(key, turn, request)
         const forget = isSummarized(conversation) ? [forgetSummaries(database, { ...key, from: last.id })] : []
         const change = [reserve, ...conversations.replaceMessages(key, replaced), ...forget, ...take]
         return { turn, change, earlier: storedBefore(key, last) }
       })
     },
+  }
+
+  function takeMessage(key: ConversationKey, turn: Draft, { attached }: TurnRequest): Statement[] {
+    const { userMessage, replyMessageId } = turn
+    const take = conversations.takeMessage(key, userMessage, replyMessageId)
+    return [...take, ...(attached?.statements(userMessage.id) ?? [])]
   }
 
   function storedBefore(key: ConversationKey, { id }: Message): Earlier {
@@ -294,6 +302,10 @@ export function createTurnAcceptance(deps: {
     if (!last) throw new AppError('unprocessable_entity', 'there is no message of a user to answer')
     return last
   }
+}
+
+function saidIn({ text, attached }: TurnRequest, before?: Message): Said {
+  return { text, attachments: attached?.attachments ?? before?.attachments ?? [] }
 }
 
 function lineIsFull(conversationId: string): AppError {

@@ -1,5 +1,6 @@
 import type { Clock } from '../../lib/clock.ts'
 import type { IdSource } from '../../lib/ids.ts'
+import type { Attachment } from '../attachments/attachment.ts'
 import type { ConversationForTurn, Message } from '../conversations/conversation.ts'
 import type { RunKind } from './run.ts'
 import type { AcceptedTurn, TurnOrigin } from './turn-acceptance.ts'
@@ -7,8 +8,10 @@ import type { AcceptedTurn, TurnOrigin } from './turn-acceptance.ts'
 /** A turn that has a place, and is not stored yet. */
 export type Draft = Omit<AcceptedTurn, 'leave'>
 export type Place = 'held' | 'in line'
-/** What a turn answers: a message there is, the text of a new one, or what makes it when the run has its id. */
-export type Asked = Message | string | ((run: { runId: string; at: number }) => Message)
+/** What a user says, and the files that stand with it. */
+export type Said = { text: string; attachments: readonly Attachment[] }
+/** What a turn answers: a message there is, what is said in a new one, or what makes it when the run has its id. */
+export type Asked = Message | Said | ((run: { runId: string; at: number }) => Message)
 
 const FIRST_FENCE = 1
 
@@ -24,12 +27,13 @@ export function draftTurn(
   const acceptedAt = clock()
   const newId = () => (conversation.lastMessageId ? ids.nextAfter(conversation.lastMessageId) : ids.next())
   const runId = newId()
-  const messageOf = (text: string): Message => ({
+  const messageOf = ({ text, attachments }: Said): Message => ({
     ...{ id: newId(), role: 'user', content: text, toolCallId: null, name: null },
+    ...(attachments.length > 0 && { attachments: [...attachments] }),
     ...{ runId, promptTokens: 0, completionTokens: 0, createdAt: acceptedAt },
   })
   const made = typeof asked === 'function' ? asked({ runId, at: acceptedAt }) : asked
-  const userMessage = typeof made === 'string' ? messageOf(made) : made
+  const userMessage = 'text' in made ? messageOf(made) : made
   return {
     ...{ organizationId: origin.organizationId, conversationId: conversation.id, runId },
     ...{ conversation, userMessage, replyMessageId: newId(), kind },

@@ -2,6 +2,8 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply } from 'fastify'
 import { Type } from 'typebox'
 import { answers, answersNothing, Uuid } from '../../http/schemas.ts'
+import type { AttachmentInputs } from '../attachments/attachment-schemas.ts'
+import { givenIn } from '../attachments/attachment-wire.ts'
 import { HEADERS_AFTER_MS, type ReadableRun, streamReply } from './reply-stream.ts'
 import {
   answerWhole,
@@ -39,8 +41,10 @@ export function turnRoutes(deps: {
   function send(request: SendRequest, reply: FastifyReply): Promise<ReadableRun> {
     const { params, body, query } = request
     const id = params.conversationId.toLowerCase()
-    const message = { ...originOf(request), text: body.message }
-    return beginOnce(deps, request, reply, () => turns.send(id, message, query.onBusy ?? 'reject'))
+    return beginOnce(deps, request, reply, () => {
+      const message = { ...originOf(request), text: body.message, given: givenIn(body) }
+      return turns.send(id, message, query.onBusy ?? 'reject')
+    })
   }
 
   return async (app) => {
@@ -117,10 +121,11 @@ export function turnRoutes(deps: {
       },
       async (request, reply) => {
         const { conversationId, messageId } = request.params
-        const edited = { ...originOf(request), text: request.body.content }
-        const run = await beginOnce(deps, request, reply, () =>
-          turns.edit(conversationId.toLowerCase(), messageId.toLowerCase(), edited),
-        )
+        const { body } = request
+        const run = await beginOnce(deps, request, reply, () => {
+          const edited = { ...originOf(request), text: body.content, given: givenIn(body) }
+          return turns.edit(conversationId.toLowerCase(), messageId.toLowerCase(), edited)
+        })
         return wantsEvents(request) ? stream('sse', reply, run) : answerWhole(request, reply, run)
       },
     )
@@ -151,5 +156,5 @@ export function turnRoutes(deps: {
 type SendRequest = TurnHttpRequest & {
   params: { conversationId: string }
   query: SendOptions
-  body: { message: string }
+  body: { message: string; attachments?: AttachmentInputs }
 }

@@ -19,6 +19,7 @@ import { closingMessages } from './tool-pairs.ts'
 import type { AcceptedTurn } from './turn-acceptance.ts'
 import { buildContext, isSummarized } from './turn-context.ts'
 import { endingStatements } from './turn-ending.ts'
+import type { TurnFiles } from './turn-files.ts'
 import { isEnded } from './turn-state.ts'
 import { takeSteps } from './turn-steps.ts'
 import { endOf, INTERRUPTED, type Progress, type RunEndDraft, type Stop } from './turn-verdict.ts'
@@ -74,6 +75,7 @@ export function createTurnRunner(deps: {
   replyLog: ReplyLog
   models: Pick<Resilience, 'generate'>
   tools: Pick<ToolService, 'open'>
+  files: Pick<TurnFiles, 'load'>
   approvals: Pick<Approvals, 'forRun'>
   line: WaitingLine
   log: Log
@@ -160,12 +162,17 @@ export function createTurnRunner(deps: {
     const { conversation } = accepted
     const key = { organizationId: accepted.organizationId, conversationId: accepted.conversationId }
     const summary = isSummarized(conversation) ? await findSummary(deps.database, key) : null
-    const { context, sent, history } = await buildContext(
+    const {
+      context: planned,
+      sent,
+      history,
+    } = await buildContext(
       conversation,
       (before, limit) => deps.conversations.newest(key, before, limit),
       accepted.userMessage.id,
       summary,
     )
+    const context = await deps.files.load(key, planned)
     progress.context = context
     progress.sent = sent
     await closeOpenCalls(key, history)

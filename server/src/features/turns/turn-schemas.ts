@@ -9,12 +9,13 @@ import {
   Timestamp,
   Uuid,
 } from '../../http/schemas.ts'
+import { Attachments } from '../attachments/attachment-schemas.ts'
 import { UserText } from '../conversations/conversation-schemas.ts'
 
-export const UserMessage = Named('GenAiUserMessage', { message: UserText })
+export const UserMessage = Named('GenAiUserMessage', { message: UserText, attachments: Attachments })
 
-/** The new text of a message that is changed. */
-export const EditedMessage = Named('EditedMessage', { content: UserText })
+/** The new text of a message that is changed; without `attachments` its files stay. */
+export const EditedMessage = Named('EditedMessage', { content: UserText, attachments: Attachments })
 
 export const UsageDto = Named('GenAiUsage', {
   prompt_tokens: Type.Integer(),

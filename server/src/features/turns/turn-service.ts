@@ -3,8 +3,9 @@ import { AppError } from '../../errors.ts'
 import { createContinuationToken, type Page, readContinuationToken, toPage } from '../../http/pagination.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { type Database, WriteConflict } from '../../storage/database.ts'
-import type { Message } from '../conversations/conversation.ts'
-import type { ConversationService } from '../conversations/conversation-service.ts'
+import type { GivenAttachment } from '../attachments/attachment.ts'
+import type { ConversationForTurn, Message } from '../conversations/conversation.ts'
+import { type ConversationService, existing } from '../conversations/conversation-service.ts'
 import type { ConversationTurns } from '../conversations/conversation-turns.ts'
 import type { StartedConversation } from '../conversations/start-conversation.ts'
 import type { OrganizationService } from '../organizations/organization-service.ts'
@@ -18,6 +19,7 @@ import { type FoundRun, findRun, findRuns } from './run-queries.ts'
 import type { ToolAnswer } from './tool-answers.ts'
 import type { AcceptedTurn, TurnAcceptance, TurnOrigin, TurnRequest } from './turn-acceptance.ts'
 import { endingStatements } from './turn-ending.ts'
+import type { TurnFiles } from './turn-files.ts'
 import { findTurnsOf, requestStop, selectRunningTurn } from './turn-queries.ts'
 import type { LiveTurn, TurnRunner } from './turn-runner.ts'
 import { isEnded } from './turn-state.ts'
@@ -29,6 +31,8 @@ export type OnBusy = 'reject' | 'wait' | 'interrupt'
 /** What cancelling has left: the text that is kept is what was sent. */
 export type Receipt = Pick<Run, 'status' | 'finishReason' | 'usage'> & { runId: string; textLength: number }
 export type RunList = { conversationId: string; pageSize: number; continuationToken: string | null }
+/** A message of a user that comes with files or without; of an edit, absent leaves those that there are. */
+export type SentMessage = TurnOrigin & { text: string; given?: readonly GivenAttachment[] | undefined }
 /** A message of a user, and the reply to it if there is one. */
 export type Exchange = { question: Message; reply: Message | null }
 export type TurnService = ReturnType<typeof createTurnService>
@@ -47,8 +51,10 @@ export function createTurnService(deps: {
   conversations: Pick<ConversationService, 'get' | 'remove'>
   conversationTurns: ConversationTurns
   organizations: Pick<OrganizationService, 'tokenSecret'>
+  files: Pick<TurnFiles, 'attach'>
 }) {
-  const { database, clock, acceptance, approvals, runner, conversations, conversationTurns, organizations } = deps
+  const { database, clock, acceptance, approvals, runner, conversations, conversationTurns, organizations, files } =
+    deps
   const reader = createReplyReader({ database, conversations: conversationTurns })
 
   async function getRun(key: RunKey): Promise<FoundRun> {
@@ -92,6 +98,21 @@ export function createTurnService(deps: {
     })
   }
 
+  /** Accepts a message with the files that it comes with. */
+  async function withFiles(
+    find: () => Promise<ConversationForTurn>,
+    { given, ...request }: SentMessage,
+    accept: (request: TurnRequest) => Promise<AcceptedTurn>,
+  ): Promise<AcceptedTurn> {
+    if (given === undefined) return accept(request)
+    return files.attach(await find(), given, (attached) => accept({ ...request, attached }))
+  }
+
+  const finder =
+    ({ organizationId }: TurnOrigin, conversationId: string) =>
+    async () =>
+      existing(await conversationTurns.find({ organizationId, conversationId }))
+
   async function place(conversationId: string, request: TurnRequest, onBusy: OnBusy): Promise<AcceptedTurn> {
     try {
       return await acceptance.accept(conversationId, request)
@@ -114,13 +135,16 @@ export function createTurnService(deps: {
      * Sends a message to a conversation; afterwards the turn goes on by itself. While another turn runs it throws 409
      * (`reject`), waits for its place (`wait`), or makes the other stop first (`interrupt`); 429 when too many wait.
      */
-    async send(conversationId: string, request: TurnRequest, onBusy: OnBusy): Promise<LiveTurn> {
-      return runner.run(await place(conversationId, request, onBusy))
+    async send(conversationId: string, message: SentMessage, onBusy: OnBusy): Promise<LiveTurn> {
+      const find = finder(message, conversationId)
+      return runner.run(await withFiles(find, message, (request) => place(conversationId, request, onBusy)))
     },
 
     /** Stores a new conversation and sends the first message to it. */
-    async startWith(started: StartedConversation, request: TurnRequest): Promise<LiveTurn> {
-      return runner.run(await acceptance.acceptFirst(started, request))
+    async startWith(started: StartedConversation, message: SentMessage): Promise<LiveTurn> {
+      const systemText = started.messages.find(({ role }) => role === 'system')?.content ?? null
+      const find = async () => ({ ...started.conversation, systemText })
+      return runner.run(await withFiles(find, message, (request) => acceptance.acceptFirst(started, request)))
     },
 
     /** Another try at the last reply. Throws what {@link TurnAcceptance} throws. */
@@ -129,8 +153,9 @@ export function createTurnService(deps: {
     },
 
     /** Another text for the last message of the user, and a reply to that. */
-    async edit(conversationId: string, messageId: string, request: TurnRequest): Promise<LiveTurn> {
-      return runner.run(await acceptance.edit(conversationId, messageId, request))
+    async edit(conversationId: string, messageId: string, message: SentMessage): Promise<LiveTurn> {
+      const accept = (request: TurnRequest) => acceptance.edit(conversationId, messageId, request)
+      return runner.run(await withFiles(finder(message, conversationId), message, accept))
     },
 
     /** The results of the calls that a reply has ended with, and the reply to those. */

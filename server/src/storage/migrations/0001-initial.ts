@@ -109,6 +109,7 @@ export function initial(t: ColumnTypes): string[] {
        tool_call_id text,
        name text,
        tool_calls text,
+       attachments text,
        run_id ${t.id},
        prompt_tokens ${t.count} not null,
        completion_tokens ${t.count} not null,
@@ -177,6 +178,7 @@ export function initial(t: ColumnTypes): string[] {
        tool_call_id text,
        name text,
        tool_calls text,
+       attachments text,
        run_id ${t.id},
        prompt_tokens ${t.count} not null,
        completion_tokens ${t.count} not null,
@@ -279,6 +281,23 @@ export function initial(t: ColumnTypes): string[] {
        created_at ${t.time} not null,
        primary key (organization_id, conversation_id, number)
      ) ${t.clustered}`,
+
+    `create table attachment (
+       organization_id ${t.id} not null,
+       conversation_id ${t.id} not null,
+       id ${t.id} not null,
+       message_id ${t.id},
+       name text not null,
+       media_type text not null,
+       byte_count ${t.count} not null,
+       sha256 text not null,
+       tokens ${t.count} not null,
+       blob_key text not null,
+       created_at ${t.time} not null,
+       primary key (organization_id, conversation_id, id)
+     ) ${t.clustered}`,
+    // Of all organizations: what nobody uses is swept.
+    `create index attachment_unused on attachment (created_at) where message_id is null`,
 
     `create table unclaimed_blob (
        organization_id ${t.id} not null,

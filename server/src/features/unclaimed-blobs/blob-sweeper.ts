@@ -1,7 +1,7 @@
 import type { BlobStore } from '../../blobs/blob-store.ts'
 import type { Clock } from '../../lib/clock.ts'
 import type { Database } from '../../storage/database.ts'
-import { type DoomedBlob, doomDueBlobs, forgetBlob, selectDoomed } from './archive-queries.ts'
+import { doomDueBlobs, forgetBlob, selectDoomed, type UnclaimedBlob } from './unclaimed-blob-queries.ts'
 
 export type BlobSweeper = ReturnType<typeof createBlobSweeper>
 
@@ -15,7 +15,7 @@ export function createBlobSweeper(deps: { database: Database; blobs: Pick<BlobSt
   const { database, blobs, clock } = deps
 
   /** Deletes a blob that nobody can claim any more, and forgets it. */
-  async function remove(blob: DoomedBlob): Promise<void> {
+  async function remove(blob: UnclaimedBlob): Promise<void> {
     await blobs.delete(blob.blobKey)
     await database.write([forgetBlob(database, blob)])
   }
