@@ -15,26 +15,41 @@ const FEATURES = [
   'tools',
   'personas',
   'feedback',
+  'unclaimed-blobs',
+  'attachments',
   'conversations',
   'turns',
   'archive',
   'privacy',
 ]
-const TOP = ['main', 'serve', 'cli', 'app', 'bootstrap', 'banner', 'config', 'compile-cache']
+const TOP = [
+  'main',
+  'serve',
+  'cli',
+  'app',
+  'bootstrap',
+  'banner',
+  'config',
+  'config-readers',
+  'config-variables',
+  'compile-cache',
+]
 
 const MAY_ENTER: Record<string, string[]> = {
   lib: [],
   errors: ['lib'],
   ...Object.fromEntries(MECHANISMS.map((room) => [room, BASE])),
   ...Object.fromEntries(FEATURES.map((room, i) => [room, [...BASE, ...MECHANISMS, ...FEATURES.slice(0, i)]])),
-  config: [...BASE, 'models', 'storage', 'blobs'],
+  config: [...BASE, 'models', 'storage', 'blobs', 'config-readers', 'config-variables'],
+  'config-readers': [...BASE, 'models', 'storage'],
+  'config-variables': [],
   ...Object.fromEntries(
-    TOP.filter((room) => room !== 'config').map((room) => [room, [...BASE, ...MECHANISMS, ...FEATURES, ...TOP]]),
+    TOP.filter((room) => !room.startsWith('config')).map((room) => [room, [...BASE, ...MECHANISMS, ...FEATURES, ...TOP]]),
   ),
 }
 
 /** The vocabulary of models, which everybody may use; calling them is the business of turns. */
-const MODEL_WORDS = ['models/ai-systems.ts', 'models/settings.ts', 'models/tool-call.ts']
+const MODEL_WORDS = ['models/ai-systems.ts', 'models/model-file.ts', 'models/settings.ts', 'models/tool-call.ts']
 
 type Import = { from: string; to: string }
 

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { BlobStore } from '../server/src/blobs/blob-store.ts'
 import { openBlobs } from '../server/src/blobs/open-blobs.ts'
 import { createArchiveReader } from '../server/src/features/archive/archive-reader.ts'
-import { createBlobSweeper } from '../server/src/features/archive/blob-sweeper.ts'
+import { createBlobSweeper } from '../server/src/features/unclaimed-blobs/blob-sweeper.ts'
 import type { Database } from '../server/src/storage/database.ts'
 import { expectError, type RunningApp, startApp } from './support/app.ts'
 import {

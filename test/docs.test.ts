@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { SERVER_VARIABLES } from '../server/src/config.ts'
+import { SERVER_VARIABLES } from '../server/src/config-variables.ts'
 import { STATUS_OF_CODE } from '../server/src/errors.ts'
 import { HEADERS_AFTER_MS } from '../server/src/features/turns/reply-stream.ts'
 import { SCOPES } from '../server/src/http/caller.ts'

@@ -9,6 +9,10 @@ import { createArchiveReader } from './features/archive/archive-reader.ts'
 import { archiveRoutes } from './features/archive/archive-routes.ts'
 import { keepArchiving } from './features/archive/archive-upkeep.ts'
 import { type Archiver, createArchiver } from './features/archive/archiver.ts'
+import { createAttachmentEraser } from './features/attachments/attachment-eraser.ts'
+import { attachmentRoutes } from './features/attachments/attachment-routes.ts'
+import { createAttachmentService } from './features/attachments/attachment-service.ts'
+import { keepAttachments } from './features/attachments/attachment-upkeep.ts'
 import { conversationRoutes } from './features/conversations/conversation-routes.ts'
 import { createConversationService } from './features/conversations/conversation-service.ts'
 import { createConversationTurns } from './features/conversations/conversation-turns.ts'
@@ -39,6 +43,7 @@ import { createTitler } from './features/turns/titler.ts'
 import { createTokenBudgets } from './features/turns/token-budget.ts'
 import { toolRoutes } from './features/turns/tool-routes.ts'
 import { createTurnAcceptance } from './features/turns/turn-acceptance.ts'
+import { createTurnFiles } from './features/turns/turn-files.ts'
 import { createTurnLimits } from './features/turns/turn-limits.ts'
 import { turnRoutes } from './features/turns/turn-routes.ts'
 import { createTurnRunner } from './features/turns/turn-runner.ts'
@@ -57,7 +62,8 @@ import { createBackground } from './lib/background.ts'
 import { systemClock } from './lib/clock.ts'
 import { createIdSource } from './lib/ids.ts'
 import { parseAiSystem } from './models/ai-systems.ts'
-import { createModelRegistry } from './models/registry.ts'
+import { createProgressReport } from './models/local/progress-report.ts'
+import { createModelRegistry, type ModelRegistry } from './models/registry.ts'
 import { createResilience } from './models/resilience.ts'
 import { createGuardedAgent } from './net/guarded-agent.ts'
 import type { Database } from './storage/database.ts'
@@ -90,8 +96,8 @@ export type App = {
   http: FastifyInstance
   services: Services
   archiver: Pick<Archiver, 'round'>
-  /** The AI system that is used when nothing is named, and why. */
-  describeDefaultModel: () => Promise<string>
+  /** The AI system that is used when nothing is named, and why; begins to download a local model. */
+  describeDefaultModel: () => Promise<Awaited<ReturnType<ModelRegistry['resolveDefault']>>>
   /** Stops taking requests, gives running turns their time, stores what is left of the rest, closes the database. */
   close(): Promise<void>
 }
@@ -106,11 +112,16 @@ export async function createApp(config: Config, log: FastifyBaseLogger): Promise
   const shared = { database, ids, clock }
   const nodeId = ids.next()
 
-  const registry = createModelRegistry({ settings: config.providers, clock })
+  const onDownload = createProgressReport({
+    terminal: process.stderr.isTTY ? process.stderr : null,
+    log: (message) => log.info(message),
+  })
+  const registry = createModelRegistry({ settings: config.providers, clock, onDownload })
   const feedback = createFeedbackService(shared)
   const blobs = openBlobs(config.blobs)
   const archive = createArchiveReader({ ...shared, blobs, organizations, log })
-  const conversations = createConversationService({ ...shared, organizations, feedback, archive })
+  const attachments = createAttachmentService({ ...shared, blobs, limit: config.attachmentLimit })
+  const conversations = createConversationService({ ...shared, organizations, feedback, archive, attachments })
   const conversationTurns = createConversationTurns({ database, archive })
   const starter = createConversationStarter({
     ...shared,
@@ -136,6 +147,7 @@ export async function createApp(config: Config, log: FastifyBaseLogger): Promise
   })
   const side = { ...shared, conversations: conversationTurns, models, background, log, onCalled: metrics.countTokens }
   const summarizer = createSummarizer(side)
+  const files = createTurnFiles({ attachments, log })
   const titler = createTitler({ ...side, model: config.titleModel })
   const runner = createTurnRunner({
     ...shared,
@@ -147,14 +159,14 @@ export async function createApp(config: Config, log: FastifyBaseLogger): Promise
       summarizer.consider(turn)
       titler.consider(turn)
     },
-    tools,
+    ...{ tools, files },
     onEnded: ({ end, ...turn }) => metrics.turnEnded({ ...turn, ...end.usage, status: end.status }),
   })
   const limits = createTurnLimits({ perKey: config.limits.runningTurnsPerKey, inAll: config.limits.runningTurns })
   const budgets = createTokenBudgets(shared)
   const acceptance = createTurnAcceptance({ ...shared, ...node, conversations: conversationTurns, limits, budgets })
   const turns = createTurnService({
-    ...{ database, clock, acceptance, approvals, runner, conversations, conversationTurns, organizations },
+    ...{ database, clock, acceptance, approvals, runner, conversations, conversationTurns, organizations, files },
   })
 
   const recovery = createRecovery({ ...shared, ...node, log, runner, limits, conversations: conversationTurns })
@@ -164,7 +176,10 @@ export async function createApp(config: Config, log: FastifyBaseLogger): Promise
   const idempotency = createIdempotencyService({ database, clock })
   const sweeper = keepClaims({ database, clock, log })
   // What features keep of conversations outside the database.
-  const erasers: Eraser[] = [createArchiveEraser({ database, blobs, clock, archive })]
+  const erasers: Eraser[] = [
+    createArchiveEraser({ database, blobs, clock, archive }),
+    createAttachmentEraser({ database, blobs, clock, attachments }),
+  ]
   const erasures = createEraseService({ ...shared, turns, erasers })
   const erasing = keepErasures({ erasures, log })
   const exports = createExportService({
@@ -178,6 +193,7 @@ export async function createApp(config: Config, log: FastifyBaseLogger): Promise
     openTurns: createOpenTurns({ database }),
   })
   const archiving = keepArchiving({ archiver, log })
+  const attaching = keepAttachments({ attachments, log })
 
   let isDraining = false
   const http = await createHttpServer({
@@ -213,6 +229,7 @@ export async function createApp(config: Config, log: FastifyBaseLogger): Promise
   await http.register(apiKeyRoutes(apiKeys))
   await http.register(personaRoutes(personas))
   await http.register(conversationRoutes({ conversations, addressOf: createAddressOf(config.publicUrl) }))
+  await http.register(attachmentRoutes({ attachments, conversations }))
   await http.register(archiveRoutes({ archive, conversations, feedback, organizations, clock }))
   await http.register(createRoutes({ database, starter, turns, runner, conversations }))
   await http.register(turnRoutes({ turns, runner, eraseConversation: erasures.eraseConversation }))
@@ -227,7 +244,10 @@ export async function createApp(config: Config, log: FastifyBaseLogger): Promise
     http,
     services,
     archiver,
-    describeDefaultModel: async () => (await registry.resolveDefault()).why,
+    async describeDefaultModel() {
+      await registry.prepareDefault()
+      return registry.resolveDefault()
+    },
     async close() {
       isDraining = true
       limits.close()
@@ -239,7 +259,14 @@ export async function createApp(config: Config, log: FastifyBaseLogger): Promise
       connections.destroy()
       await closed
       load.stop()
-      await Promise.all([background.stop(), upkeep.stop(), sweeper.stop(), erasing.stop(), archiving.stop()])
+      await Promise.all([
+        background.stop(),
+        upkeep.stop(),
+        sweeper.stop(),
+        erasing.stop(),
+        archiving.stop(),
+        attaching.stop(),
+      ])
       await registry.close()
       await toolConnections.destroy()
       await database.close()

@@ -1,0 +1,119 @@
+import { readFileSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { parseAiSystem } from './models/ai-systems.ts'
+import type { ChainLink } from './models/resilience.ts'
+import type { DatabaseLocation } from './storage/open-database.ts'
+
+export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent'
+
+// Each reads one variable and throws a sentence that names it and says what is wrong.
+
+export function readInteger(name: string, value: string, least: number, most: number): number {
+  const number = Number(value)
+  if (!/^\d+$/.test(value) || number < least || number > most) {
+    throw new Error(`${name} must be a whole number from ${least} to ${most}, and is "${value}".`)
+  }
+  return number
+}
+
+export function readFlag(name: string, value: string): boolean {
+  if (value !== '0' && value !== '1') throw new Error(`${name} must be 0 or 1, and is "${value}".`)
+  return value === '1'
+}
+
+export function readDatabase(value: string, dataDirectory: string): DatabaseLocation {
+  if (value === '') return { kind: 'sqlite', file: resolve(dataDirectory, 'dramatis.db') }
+  if (/^postgres(ql)?:\/\//.test(value)) {
+    if (!URL.canParse(value)) throw new Error('DRAMATIS_DATABASE_URL is not a valid postgres:// URL.')
+    return { kind: 'postgres', url: value }
+  }
+  const file = /^(?:file:|sqlite:)(?:\/\/)?(.+)$/.exec(value)?.[1]
+  if (!file) throw new Error('DRAMATIS_DATABASE_URL must begin with file: or postgres://.')
+  return { kind: 'sqlite', file: resolve(decodeURIComponent(file)) }
+}
+
+export function readApiKey(value: string): string | null {
+  if (value === '') return null
+  if (value.length < 32) throw new Error(`DRAMATIS_API_KEY must have at least 32 characters, and has ${value.length}.`)
+  if (!/^[\x21-\x7e]+$/.test(value)) throw new Error('DRAMATIS_API_KEY may hold only visible ASCII characters.')
+  return value
+}
+
+export function readTitleModel(value: string): ChainLink | null {
+  if (value === '') return null
+  // The name of a model may have colons of its own: `ollama:llama3.2:3b`.
+  const [, system = '', model = ''] = /^([^:]+):(.+)$/.exec(value) ?? []
+  const aiSystem = parseAiSystem(system)
+  if (aiSystem === null) {
+    throw new Error(`DRAMATIS_TITLE_MODEL must be an AI system, a colon and a model, and is "${value}".`)
+  }
+  return { aiSystem, model }
+}
+
+const LOG_LEVELS: readonly LogLevel[] = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']
+
+export function readLogLevel(value: string): LogLevel {
+  const level = LOG_LEVELS.find((one) => one === value.toLowerCase())
+  if (!level) throw new Error(`DRAMATIS_LOG_LEVEL must be one of ${LOG_LEVELS.join(', ')}, and is "${value}".`)
+  return level
+}
+
+export function readPublicUrl(value: string): string | null {
+  if (value === '') return null
+  const isHttp = URL.canParse(value) && /^https?:$/.test(new URL(value).protocol)
+  if (!isHttp || /[?#]/.test(value)) {
+    throw new Error('DRAMATIS_PUBLIC_URL must be an address such as https://personas.example.com.')
+  }
+  return value.replace(/\/+$/, '')
+}
+
+export function readSecretKey(value: string): Buffer | null {
+  if (value === '') return null
+  const bytes = Buffer.from(value, 'base64')
+  if (bytes.length === 32 && /^[\w+/-]{43}=?$/.test(value)) return bytes
+  throw new Error('DRAMATIS_SECRET_KEY must be 32 bytes in base64, such as `openssl rand -base64 32` makes.')
+}
+
+export function readHosts(value: string): string[] {
+  const hosts = listOf(value)
+  for (const host of hosts) {
+    if (!/^(\[[0-9a-f:.]+\]|[\w.-]+)$/i.test(host)) {
+      throw new Error(
+        `DRAMATIS_ALLOW_PRIVATE_HOSTS holds "${host}", which is no host such as crm.internal or 10.0.0.7.`,
+      )
+    }
+  }
+  return hosts
+}
+
+export function listOf(value: string): string[] {
+  return value
+    .split(',')
+    .map((item) => item.trim())
+    .filter((item) => item !== '')
+}
+
+export function readOrigins(value: string): string[] {
+  const origins = listOf(value)
+  for (const origin of origins) {
+    if (origin !== '*' && (!URL.canParse(origin) || new URL(origin).origin !== origin)) {
+      throw new Error(`DRAMATIS_CORS_ORIGINS holds "${origin}", which is no origin such as https://example.com.`)
+    }
+  }
+  return origins
+}
+
+export function readTls(cert: string, key: string): Readonly<{ cert: Buffer; key: Buffer }> | null {
+  if (cert === '' && key === '') return null
+  if (cert === '') throw new Error('DRAMATIS_TLS_KEY is set and DRAMATIS_TLS_CERT is not.')
+  if (key === '') throw new Error('DRAMATIS_TLS_CERT is set and DRAMATIS_TLS_KEY is not.')
+  return { cert: readPem('DRAMATIS_TLS_CERT', cert), key: readPem('DRAMATIS_TLS_KEY', key) }
+}
+
+function readPem(name: string, file: string): Buffer {
+  try {
+    return readFileSync(file)
+  } catch (error) {
+    throw new Error(`${name} names a file that cannot be read: ${(error as Error).message}.`)
+  }
+}
