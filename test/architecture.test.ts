@@ -44,7 +44,10 @@ const MAY_ENTER: Record<string, string[]> = {
   'config-readers': [...BASE, 'models', 'storage'],
   'config-variables': [],
   ...Object.fromEntries(
-    TOP.filter((room) => !room.startsWith('config')).map((room) => [room, [...BASE, ...MECHANISMS, ...FEATURES, ...TOP]]),
+    TOP.filter((room) => !room.startsWith('config')).map((room) => [
+      room,
+      [...BASE, ...MECHANISMS, ...FEATURES, ...TOP],
+    ]),
   ),
 }
 
