@@ -37,7 +37,8 @@ export async function startHub(): Promise<HubServer> {
     response.writeHead(start === 0 ? 200 : 206, { 'content-length': file.length - start, ...(start > 0 && range) })
     const cut = hub.cuts.shift()
     if (cut === undefined) return response.end(file.subarray(start))
-    response.write(file.subarray(start, start + cut), () => setImmediate(() => response.destroy()))
+    // Later, because a client throws away what it has not read yet when its connection breaks.
+    response.write(file.subarray(start, start + cut), () => setTimeout(() => response.destroy(), 100))
   })
 
   function listOf(repository: string) {
