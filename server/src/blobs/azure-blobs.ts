@@ -1,6 +1,7 @@
 import { sharedKey } from './azure-signature.ts'
-import { askStore, type BlobRequest, deleteAll, elementsOf, mustBeThere } from './blob-requests.ts'
-import { type BlobStore, checkKey, checkPrefix } from './blob-store.ts'
+import type { BlobRequest } from './blob-requests.ts'
+import type { BlobStore } from './blob-store.ts'
+import { createRemoteBlobs } from './remote-blobs.ts'
 
 /** How an account lets somebody in: with its key, or with the query of a shared access signature. */
 export type AzureAccess = Readonly<{ account: string; key: string } | { sas: string }>
@@ -20,9 +21,7 @@ const API_VERSION = '2021-08-06'
 /** Blobs in a container of Azure Blob Storage. The container must be there. */
 export function createAzureBlobs(location: AzureLocation): BlobStore {
   const { container, prefix, endpoint, access } = location
-  const name = `the container ${container}`
   const base = `${endpoint}/${container}`
-  const urlOf = (key: string) => new URL(`${base}/${prefix}${key}`)
 
   async function sign({ method, url, body, contentType = '' }: BlobRequest): Promise<Request> {
     const headers: Record<string, string> = {
@@ -43,41 +42,11 @@ export function createAzureBlobs(location: AzureLocation): BlobStore {
       ...(body === undefined ? {} : { body: body as Uint8Array<ArrayBuffer> }),
     })
   }
-  const ask = (request: BlobRequest) => askStore(name, request, sign)
-
-  async function listFirst(under: string): Promise<string[]> {
-    const url = new URL(base)
-    url.search = `?restype=container&comp=list&prefix=${encodeURIComponent(prefix + under)}`
-    const { bytes } = await mustBeThere(name, ask({ method: 'GET', url }))
-    return elementsOf(bytes, 'Name').map((key) => key.slice(prefix.length))
-  }
-
-  async function remove(key: string): Promise<void> {
-    await ask({ method: 'DELETE', url: urlOf(key) })
-  }
-
-  return {
-    async put(key, body, { contentType }) {
-      checkKey(key)
-      await mustBeThere(name, ask({ method: 'PUT', url: urlOf(key), body, contentType }))
-    },
-    async get(key) {
-      checkKey(key)
-      const { status, bytes } = await ask({ method: 'GET', url: urlOf(key) })
-      return status === 404 ? null : bytes
-    },
-    async delete(key) {
-      checkKey(key)
-      await remove(key)
-    },
-    async deletePrefix(under) {
-      checkPrefix(under)
-      await deleteAll(() => listFirst(under), remove)
-    },
-    async exists(key) {
-      checkKey(key)
-      return (await ask({ method: 'HEAD', url: urlOf(key) })).status !== 404
-    },
-    describe: () => `azure://${container}/${prefix} at ${endpoint}`,
-  }
+  return createRemoteBlobs({
+    name: `the container ${container}`,
+    description: `azure://${container}/${prefix} at ${endpoint}`,
+    ...{ prefix, sign, keyElement: 'Name' },
+    urlOf: (key) => new URL(`${base}/${key}`),
+    listUrl: (beginning) => new URL(`${base}?restype=container&comp=list&prefix=${encodeURIComponent(beginning)}`),
+  })
 }

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto'
 import { AwsClient } from 'aws4fetch'
-import { askStore, type BlobRequest, deleteAll, elementsOf, mustBeThere } from './blob-requests.ts'
-import { type BlobStore, checkKey, checkPrefix } from './blob-store.ts'
+import type { BlobRequest } from './blob-requests.ts'
+import type { BlobStore } from './blob-store.ts'
+import { createRemoteBlobs } from './remote-blobs.ts'
 
 export type S3Location = Readonly<{
   bucket: string
@@ -22,10 +23,7 @@ export function createS3Blobs(location: S3Location): BlobStore {
     ...{ accessKeyId, secretAccessKey, region, service: 's3', retries: 0 },
     ...(sessionToken === null ? {} : { sessionToken }),
   })
-  const name = `the bucket ${bucket}`
   const base = addressOf(location)
-
-  const urlOf = (key: string) => new URL(base + prefix + key)
 
   // The hash of the body is part of what is signed, so a body that arrives damaged is refused.
   const sign = ({ method, url, body, contentType }: BlobRequest): Promise<Request> =>
@@ -39,43 +37,13 @@ export function createS3Blobs(location: S3Location): BlobStore {
       },
       ...(body === undefined ? {} : { body: body as Uint8Array<ArrayBuffer> }),
     })
-  const ask = (request: BlobRequest) => askStore(name, request, sign)
-
-  async function listFirst(under: string): Promise<string[]> {
-    const url = new URL(base.replace(/\/$/, ''))
-    url.search = `?list-type=2&prefix=${encodeURIComponent(prefix + under)}`
-    const { bytes } = await mustBeThere(name, ask({ method: 'GET', url }))
-    return elementsOf(bytes, 'Key').map((key) => key.slice(prefix.length))
-  }
-
-  async function remove(key: string): Promise<void> {
-    await ask({ method: 'DELETE', url: urlOf(key) })
-  }
-
-  return {
-    async put(key, body, { contentType }) {
-      checkKey(key)
-      await mustBeThere(name, ask({ method: 'PUT', url: urlOf(key), body, contentType }))
-    },
-    async get(key) {
-      checkKey(key)
-      const { status, bytes } = await ask({ method: 'GET', url: urlOf(key) })
-      return status === 404 ? null : bytes
-    },
-    async delete(key) {
-      checkKey(key)
-      await remove(key)
-    },
-    async deletePrefix(under) {
-      checkPrefix(under)
-      await deleteAll(() => listFirst(under), remove)
-    },
-    async exists(key) {
-      checkKey(key)
-      return (await ask({ method: 'HEAD', url: urlOf(key) })).status !== 404
-    },
-    describe: () => `s3://${bucket}/${prefix}${endpoint === null ? '' : ` at ${endpoint}`}`,
-  }
+  return createRemoteBlobs({
+    name: `the bucket ${bucket}`,
+    description: `s3://${bucket}/${prefix}${endpoint === null ? '' : ` at ${endpoint}`}`,
+    ...{ prefix, sign, keyElement: 'Key' },
+    urlOf: (key) => new URL(base + key),
+    listUrl: (beginning) => new URL(`${base.replace(/\/$/, '')}?list-type=2&prefix=${encodeURIComponent(beginning)}`),
+  })
 }
 
 /** Where the keys of a bucket begin: in its path for a server of one's own, which seldom has a name for each bucket. */
