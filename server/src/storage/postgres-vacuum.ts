@@ -7,6 +7,12 @@ const LARGEST_REWRITTEN = 1024 ** 3
 const MOST_TRIES = 50
 const TRY_AGAIN_MS = 20
 
+/**
+ * Milliseconds to wait for transactions that are older than what was deleted. It is the oldest of any database of the
+ * server that counts, because a snapshot begins with the oldest transaction that runs anywhere.
+ */
+const PATIENCE_MS = 5_000
+
 /** Holds samples of what stood in the tables; `vacuum (analyze)` takes new ones. */
 const STATISTICS = 'pg_catalog.pg_statistic'
 
@@ -16,10 +22,16 @@ const STATISTICS = 'pg_catalog.pg_statistic'
  * free; then a line in the log says what is left to do.
  */
 export async function vacuum(
-  client: pg.PoolClient,
+  client: pg.ClientBase,
   tables: readonly string[],
   log: (message: string) => void,
+  patienceMs = PATIENCE_MS,
 ): Promise<void> {
+  if (!(await untilNobodySees(client, patienceMs))) {
+    log(
+      'what was erased may be left in files, for a transaction that is older has not ended: erase something again later',
+    )
+  }
   for (const table of [...tables, STATISTICS]) {
     // Names of our own tables, never of a caller.
     if ((await sizeOf(client, table)) <= LARGEST_REWRITTEN && (await rewrite(client, table))) continue
@@ -28,8 +40,27 @@ export async function vacuum(
   }
 }
 
+/**
+ * Waits until every transaction has ended that still sees what has just been deleted, because rewriting a table keeps what
+ * somebody sees. False when one did not end in time.
+ */
+async function untilNobodySees(client: pg.ClientBase, patienceMs: number): Promise<boolean> {
+  const { rows } = await client.query('select pg_snapshot_xmax(pg_current_snapshot())::xid::text as next')
+  const until = performance.now() + patienceMs
+  for (;;) {
+    const older = await client.query(
+      `select 1 from pg_stat_activity where datname = current_database() and age(backend_xmin) > age($1::text::xid)
+       union all select 1 from pg_prepared_xacts where database = current_database() and age(transaction) > age($1::text::xid)`,
+      [rows[0].next],
+    )
+    if (older.rowCount === 0) return true
+    if (performance.now() > until) return false
+    await wait(TRY_AGAIN_MS)
+  }
+}
+
 /** False when the table was never free. Does not queue for its lock, because everybody else would queue behind it. */
-async function rewrite(client: pg.PoolClient, table: string): Promise<boolean> {
+async function rewrite(client: pg.ClientBase, table: string): Promise<boolean> {
   const before = await fileOf(client, table)
   for (let tries = 0; tries < MOST_TRIES; tries++) {
     await client.query(`vacuum (full, analyze, skip_locked) ${table}`)
@@ -40,12 +71,12 @@ async function rewrite(client: pg.PoolClient, table: string): Promise<boolean> {
   return false
 }
 
-async function sizeOf(client: pg.PoolClient, table: string): Promise<number> {
+async function sizeOf(client: pg.ClientBase, table: string): Promise<number> {
   const { rows } = await client.query('select pg_total_relation_size($1::regclass) as bytes', [table])
   return rows[0].bytes
 }
 
-async function fileOf(client: pg.PoolClient, table: string): Promise<unknown> {
+async function fileOf(client: pg.ClientBase, table: string): Promise<unknown> {
   const { rows } = await client.query('select pg_relation_filenode($1::regclass) as file', [table])
   return rows[0].file
 }

@@ -1,8 +1,10 @@
 import { randomUUID } from 'node:crypto'
+import pg from 'pg'
 import { expect, test } from 'vitest'
 import { filesWith } from '../../../test/support/canaries.ts'
 import { onEveryDatabase } from '../../../test/support/databases.ts'
 import { openDatabase } from './open-database.ts'
+import { vacuum } from './postgres-vacuum.ts'
 import { type Parameters, prepareWrite } from './prepare.ts'
 
 const OWNER = '01890000-0000-7000-8000-00000000000a'
@@ -21,6 +23,8 @@ const insert = prepareWrite((db, p: Parameters<{ owner: string; conversation: st
   }),
 )
 const remove = prepareWrite((db, p: Parameters<{ id: string }>) => db.deleteFrom('message').where('id', '=', p('id')))
+
+const SAMPLE = { owner: OWNER, conversation: randomUUID(), id: randomUUID(), content: CANARY }
 
 onEveryDatabase('scrubbing', (kind) => {
   test('leaves nothing in the files of what was deleted, wherever the database had put it', async () => {
@@ -47,4 +51,35 @@ onEveryDatabase('scrubbing', (kind) => {
     await database.close()
     await place.remove()
   })
+
+  // A transaction in another database of the same PostgreSQL is enough to keep rows in the files of this one.
+  test.runIf(kind.name === 'postgres')(
+    'waits for older transactions, in whichever database, and not for ever',
+    async () => {
+      const [place, other] = await Promise.all([kind.create(), kind.create()])
+      const logged: string[] = []
+      const database = await openDatabase(place.location, { asServer: true, log: (line) => logged.push(line) })
+      await database.write([insert(database, SAMPLE)])
+      const elsewhere = new pg.Client({ connectionString: other.url })
+      await elsewhere.connect()
+      await elsewhere.query('begin')
+      await elsewhere.query('select pg_current_xact_id()')
+      await database.write([remove(database, { id: SAMPLE.id })])
+
+      const client = new pg.Client({ connectionString: place.url })
+      await client.connect()
+      await vacuum(client, ['message'], (line) => logged.push(line), 50)
+      expect(logged).toEqual([expect.stringContaining('a transaction that is older')])
+      expect((await filesWith(place, CANARY)) ?? ['unreadable']).not.toEqual([])
+
+      const scrubbed = database.scrub(['message'])
+      await Promise.race([scrubbed, new Promise((resolve) => setTimeout(resolve, 200))])
+      await elsewhere.query('commit')
+      await scrubbed
+      expect((await filesWith(place, CANARY)) ?? []).toEqual([])
+      expect(logged.length).toBe(1)
+      await Promise.all([client.end(), elsewhere.end(), database.close()])
+      await Promise.all([place.remove(), other.remove()])
+    },
+  )
 })
