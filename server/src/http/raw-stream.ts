@@ -10,7 +10,8 @@ export type RawStream = {
   onDrain(listener: () => void): void
   /** Calls `listener` once, when the reader is gone or the response is complete. */
   onClose(listener: () => void): void
-  end(): void
+  /** Ends the response, with a last piece if there is one. */
+  end(piece?: string): void
   readonly isClosed: boolean
 }
 
@@ -56,8 +57,8 @@ export function openRawStream(reply: FastifyReply, contentType: string): RawStre
       if (isClosed) listener()
       else raw.once('close', listener)
     },
-    end: () => {
-      if (!isClosed) raw.end()
+    end: (piece = '') => {
+      if (!isClosed) raw.end(piece)
     },
     get isClosed() {
       return isClosed

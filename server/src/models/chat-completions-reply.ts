@@ -1,6 +1,7 @@
 import { isJsonObject, type JsonValue } from '../lib/json.ts'
 import type { ModelFinishReason, ModelResult, ModelUsage } from './model.ts'
 import { messageIn } from './provider-errors.ts'
+import { createTextShortcut } from './text-shortcut.ts'
 import { createCallCollector } from './tool-call-pieces.ts'
 
 /** What went wrong inside a reply, as the end of a sentence that begins with the provider's name. */
@@ -39,6 +40,7 @@ export function createReplyReader({ onText, onActivity }: ReplyListener): ReplyR
   let finishReason: ModelFinishReason | null = null
   let usage: ModelUsage | null = null
   const calls = createCallCollector()
+  const shortcut = createTextShortcut(plainTextOf)
 
   function takeChunk(value: JsonValue, member: 'delta' | 'message'): void {
     if (!isJsonObject(value)) throw new ReplyError('sent something that is no chat completion')
@@ -62,12 +64,19 @@ export function createReplyReader({ onText, onActivity }: ReplyListener): ReplyR
 
   return {
     takeEvent(data, event) {
+      const text = event === '' ? shortcut.textOf(data) : null
+      if (text !== null) {
+        if (text !== '') onText(text)
+        return false
+      }
       if (data === '[DONE]') return true
       if (data === '') return false
       const value = parse(data)
       if (event === 'error') throw failedInside(value ?? data)
       if (value === null) throw new ReplyError('sent something that is not JSON')
       takeChunk(value, 'delta')
+      const content = plainText(value)
+      if (content) shortcut.learn(data, content)
       return false
     },
     takeBody(body) {
@@ -107,6 +116,20 @@ function readUsage(value: JsonValue | undefined): ModelUsage | null {
 
 function isCount(value: JsonValue | undefined): value is number {
   return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0
+}
+
+/** The text of a chunk that says nothing else; null of any other. */
+function plainText(value: JsonValue): string | null {
+  if (!isJsonObject(value) || (value.error ?? value.usage ?? null) !== null || !Array.isArray(value.choices))
+    return null
+  const choice = value.choices[0]
+  if (!isJsonObject(choice) || (choice.finish_reason ?? '') !== '' || !isJsonObject(choice.delta)) return null
+  const { content, refusal = null, tool_calls: calls = null } = choice.delta
+  return typeof content === 'string' && refusal === null && calls === null ? content : null
+}
+
+function plainTextOf(data: string): string | null {
+  return plainText(parse(data))
 }
 
 /** null for what is not JSON, and for JSON's null, which is no more use. */

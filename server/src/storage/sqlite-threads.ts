@@ -1,14 +1,16 @@
 import { Worker } from 'node:worker_threads'
 import { type SqlValue, type Statement, StorageError, WriteConflict } from './database.ts'
+import { createBatchWriter } from './sqlite-batches.ts'
 import { explainSqliteError } from './sqlite-errors.ts'
 
 type Failure = { message: string; errcode: number | undefined }
 
-/** In the place of a batch: rewrite the file, so that nothing is left in it of what was deleted. */
-export const SCRUB = 'scrub'
-
-export type WriteRequest = { id: number; batch: readonly Statement[] | typeof SCRUB }
-export type BatchOutcome = { id: number; touched?: number[]; conflict?: string; failure?: Failure }
+/** What became of batches. */
+export type WriteOutcomes = {
+  /** Of each that was written its id, how many statements it had, and how many rows each touched. */
+  touched: number[]
+  refused: { id: number; conflict?: string; failure?: Failure }[]
+}
 export type ReadRequest = { id: number; sql: string; parameters: readonly SqlValue[] }
 export type ReadOutcome = { id: number; rows?: unknown[]; failure?: Failure }
 
@@ -20,40 +22,38 @@ type Waiting<T> = { resolve: (value: T) => void; reject: (error: Error) => void 
 /** Starts the writer thread of a file; resolves when it is ready. */
 export async function connectWriter(file: string) {
   const thread = startThread<number[]>('./sqlite-writer.ts', file)
-  let pending: WriteRequest[] = []
+  const pending = createBatchWriter()
   await new Promise<void>((resolve, reject) => {
     thread.worker.once('message', () => resolve())
     thread.worker.once('error', reject)
   })
 
-  thread.worker.on('message', (outcomes: BatchOutcome[]) => {
-    for (const { id, touched, conflict, failure } of outcomes) {
-      if (touched) thread.settle(id)?.resolve(touched)
-      else if (conflict !== undefined) thread.settle(id)?.reject(new WriteConflict(conflict))
-      else thread.settle(id)?.reject(revive(failure, file))
+  thread.worker.on('message', ({ touched, refused }: WriteOutcomes) => {
+    for (let at = 0; at < touched.length; ) {
+      const end = at + 2 + (touched[at + 1] as number)
+      thread.settle(touched[at] as number)?.resolve(touched.slice(at + 2, end))
+      at = end
+    }
+    for (const { id, conflict, failure } of refused) {
+      thread.settle(id)?.reject(conflict === undefined ? revive(failure, file) : new WriteConflict(conflict))
     }
   })
 
-  function post() {
-    thread.worker.postMessage(pending)
-    pending = []
-  }
-
-  function request(batch: WriteRequest['batch']): Promise<number[]> {
+  function request(add: (id: number) => void): Promise<number[]> {
     return thread.wait((id) => {
-      // What is written within one tick crosses to the thread in one message.
-      if (pending.length === 0) queueMicrotask(post)
-      pending.push({ id, batch })
+      // What is written before the event loop comes round crosses in one message, and is committed together.
+      if (pending.isEmpty()) setImmediate(() => thread.worker.postMessage(pending.take()))
+      add(id)
     })
   }
 
   return {
-    write: (batch: readonly Statement[]): Promise<number[]> => request(batch),
+    write: (batch: readonly Statement[]): Promise<number[]> => request((id) => pending.add(id, batch)),
     /**
      * Empties the write-ahead log, and rewrites the file: false if that is too large. Fails while another process keeps
      * reading an old state.
      */
-    scrub: async (): Promise<boolean> => (await request(SCRUB))[0] === 1,
+    scrub: async (): Promise<boolean> => (await request((id) => pending.addScrub(id)))[0] === 1,
     close: () => thread.close(),
   }
 }

@@ -1,10 +1,8 @@
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
-import type { Statement } from './database.ts'
+import { type BatchMessage, type ReadBatch, readBatches } from './sqlite-batches.ts'
 import { sqliteCode } from './sqlite-errors.ts'
-import { type BatchOutcome, CLOSE, SCRUB, type WriteRequest } from './sqlite-threads.ts'
-
-type Batch = WriteRequest & { batch: readonly Statement[] }
+import { CLOSE, type WriteOutcomes } from './sqlite-threads.ts'
 
 const SQLITE_BUSY = 5
 /** Bytes: rewriting takes about 7 ms a MB, and writes wait for it. */
@@ -21,84 +19,121 @@ function serve(port: MessagePort, file: string): void {
   // Overwrites what is deleted. A turn of ten events took 0.177 ms of the processor with it and 0.176 without.
   connection.exec('pragma secure_delete = on')
   const constraints = nameConstraints(connection)
-  const statements = new Map<string, StatementSync>()
+  const control = {
+    begin: connection.prepare('begin immediate'),
+    commit: connection.prepare('commit'),
+    savepoint: connection.prepare('savepoint batch'),
+    release: connection.prepare('release batch'),
+  }
+  /** The texts that have come over, and what was prepared of them, by number. */
+  let texts: string[] = []
+  let prepared: StatementSync[] = []
 
-  port.on('message', (first: WriteRequest[] | typeof CLOSE) => {
+  port.on('message', (first: BatchMessage | typeof CLOSE) => {
     if (first === CLOSE) {
       // The last connection to close folds the write-ahead log into the file and removes it.
       connection.close()
       port.close()
       return
     }
-    const group = [...first]
-    for (let more = receiveMessageOnPort(port); more; more = receiveMessageOnPort(port)) {
-      group.push(...(more.message as WriteRequest[]))
-    }
-    port.postMessage(commitGroup(group.filter(isBatch)))
-    const scrubs = group.filter((request) => !isBatch(request))
+    const group: Batch[] = []
+    const scrubs: number[] = []
+    for (let message: BatchMessage | undefined = first; message; message = nextMessage()) take(message, group, scrubs)
+    if (group.length > 0) port.postMessage(commitGroup(group))
     // One does for all who want it by now.
     if (scrubs.length > 0) port.postMessage(scrub(scrubs))
   })
-  port.postMessage([])
+  port.postMessage(nothing())
+
+  function nextMessage(): BatchMessage | undefined {
+    return receiveMessageOnPort(port)?.message as BatchMessage | undefined
+  }
+
+  function take(message: BatchMessage, group: Batch[], scrubs: number[]): void {
+    if (message.isFresh) {
+      texts = []
+      prepared = []
+    }
+    texts.push(...message.texts)
+    // The numbers are those of now: a message behind it in the group may begin anew.
+    const known = { texts, prepared }
+    for (const batch of readBatches(message)) {
+      if (batch.isScrub) scrubs.push(batch.id)
+      else group.push({ ...batch, known })
+    }
+  }
 
   /**
    * VACUUM, because `secure_delete` is not enough: when SQLite splits a page, copies of what it moved away stay in the
    * gap of the old one. Of 1,000 texts written among others and deleted under it, 4 could still be read in the file.
    */
-  function scrub(requests: WriteRequest[]): BatchOutcome[] {
+  function scrub(ids: readonly number[]): WriteOutcomes {
     try {
       const isRewritten = sizeOf(connection) <= LARGEST_REWRITTEN
       // The copy that it makes is as large as the file.
       if (isRewritten) connection.exec('pragma temp_store = file; vacuum; pragma temp_store = memory')
       const { busy } = connection.prepare('pragma wal_checkpoint(truncate)').get() as { busy: number }
       if (busy !== 0) throw Object.assign(new Error('a reader keeps the write-ahead log'), { errcode: SQLITE_BUSY })
-      return requests.map(({ id }) => ({ id, touched: [isRewritten ? 1 : 0] }))
+      return { touched: ids.flatMap((id) => [id, 1, isRewritten ? 1 : 0]), refused: [] }
     } catch (error) {
       connection.exec('pragma temp_store = memory')
-      return requests.map(({ id }) => ({ id, failure: describe(error) }))
+      return { touched: [], refused: ids.map((id) => ({ id, failure: describe(error) })) }
     }
   }
 
-  function commitGroup(group: Batch[]): BatchOutcome[] {
-    const outcomes: BatchOutcome[] = []
-    if (group.length === 0) return outcomes
+  function commitGroup(group: readonly Batch[]): WriteOutcomes {
+    const outcomes = nothing()
     try {
-      connection.exec('begin immediate')
-      for (const request of group) outcomes.push(applyBatch(request))
-      connection.exec('commit')
+      control.begin.run()
+      for (const batch of group) applyBatch(batch, outcomes)
+      control.commit.run()
       return outcomes
     } catch (error) {
       if (connection.isTransaction) connection.exec('rollback')
       // Nothing of the group is on disk, so nobody in it may hear otherwise.
-      return group.map(({ id }) => ({ id, failure: describe(error) }))
+      return { touched: [], refused: group.map(({ id }) => ({ id, failure: describe(error) })) }
     }
   }
 
-  function applyBatch({ id, batch }: Batch): BatchOutcome {
-    connection.exec('savepoint batch')
+  function applyBatch({ id, known, forEach }: Batch, { touched, refused }: WriteOutcomes): void {
+    const before = touched.length
+    let unheld: string | null = null
+    control.savepoint.run()
     try {
-      const touched = batch.map(apply)
-      const untouched = batch.find((statement, i) => statement.guard !== undefined && touched[i] === 0)
-      connection.exec(untouched ? 'rollback to batch; release batch' : 'release batch')
-      return untouched ? { id, conflict: untouched.guard as string } : { id, touched }
+      touched.push(id, 0)
+      forEach((number, guard, parameters) => {
+        const changes = Number(statementOf(number, known).run(...parameters).changes)
+        if (guard !== null && changes === 0) unheld ??= guard
+        touched.push(changes)
+      })
+      touched[before + 1] = touched.length - before - 2
+      if (unheld === null) {
+        control.release.run()
+        return
+      }
+      connection.exec('rollback to batch; release batch')
+      refused.push({ id, conflict: unheld })
     } catch (error) {
       // A full disk ends the whole transaction by itself; then it is the group that failed.
       if (!connection.isTransaction) throw error
       connection.exec('rollback to batch; release batch')
       const conflict = constraints.nameOf(error)
-      return conflict === undefined ? { id, failure: describe(error) } : { id, conflict }
+      refused.push(conflict === undefined ? { id, failure: describe(error) } : { id, conflict })
     }
+    touched.length = before
   }
 
-  function apply(statement: Statement): number {
-    let prepared = statements.get(statement.sql)
-    if (!prepared) {
-      if (statements.size >= 500) statements.clear()
-      prepared = connection.prepare(statement.sql)
-      statements.set(statement.sql, prepared)
-    }
-    return Number(prepared.run(...statement.parameters).changes)
+  function statementOf(number: number, known: Known): StatementSync {
+    known.prepared[number] ??= connection.prepare(known.texts[number] as string)
+    return known.prepared[number]
   }
+}
+
+type Known = { texts: string[]; prepared: StatementSync[] }
+type Batch = ReadBatch & { known: Known }
+
+function nothing(): WriteOutcomes {
+  return { touched: [], refused: [] }
 }
 
 function sizeOf(connection: DatabaseSync): number {
@@ -106,10 +141,6 @@ function sizeOf(connection: DatabaseSync): number {
     .prepare('select page_count * page_size as bytes from pragma_page_count, pragma_page_size')
     .get()
   return Number(row?.['bytes'])
-}
-
-function isBatch(request: WriteRequest): request is Batch {
-  return request.batch !== SCRUB
 }
 
 /** SQLite names the columns of a violated constraint; this finds the name that PostgreSQL would give. */

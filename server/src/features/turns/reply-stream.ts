@@ -30,11 +30,14 @@ export type StreamOptions = {
 /** Milliseconds without an event after which a stream sends its headers (contract, section 6). */
 export const HEADERS_AFTER_MS = 10_000
 
+/** UTF-16 units that are printed before a reader is asked whether it keeps up. */
+const PIECE_LENGTH = 16_384
+
 /** Milliseconds between the last item of an array and its closing bracket. */
 const CLOSING_PAUSE_MS = 2
 
 /**
- * Streams a run's events to one reader, each as a write of its own. The reader has its own place in the reply: one that
+ * Streams a run's events to one reader: in an array each as a write of its own, else what is new at a time. The reader has its own place in the reply: one that
  * is slow or goes away holds up nobody and copies nothing. Throws, while no header has gone out, what the run failed
  * with before it had any text.
  */
@@ -127,8 +130,13 @@ function writeEvents(stream: RawStream, run: ReadableRun, printer: ItemPrinter, 
   function advance(): void {
     if (isWaiting || stream.isClosed) return
     while (n < reply.committed) {
-      const isTaken = stream.write(sseEvent(printer.event(n, reply.events[n] as ReplyEvent), { id: `${runId}:${n}` }))
-      n++
+      // What was committed together goes out together: a write costs more than all the rest of an event.
+      const piece = printUpTo(reply.committed)
+      if (n === reply.committed && reply.end) {
+        finish(piece, reply.end)
+        return
+      }
+      const isTaken = stream.write(piece)
       pinger.wrote()
       if (!isTaken) {
         isWaiting = true
@@ -136,8 +144,17 @@ function writeEvents(stream: RawStream, run: ReadableRun, printer: ItemPrinter, 
         return
       }
     }
-    if (reply.end) finish(reply.end)
+    if (reply.end) finish('', reply.end)
     else if (reply.isLost) detach()
+  }
+
+  /** The next events below `end`, about as many as a slow reader may have in memory at a time. */
+  function printUpTo(end: number): string {
+    let piece = ''
+    for (; n < end && piece.length < PIECE_LENGTH; n++) {
+      piece += sseEvent(printer.event(n, reply.events[n] as ReplyEvent), { id: `${runId}:${n}` })
+    }
+    return piece
   }
 
   function resume(): void {
@@ -153,17 +170,16 @@ function writeEvents(stream: RawStream, run: ReadableRun, printer: ItemPrinter, 
     stream.end()
   }
 
-  function finish(end: RunEnd): void {
+  /** Writes `piece` and what stands behind it at the end. */
+  function finish(piece: string, end: RunEnd): void {
     const last = reply.events.length
-    if (n <= last) stream.write(sseEvent(`${printer.last(last, end)}}`, { id: `${runId}:${last}` }))
     const error = end.finishReason === 'error' ? errorOf(run, end) : null
-    if (error && n <= last + 1) {
-      stream.write(sseEvent(errorJson(error), { id: `${runId}:${last + 1}`, event: 'error' }))
-    }
-    stream.write('data: [DONE]\n\n')
+    let rest = piece
+    if (n <= last) rest += sseEvent(`${printer.last(last, end)}}`, { id: `${runId}:${last}` })
+    if (error && n <= last + 1) rest += sseEvent(errorJson(error), { id: `${runId}:${last + 1}`, event: 'error' })
     unwatch()
     pinger.stop()
-    stream.end()
+    stream.end(`${rest}data: [DONE]\n\n`)
   }
 }
 
