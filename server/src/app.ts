@@ -35,6 +35,7 @@ import { createApprovals } from './features/turns/approvals.ts'
 import { createRoutes } from './features/turns/create-routes.ts'
 import { modelRoutes } from './features/turns/model-routes.ts'
 import { createOpenTurns } from './features/turns/open-turns.ts'
+import { createRecentTalk } from './features/turns/recent-talk.ts'
 import { createRecovery } from './features/turns/recovery.ts'
 import { createReplyLog } from './features/turns/reply-log.ts'
 import { runRoutes } from './features/turns/run-routes.ts'
@@ -148,10 +149,11 @@ export async function createApp(config: Config, log: FastifyBaseLogger): Promise
   const side = { ...shared, conversations: conversationTurns, models, background, log, onCalled: metrics.countTokens }
   const summarizer = createSummarizer(side)
   const files = createTurnFiles({ attachments, log })
+  const recentTalk = createRecentTalk({ now: () => performance.now() })
   const titler = createTitler({ ...side, model: config.titleModel })
   const runner = createTurnRunner({
     ...shared,
-    ...{ log, approvals, line },
+    ...{ log, approvals, line, recentTalk },
     conversations: conversationTurns,
     replyLog: createReplyLog({ database }),
     models,
@@ -167,6 +169,7 @@ export async function createApp(config: Config, log: FastifyBaseLogger): Promise
   const acceptance = createTurnAcceptance({ ...shared, ...node, conversations: conversationTurns, limits, budgets })
   const turns = createTurnService({
     ...{ database, clock, acceptance, approvals, runner, conversations, conversationTurns, organizations, files },
+    recentTalk,
   })
 
   const recovery = createRecovery({ ...shared, ...node, log, runner, limits, conversations: conversationTurns })

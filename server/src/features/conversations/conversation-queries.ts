@@ -66,21 +66,35 @@ const selectConversationForTurn = prepareRead((db, p: Parameters<Key>) =>
     .where('conversation.id', '=', p('id')),
 )
 
+type Taken = Key & { userMessageId: string; lastMessageId: string }
+
+function takeIn(db: QueryBuilder, p: Parameters<Taken>) {
+  return db
+    .updateTable('conversation')
+    .set((eb) => ({
+      last_message_id: p('lastMessageId'),
+      message_count: eb('message_count', '+', 1),
+      is_started: 1,
+    }))
+    .where('organization_id', '=', p('organizationId'))
+    .where('id', '=', p('id'))
+    .where('deleted_at', 'is', null)
+    .where('is_active', '=', 1)
+}
+
 /** Takes a user's message in: the guard fails when the conversation is deleted, inactive, or has gone on meanwhile. */
 export const openConversationForMessage = prepareWrite(
-  (db, p: Parameters<Key & { userMessageId: string; lastMessageId: string }>) =>
-    db
-      .updateTable('conversation')
-      .set((eb) => ({
-        last_message_id: p('lastMessageId'),
-        message_count: eb('message_count', '+', 1),
-        is_started: 1,
-      }))
-      .where('organization_id', '=', p('organizationId'))
-      .where('id', '=', p('id'))
-      .where('deleted_at', 'is', null)
-      .where('is_active', '=', 1)
-      .where((eb) => eb.or([eb('last_message_id', 'is', null), eb('last_message_id', '<', p('userMessageId'))])),
+  (db, p: Parameters<Taken>) =>
+    takeIn(db, p).where((eb) =>
+      eb.or([eb('last_message_id', 'is', null), eb('last_message_id', '<', p('userMessageId'))]),
+    ),
+  { guard: 'conversation_is_open' },
+)
+
+/** The same: the guard also fails when the newest message is not `seen` any more. */
+export const openConversationAsSeen = prepareWrite(
+  (db, p: Parameters<Taken & { seen: string | null }>) =>
+    takeIn(db, p).where('last_message_id', 'is not distinct from', p('seen')),
   { guard: 'conversation_is_open' },
 )
 

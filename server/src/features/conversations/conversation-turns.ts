@@ -6,6 +6,7 @@ import {
   discountMessages,
   type Found,
   findConversationForTurn,
+  openConversationAsSeen,
   openConversationForMessage,
   replaceMadeName,
   reserveLastMessage,
@@ -48,18 +49,18 @@ export function createConversationTurns(deps: {
 
     /**
      * Stores a user's message. The first statement is guarded: it fails when the conversation has been deleted or
-     * closed, or has a message newer than this one.
+     * closed, or has a message newer than this one; with `seen`, when that is not its newest message any more.
      */
-    takeMessage(key: Key, message: Message, replyMessageId: string): Statement[] {
-      return [
-        openConversationForMessage(database, {
-          organizationId: key.organizationId,
-          id: key.conversationId,
-          userMessageId: message.id,
-          lastMessageId: replyMessageId,
-        }),
-        insertMessage(database, key, message),
-      ]
+    takeMessage(key: Key, message: Message, replyMessageId: string, seen?: string | null): Statement[] {
+      const change = {
+        ...{ organizationId: key.organizationId, id: key.conversationId },
+        ...{ userMessageId: message.id, lastMessageId: replyMessageId },
+      }
+      const open =
+        seen === undefined
+          ? openConversationForMessage(database, change)
+          : openConversationAsSeen(database, { ...change, seen })
+      return [open, insertMessage(database, key, message)]
     },
 
     /**

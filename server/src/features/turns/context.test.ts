@@ -82,7 +82,7 @@ const long = Array.from({ length: 10_000 }, (_, n) =>
 
 test('reads the window and not the conversation', async () => {
   const { read, count } = reader(long)
-  const window = await readWindow(read, (long.at(-2) as Message).id, 2_000)
+  const { messages: window } = await readWindow(read, (long.at(-2) as Message).id, 2_000)
   expect(window.at(-1)?.id).toBe(long.at(-2)?.id)
   expect(window.length).toBeGreaterThan(10)
   expect(count()).toBeLessThan(200)
@@ -91,12 +91,12 @@ test('reads the window and not the conversation', async () => {
 
 test('takes everything when it fits, each message once, in order', async () => {
   const { read } = reader(long.slice(0, 300))
-  const window = await readWindow(read, (long[299] as Message).id, 1_000_000)
+  const { messages: window } = await readWindow(read, (long[299] as Message).id, 1_000_000)
   expect(window.map(({ id }) => id)).toEqual(long.slice(0, 300).map(({ id }) => id))
 })
 
 test('always takes the newest message', async () => {
   const { read } = reader(long)
-  const window = await readWindow(read, (long[100] as Message).id, 1)
+  const { messages: window } = await readWindow(read, (long[100] as Message).id, 1)
   expect(window.map(({ id }) => id)).toEqual([long[100]?.id])
 })

@@ -13,7 +13,18 @@ export type Context = { system: string | null; messages: ModelMessage[] }
 /** Reads up to `limit` messages from `before` back, newest first. */
 export type ReadNewest = (before: string, limit: number) => Promise<Message[]>
 
-const PAGE = 64
+/** A message whose tokens have been counted, as soon as somebody had to. */
+export type CountedMessage = Message & { tokens?: number }
+/** The newest part of a talk, oldest message first. */
+export type Window = {
+  messages: readonly CountedMessage[]
+  /** There is nothing before it. */
+  isWhole: boolean
+}
+
+/** Messages of the first page; each further one is larger, because whoever needs it will need more. */
+const FIRST_PAGE = 64
+const LARGEST_PAGE = 1_024
 
 /**
  * The newest messages behind the id `after` that fit into `budget` tokens, oldest first. Reads in pages from the newest
@@ -25,28 +36,31 @@ export async function readWindow(
   newestId: string,
   budget: number,
   after: string | null = null,
-): Promise<Message[]> {
-  const taken: Message[] = []
+): Promise<Window> {
+  const taken: CountedMessage[] = []
   let left = budget
   let before = newestId
-  for (;;) {
-    const page = await readNewest(before, PAGE)
+  let hasUser = false
+  for (let limit = FIRST_PAGE; ; limit = Math.min(limit * 4, LARGEST_PAGE)) {
+    const page: readonly CountedMessage[] = await readNewest(before, limit)
     for (const message of page) {
       if (taken.at(-1)?.id === message.id) continue
-      if (after !== null && message.id <= after) return taken.reverse()
-      left -= tokensOf(message)
+      if (after !== null && message.id <= after) return { messages: taken.reverse(), isWhole: false }
+      const counted = message.tokens === undefined ? { ...message, tokens: tokensOf(message) } : message
+      left -= tokensOf(counted)
       // Within an exchange nothing is cut: results would lose their calls.
-      if (left < 0 && taken.some(({ role }) => role === 'user')) return withoutHalfExchange(taken.reverse())
-      taken.push(message)
+      if (left < 0 && hasUser) return { messages: withoutHalfExchange(taken.reverse()), isWhole: false }
+      taken.push(counted)
+      hasUser ||= message.role === 'user'
     }
     const last = page.at(-1)
-    if (page.length < PAGE || !last) return taken.reverse()
+    if (page.length < limit || !last) return { messages: taken.reverse(), isWhole: true }
     before = last.id
   }
 }
 
 /** After a cut, an answer whose question is gone would only confuse. */
-function withoutHalfExchange(messages: Message[]): Message[] {
+function withoutHalfExchange(messages: CountedMessage[]): CountedMessage[] {
   const firstUser = messages.findIndex(({ role }) => role === 'user')
   return firstUser > 0 ? messages.slice(firstUser) : messages
 }
@@ -87,10 +101,12 @@ export function historyTokens({ messages }: Context): number {
 type Counted = Pick<Message, 'content'> & {
   toolCalls?: readonly ToolCall[]
   attachments?: readonly Pick<ModelFile, 'tokens'>[]
+  tokens?: number
 }
 
 /** About how many tokens a message takes, with what it calls and the files that stand with it. */
 export function tokensOf(message: Counted): number {
+  if (message.tokens !== undefined) return message.tokens
   const calls = message.toolCalls ? estimateTokens(JSON.stringify(message.toolCalls)) : 0
   const files = message.attachments?.reduce((sum, { tokens }) => sum + tokens, 0) ?? 0
   return messageTokens(message.content) + calls + files

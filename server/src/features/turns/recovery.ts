@@ -9,7 +9,7 @@ import type { Run, RunKey } from './run.ts'
 import { countRestart, findRun } from './run-queries.ts'
 import type { AcceptedTurn } from './turn-acceptance.ts'
 import { buildContext } from './turn-context.ts'
-import { endingStatements, estimateReply } from './turn-ending.ts'
+import { endingOf, estimateReply } from './turn-ending.ts'
 import type { TurnLimits } from './turn-limits.ts'
 import { renewTurn, selectRunningTurns, takeOverTurn } from './turn-queries.ts'
 import type { Log, TurnRunner } from './turn-runner.ts'
@@ -140,6 +140,7 @@ export function createRecovery(deps: {
       ...{ ...key, conversation, userMessage, replyMessageId: run.replyMessageId, kind: run.kind },
       ...{ isWaiting: fence === null, fence: fence ?? 1, acceptedAt: run.createdAt, claimId: run.claimId },
       budget: run.budget,
+      standing: null,
       target: { aiSystem: conversation.aiSystem, model: conversation.model },
     }
   }
@@ -155,7 +156,7 @@ export function createRecovery(deps: {
   async function end(key: RunKey, run: Run, fence: number | null, stored: ReplyEvent[]): Promise<boolean> {
     const { kind, userMessageId, replyMessageId, aiSystem, model, attempts, firstTokenAt, budget } = run
     const events = [...stored, ...repairsOf(stored)]
-    const batch = endingStatements(deps, {
+    const { statements: batch } = endingOf(deps, {
       ...{ ...key, fence, kind, userMessageId, replyMessageId, aiSystem, model, attempts, firstTokenAt, events },
       isUsageEstimated: stored.length > 0,
       budget,

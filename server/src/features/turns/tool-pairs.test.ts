@@ -69,7 +69,7 @@ test('also where the history is cut', async () => {
           .filter(({ id }) => id <= from)
           .reverse()
           .slice(0, limit)
-      const window = await readWindow(read, all.at(-1)?.id ?? '', budget)
+      const { messages: window } = await readWindow(read, all.at(-1)?.id ?? '', budget)
       const { messages } = shapeContext(null, window, true)
       expectPaired(messages)
       expect(messages[0]?.role).toBe('user')
@@ -86,7 +86,7 @@ test('a cut leaves the calls of the exchange that goes on with their results', a
     { role: 'tool', content: 'z '.repeat(400), toolCallId: 'a' },
   ])
   const read = async () => [...all].reverse()
-  const window = await readWindow(read, all.at(-1)?.id ?? '', 10)
+  const { messages: window } = await readWindow(read, all.at(-1)?.id ?? '', 10)
   expect(window.map(({ role }) => role)).toEqual(['user', 'assistant', 'tool'])
 })
 

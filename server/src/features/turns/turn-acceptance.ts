@@ -10,6 +10,7 @@ import type { StartedConversation } from '../conversations/start-conversation.ts
 import type { Claim } from '../idempotency/claim.ts'
 import { BUDGET_SUFFICES } from './budget-queries.ts'
 import type { ReadNewest } from './context.ts'
+import type { Standing } from './recent-talk.ts'
 import type { Resumption } from './resuming.ts'
 import type { ConversationKey, OnCrash, Reservation, RunKey, RunKind } from './run.ts'
 import { insertRun } from './run-queries.ts'
@@ -38,6 +39,8 @@ export type AcceptedTurn = RunKey & {
   target: { aiSystem: string; model: string }
   /** What it has reserved of the daily tokens of its key; null for a key without a budget. */
   budget: Reservation | null
+  /** How its conversation stood before it; null where others may have come in between, or something is replaced. */
+  standing: Standing | null
   /** Where it goes on, if it waited for an approval when its server stopped. */
   resumption?: Resumption
   /** Gives its place among the turns under way back. */
@@ -278,8 +281,8 @@ export function createTurnAcceptance(deps: {
   }
 
   function takeMessage(key: ConversationKey, turn: Draft, { attached }: TurnRequest): Statement[] {
-    const { userMessage, replyMessageId } = turn
-    const take = conversations.takeMessage(key, userMessage, replyMessageId)
+    const { userMessage, replyMessageId, standing } = turn
+    const take = conversations.takeMessage(key, userMessage, replyMessageId, standing?.lastMessageId)
     return [...take, ...(attached?.statements(userMessage.id) ?? [])]
   }
 

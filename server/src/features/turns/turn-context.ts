@@ -3,9 +3,18 @@ import { AI_SYSTEM_FACTS, parseAiSystem } from '../../models/ai-systems.ts'
 import { contextWindow, knownWindow } from '../../models/context-window.ts'
 import type { ChainLink } from '../../models/resilience.ts'
 import type { ModelSettings } from '../../models/settings.ts'
-import type { ConversationForTurn, Message } from '../conversations/conversation.ts'
+import type { ConversationForTurn } from '../conversations/conversation.ts'
 import type { ContextSettings } from '../personas/context-settings.ts'
-import { type Context, historyTokens, type ReadNewest, readWindow, shapeContext, systemTokens } from './context.ts'
+import {
+  type Context,
+  historyTokens,
+  type ReadNewest,
+  readWindow,
+  shapeContext,
+  systemTokens,
+  tokensOf,
+  type Window,
+} from './context.ts'
 import type { SentContext } from './sent-context.ts'
 
 /** Tokens kept free for the reply when the persona does not say how long one may be. */
@@ -26,7 +35,7 @@ export type Summary = {
 }
 
 /** What a model is sent, and what the record of the run says of it. */
-export type BuiltContext = { context: Context; sent: SentContext; history: readonly Message[] }
+export type BuiltContext = { context: Context; sent: SentContext; window: Window }
 
 /** How a conversation's model is called. */
 export function settingsOf(conversation: ConversationForTurn): ModelSettings {
@@ -64,7 +73,8 @@ export async function buildContext(
   const { contextPolicy = 'truncate' } = contextSettingsOf(conversation)
   const system = withSummary(conversation.systemText, summary)
   const budget = talkTokens(conversation, system)
-  const history = await readWindow(readNewest, newestId, budget, summary?.upToMessageId)
+  const window = await readWindow(readNewest, newestId, budget, summary?.upToMessageId)
+  const history = window.messages
   const context = shapeContext(system, history, chainOf(conversation).some(wantsUserFirst))
   const sent: SentContext = {
     policy: contextPolicy,
@@ -72,10 +82,14 @@ export async function buildContext(
     firstMessageId: history[0]?.id ?? null,
     messages: history.length,
     systemTokens: systemTokens(context),
-    historyTokens: historyTokens(context),
+    // Messages that were sent as they are have been counted.
+    historyTokens:
+      context.messages.length === history.length
+        ? history.reduce((sum, message) => sum + tokensOf(message), 0)
+        : historyTokens(context),
     summaryVersion: summary?.version ?? null,
   }
-  return { context, sent, history }
+  return { context, sent, window }
 }
 
 /** Tokens that the talk may have beside this system text. */

@@ -25,7 +25,8 @@ export function draftTurn(
   place: Place,
 ): Draft {
   const acceptedAt = clock()
-  const newId = () => (conversation.lastMessageId ? ids.nextAfter(conversation.lastMessageId) : ids.next())
+  const { lastMessageId, messageCount } = conversation
+  const newId = () => (lastMessageId ? ids.nextAfter(lastMessageId) : ids.next())
   const runId = newId()
   const messageOf = ({ text, attachments }: Said): Message => ({
     ...{ id: newId(), role: 'user', content: text, toolCallId: null, name: null },
@@ -40,5 +41,6 @@ export function draftTurn(
     ...{ isWaiting: place === 'in line', fence: FIRST_FENCE, acceptedAt, claimId: origin.claim?.id ?? null },
     target: { aiSystem: conversation.aiSystem, model: conversation.model },
     budget: null,
+    standing: kind === 'send' && place === 'held' ? { lastMessageId, messageCount } : null,
   }
 }

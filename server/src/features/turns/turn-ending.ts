@@ -3,6 +3,7 @@ import { successorOf } from '../../lib/ids.ts'
 import { estimateTokens } from '../../lib/token-estimate.ts'
 import type { Attempt } from '../../models/resilience.ts'
 import type { Database, Statement } from '../../storage/database.ts'
+import type { Message } from '../conversations/conversation.ts'
 import type { ConversationTurns } from '../conversations/conversation-turns.ts'
 import { releaseClaimOfRun } from '../idempotency/idempotency-service.ts'
 import { deleteDecisions } from './approval-queries.ts'
@@ -42,14 +43,14 @@ export type EndedTurn = RunKey & {
 }
 
 /**
- * The batch that ends a run: the reply as a message, the run's record, the conversation's totals, the events' boundaries,
+ * The batch that ends a run, and the messages it stores: the reply as a message, the run's record, the conversation's totals, the events' boundaries,
  * the turn and what it had reserved given back. All of it or nothing, and nothing if the turn is no longer held under
  * the fence.
  */
-export function endingStatements(
+export function endingOf(
   deps: { database: Database; clock: Clock; conversations: ConversationTurns },
   turn: EndedTurn,
-): Statement[] {
+): { statements: Statement[]; messages: readonly Message[] } {
   const { database, clock, conversations } = deps
   const { organizationId, conversationId, runId, claimId, end } = turn
   const key = { organizationId, conversationId, runId }
@@ -61,7 +62,7 @@ export function endingStatements(
   const { lengths: eventLengths } = encodeEvents(events)
   // A regenerated reply takes the place of what stands between the question and it, but only once there is one.
   const replaced = { from: successorOf(turn.userMessageId), before: firstIdOf(replyMessageId), by: runId, at: endedAt }
-  return [
+  const statements = [
     // The conversation before the turn, as when a turn is accepted: the other way round they deadlock on PostgreSQL.
     ...conversations.settle(key, {
       messages,
@@ -91,6 +92,7 @@ export function endingStatements(
     // Last, as in the batch that reserved: the other turns of the key wait for this row.
     ...settlement(database, organizationId, turn.budget, end.usage),
   ]
+  return { statements, messages }
 }
 
 /** Tokens of what a model has said and called, where nobody has counted them. */

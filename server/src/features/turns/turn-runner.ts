@@ -3,12 +3,14 @@ import { AppError } from '../../errors.ts'
 import type { Clock } from '../../lib/clock.ts'
 import type { IdSource } from '../../lib/ids.ts'
 import type { Resilience } from '../../models/resilience.ts'
-import { type Database, StorageError, WriteConflict } from '../../storage/database.ts'
+import { type Database, type Statement, StorageError, WriteConflict } from '../../storage/database.ts'
 import type { Message } from '../conversations/conversation.ts'
 import type { ConversationTurns } from '../conversations/conversation-turns.ts'
 import type { ToolService } from '../tools/toolbox.ts'
 import type { Approvals } from './approvals.ts'
+import type { ReadNewest, Window } from './context.ts'
 import { encodeEvents } from './event-lengths.ts'
+import type { RecentTalk } from './recent-talk.ts'
 import { type ReplyEvent, repairsOf } from './reply-event.ts'
 import type { ReplyLog, ReplyView, RunLog } from './reply-log.ts'
 import type { ConversationKey, RunEnd, RunKey } from './run.ts'
@@ -18,7 +20,7 @@ import { findSummary } from './summary-queries.ts'
 import { closingMessages } from './tool-pairs.ts'
 import type { AcceptedTurn } from './turn-acceptance.ts'
 import { buildContext, isSummarized } from './turn-context.ts'
-import { endingStatements } from './turn-ending.ts'
+import { endingOf } from './turn-ending.ts'
 import type { TurnFiles } from './turn-files.ts'
 import { isEnded } from './turn-state.ts'
 import { takeSteps } from './turn-steps.ts'
@@ -78,13 +80,14 @@ export function createTurnRunner(deps: {
   files: Pick<TurnFiles, 'load'>
   approvals: Pick<Approvals, 'forRun'>
   line: WaitingLine
+  recentTalk: RecentTalk
   log: Log
   /** Told of each end that is stored, for what is to be done behind the reply. Must not wait, nor throw. */
   afterwards?: (turn: StoredTurn) => void
   /** Told of each end, for the metrics. */
   onEnded?: (turn: { aiSystem: string; end: RunEnd; durationMs: number; firstTokenMs: number | null }) => void
 }) {
-  const { clock, replyLog, tools, approvals, line, log } = deps
+  const { clock, replyLog, tools, approvals, line, recentTalk, log } = deps
   const running = new Map<string, Running>()
   /** What tells whether a run waits for an approval, by run. */
   const askings = new Map<string, { isWaiting(): boolean }>()
@@ -159,23 +162,16 @@ export function createTurnRunner(deps: {
     progress: Progress,
     stop: (how: Stop) => void,
   ): Promise<void> {
-    const { conversation } = accepted
+    const { conversation, userMessage, standing } = accepted
     const key = { organizationId: accepted.organizationId, conversationId: accepted.conversationId }
     const summary = isSummarized(conversation) ? await findSummary(deps.database, key) : null
-    const {
-      context: planned,
-      sent,
-      history,
-    } = await buildContext(
-      conversation,
-      (before, limit) => deps.conversations.newest(key, before, limit),
-      accepted.userMessage.id,
-      summary,
-    )
+    const read: ReadNewest = (before, limit) => deps.conversations.newest(key, before, limit)
+    const readTalk = standing ? recentTalk.readFrom(key, standing, userMessage, read) : read
+    const { context: planned, sent, window } = await buildContext(conversation, readTalk, userMessage.id, summary)
     const context = await deps.files.load(key, planned)
     progress.context = context
     progress.sent = sent
-    await closeOpenCalls(key, history)
+    if (!(await closeOpenCalls(key, window.messages))) progress.window = window
     const toolbox = await tools.open(key.organizationId, conversation.configuration, signal)
     const onFault = (error: unknown) => log.error({ err: error, runId: accepted.runId }, 'a tool failed in the server')
     const stopAsLost = (error: unknown) => stop({ lost: error })
@@ -190,14 +186,15 @@ export function createTurnRunner(deps: {
     }
   }
 
-  /** Calls that nobody has answered by now never will be. */
-  async function closeOpenCalls(key: ConversationKey, history: readonly Message[]): Promise<void> {
+  /** Calls that nobody has answered by now never will be. False when there are none. */
+  async function closeOpenCalls(key: ConversationKey, history: readonly Message[]): Promise<boolean> {
     const closing = closingMessages(history, clock())
-    if (closing.length === 0) return
+    if (closing.length === 0) return false
     await deps.database.write(deps.conversations.addMessages(key, closing)).catch((error: unknown) => {
       // Somebody has closed them meanwhile.
       if (!(error instanceof WriteConflict)) throw error
     })
+    return true
   }
 
   async function storeEnd(
@@ -209,7 +206,7 @@ export function createTurnRunner(deps: {
     const { organizationId, conversationId, runId, fence, replyMessageId, conversation, kind, budget } = accepted
     const { isUsageEstimated, ...runEnd } = end
     const isFromUser = accepted.userMessage.role === 'user'
-    const batch = endingStatements(deps, {
+    const { statements, messages } = endingOf(deps, {
       ...{ organizationId, conversationId, runId, fence, kind, replyMessageId, isUsageEstimated, budget },
       userMessageId: accepted.userMessage.id,
       aiSystem: progress.aiSystem,
@@ -223,7 +220,9 @@ export function createTurnRunner(deps: {
       userText: conversation.name === null && isFromUser ? accepted.userMessage.content : null,
     })
     const key = { organizationId, conversationId, runId }
-    const isStored = await writeEnd(batch, key, { end: runEnd, events: reply.events })
+    const isStored = await writeEnd(statements, key, { end: runEnd, events: reply.events })
+    if (isStored) remember(accepted, progress.window, messages)
+    else recentTalk.forget(conversationId)
     const stored = isStored ? runEnd : await endWithoutText(key)
     const shown: RunEnd = stored ?? {
       ...runEnd,
@@ -237,8 +236,23 @@ export function createTurnRunner(deps: {
     return shown
   }
 
+  function remember(turn: Omit<AcceptedTurn, 'fence'>, window: Window | undefined, reply: readonly Message[]): void {
+    const { conversationId, replyMessageId, standing } = turn
+    if (!standing || !window) {
+      recentTalk.forget(conversationId)
+      return
+    }
+    const messageCount = standing.messageCount + 1 + reply.length
+    const { messages, isWhole } = window
+    recentTalk.keep(
+      turn,
+      { lastMessageId: replyMessageId, messageCount },
+      { messages: [...messages, ...reply], isWhole },
+    )
+  }
+
   /** True once the end is stored, false if somebody else has ended the run. */
-  async function writeEnd(batch: ReturnType<typeof endingStatements>, key: RunKey, mine: StoredEnd): Promise<boolean> {
+  async function writeEnd(batch: readonly Statement[], key: RunKey, mine: StoredEnd): Promise<boolean> {
     const { runId } = key
     for (let attempt = 0; ; attempt++) {
       try {

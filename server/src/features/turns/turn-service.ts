@@ -12,13 +12,14 @@ import type { OrganizationService } from '../organizations/organization-service.
 import type { Decision } from './approval-queries.ts'
 import type { Approvals } from './approvals.ts'
 import { textLengthOf } from './event-lengths.ts'
+import type { RecentTalk } from './recent-talk.ts'
 import { createReplyReader } from './reply-reader.ts'
 import type { ReadableRun } from './reply-stream.ts'
 import type { ConversationKey, Run, RunKey } from './run.ts'
 import { type FoundRun, findRun, findRuns } from './run-queries.ts'
 import type { ToolAnswer } from './tool-answers.ts'
 import type { AcceptedTurn, TurnAcceptance, TurnOrigin, TurnRequest } from './turn-acceptance.ts'
-import { endingStatements } from './turn-ending.ts'
+import { endingOf } from './turn-ending.ts'
 import type { TurnFiles } from './turn-files.ts'
 import { findTurnsOf, requestStop, selectRunningTurn } from './turn-queries.ts'
 import type { LiveTurn, TurnRunner } from './turn-runner.ts'
@@ -52,9 +53,20 @@ export function createTurnService(deps: {
   conversationTurns: ConversationTurns
   organizations: Pick<OrganizationService, 'tokenSecret'>
   files: Pick<TurnFiles, 'attach'>
+  recentTalk: Pick<RecentTalk, 'forget'>
 }) {
-  const { database, clock, acceptance, approvals, runner, conversations, conversationTurns, organizations, files } =
-    deps
+  const {
+    database,
+    clock,
+    acceptance,
+    approvals,
+    runner,
+    conversations,
+    conversationTurns,
+    organizations,
+    files,
+    recentTalk,
+  } = deps
   const reader = createReplyReader({ database, conversations: conversationTurns })
 
   async function getRun(key: RunKey): Promise<FoundRun> {
@@ -85,7 +97,7 @@ export function createTurnService(deps: {
     const { kind, userMessageId, replyMessageId, aiSystem, model, attempts, firstTokenAt, budget } = run
     const nothing: Progress = { context: null, outcome: null, firstTokenAt, aiSystem, model }
     const { isUsageEstimated, ...end } = endOf('accepted', nothing, [], how, null)
-    const batch = endingStatements(
+    const { statements: batch } = endingOf(
       { database, clock, conversations: conversationTurns },
       {
         ...{ ...key, fence: null, kind, userMessageId, replyMessageId, aiSystem, model, attempts, firstTokenAt },
@@ -244,6 +256,7 @@ export function createTurnService(deps: {
       ])
       // Together: one whose server is gone keeps everybody waiting for as long as that may take to answer.
       await Promise.all([...waiting, ...held].map((key) => stop(key, { reason: 'cancelled' })))
+      for (const id of conversationIds) recentTalk.forget(id)
     },
 
     /** Up to `limit` runs of a conversation, deleted or not, newest first, behind the id `after`. */

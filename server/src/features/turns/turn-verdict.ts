@@ -1,7 +1,7 @@
 import { AppError, isPresentable } from '../../errors.ts'
 import type { ModelResult } from '../../models/model.ts'
 import type { Attempt, Outcome } from '../../models/resilience.ts'
-import { type Context, contextTokens } from './context.ts'
+import { type Context, contextTokens, type Window } from './context.ts'
 import { lastText, type ReplyEvent } from './reply-event.ts'
 import type { FinishReason, RunEnd, RunFailure, StopReason, Usage } from './run.ts'
 import type { SentContext } from './sent-context.ts'
@@ -16,6 +16,8 @@ export type Progress = {
   context: Context | null
   /** What the record of the run says of it. */
   sent?: SentContext
+  /** What was read of the talk; absent when it has changed since. */
+  window?: Window
   outcome: Outcome | null
   firstTokenAt: number | null
   aiSystem: string
