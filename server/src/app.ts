@@ -166,7 +166,9 @@ export async function createApp(config: Config, log: FastifyBaseLogger): Promise
   })
   const limits = createTurnLimits({ perKey: config.limits.runningTurnsPerKey, inAll: config.limits.runningTurns })
   const budgets = createTokenBudgets(shared)
-  const acceptance = createTurnAcceptance({ ...shared, ...node, conversations: conversationTurns, limits, budgets })
+  const acceptance = createTurnAcceptance({
+    ...{ ...shared, ...node, conversations: conversationTurns, limits, budgets, recentTalk },
+  })
   const turns = createTurnService({
     ...{ database, clock, acceptance, approvals, runner, conversations, conversationTurns, organizations, files },
     recentTalk,

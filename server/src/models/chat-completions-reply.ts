@@ -23,6 +23,8 @@ export type ReplyListener = {
 }
 
 export type ReplyReader = {
+  /** Takes the event at `at` of the stream if it is one like those before. Where it ends; -1 when it was not taken. */
+  takeText(stream: string, at: number): number
   /** One event of the stream. True after `[DONE]`. Throws {@link ReplyError}. */
   takeEvent(data: string, event: string): boolean
   /** A whole body instead of a stream: some servers answer so although `stream` was true. Throws {@link ReplyError}. */
@@ -40,7 +42,7 @@ export function createReplyReader({ onText, onActivity }: ReplyListener): ReplyR
   let finishReason: ModelFinishReason | null = null
   let usage: ModelUsage | null = null
   const calls = createCallCollector()
-  const shortcut = createTextShortcut(plainTextOf)
+  const shortcut = createTextShortcut({ readText: plainTextOf, onText })
 
   function takeChunk(value: JsonValue, member: 'delta' | 'message'): void {
     if (!isJsonObject(value)) throw new ReplyError('sent something that is no chat completion')
@@ -63,12 +65,8 @@ export function createReplyReader({ onText, onActivity }: ReplyListener): ReplyR
   }
 
   return {
+    takeText: shortcut.take,
     takeEvent(data, event) {
-      const text = event === '' ? shortcut.textOf(data) : null
-      if (text !== null) {
-        if (text !== '') onText(text)
-        return false
-      }
       if (data === '[DONE]') return true
       if (data === '') return false
       const value = parse(data)

@@ -138,6 +138,7 @@ function startCall(
     },
   })
   const parser = createSseParser({
+    takeWhole: (stream, at) => (isSettled ? -1 : reader.takeText(stream, at)),
     onEvent: (data, event) => {
       if (!isSettled && reader.takeEvent(data, event)) finish()
     },

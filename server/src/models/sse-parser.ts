@@ -16,6 +16,11 @@ export class EventTooLongError extends Error {
 export type SseParserOptions = {
   /** `event` is empty when the stream did not name it. Several `data:` lines are joined by a line feed. */
   onEvent(data: string, event: string): void
+  /**
+   * Is asked at the beginning of each event whether it takes it as it stands in the stream; says where it ends, with its
+   * empty line, or -1.
+   */
+  takeWhole?(stream: string, at: number): number
   maxEventBytes?: number
 }
 
@@ -31,7 +36,7 @@ export type SseParser = {
  * section 9.2.6). Only whole lines are decoded, which makes a character that was split between two chunks no case of
  * its own: no byte of one looks like a line's end.
  */
-export function createSseParser({ onEvent, maxEventBytes = MAX_EVENT_BYTES }: SseParserOptions): SseParser {
+export function createSseParser({ onEvent, takeWhole, maxEventBytes = MAX_EVENT_BYTES }: SseParserOptions): SseParser {
   let heldPieces: Buffer[] = []
   let eventBytes = 0
   let skipLineFeed = false
@@ -101,6 +106,11 @@ export function createSseParser({ onEvent, maxEventBytes = MAX_EVENT_BYTES }: Ss
       // What was held has been counted.
       eventBytes -= heldBytes
       for (let at = 0; at < text.length; ) {
+        const wholeEnd = data === null && eventName === '' && takeWhole ? takeWhole(text, at) : -1
+        if (wholeEnd !== -1) {
+          at = wholeEnd
+          continue
+        }
         const lineEnd = text.indexOf('\n', at)
         const line = text.slice(at, lineEnd)
         count(isAscii ? line.length : Buffer.byteLength(line))

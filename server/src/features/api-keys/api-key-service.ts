@@ -34,6 +34,14 @@ const LAST_USED_STEP_MS = 60_000
 /** API keys: only their hashes are kept, and each request looks its key up, so that a revocation counts at once. */
 export function createApiKeyService(deps: { database: Database; ids: IdSource; clock: Clock }) {
   const { database, ids, clock } = deps
+  /** What the texts in the table say: there are as many as there are ways to choose scopes, and few are used. */
+  const knownScopes = new Map<string, ReadonlySet<Scope>>()
+
+  function scopesOf(text: string): ReadonlySet<Scope> {
+    const known = knownScopes.get(text) ?? new Set(parseScopes(text))
+    knownScopes.set(text, known)
+    return known
+  }
 
   /** The statement that stores a key, for a batch. */
   function prepare(organizationId: string, secret: string, key: NewApiKey): { apiKey: ApiKey; statement: Statement } {
@@ -71,7 +79,7 @@ export function createApiKeyService(deps: { database: Database; ids: IdSource; c
       organizationId: row.organization_id,
       keyId: row.id,
       keyPrefix: row.prefix,
-      scopes: new Set(parseScopes(row.scopes)),
+      scopes: scopesOf(row.scopes),
       dailyTokens: row.daily_tokens,
     }
   }

@@ -91,10 +91,12 @@ export const openConversationForMessage = prepareWrite(
   { guard: 'conversation_is_open' },
 )
 
-/** The same: the guard also fails when the newest message is not `seen` any more. */
+/** The same: the guard also fails when the newest message, or how many there are, is not what was seen. */
 export const openConversationAsSeen = prepareWrite(
-  (db, p: Parameters<Taken & { seen: string | null }>) =>
-    takeIn(db, p).where('last_message_id', 'is not distinct from', p('seen')),
+  (db, p: Parameters<Taken & { seenLast: string | null; seenCount: number }>) =>
+    takeIn(db, p)
+      .where('last_message_id', 'is not distinct from', p('seenLast'))
+      .where('message_count', '=', p('seenCount')),
   { guard: 'conversation_is_open' },
 )
 

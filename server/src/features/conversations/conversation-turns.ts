@@ -24,6 +24,8 @@ import {
 
 type Key = { organizationId: string; conversationId: string }
 
+/** How far a conversation had come when it was looked at. */
+type Seen = { lastMessageId: string | null; messageCount: number }
 /** What a run leaves behind in its conversation. */
 export type Outcome = {
   messages: readonly Message[]
@@ -49,17 +51,20 @@ export function createConversationTurns(deps: {
 
     /**
      * Stores a user's message. The first statement is guarded: it fails when the conversation has been deleted or
-     * closed, or has a message newer than this one; with `seen`, when that is not its newest message any more.
+     * closed, or has a message newer than this one; with `seen`, when it does not stand like that any more.
      */
-    takeMessage(key: Key, message: Message, replyMessageId: string, seen?: string | null): Statement[] {
+    takeMessage(key: Key, message: Message, replyMessageId: string, seen: Seen | null): Statement[] {
       const change = {
         ...{ organizationId: key.organizationId, id: key.conversationId },
         ...{ userMessageId: message.id, lastMessageId: replyMessageId },
       }
       const open =
-        seen === undefined
+        seen === null
           ? openConversationForMessage(database, change)
-          : openConversationAsSeen(database, { ...change, seen })
+          : openConversationAsSeen(database, {
+              ...change,
+              ...{ seenLast: seen.lastMessageId, seenCount: seen.messageCount },
+            })
       return [open, insertMessage(database, key, message)]
     },
 

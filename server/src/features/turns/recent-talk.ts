@@ -1,4 +1,4 @@
-import type { Message } from '../conversations/conversation.ts'
+import type { ConversationForTurn, Message } from '../conversations/conversation.ts'
 import type { ReadNewest, Window } from './context.ts'
 import type { ConversationKey } from './run.ts'
 
@@ -6,19 +6,20 @@ import type { ConversationKey } from './run.ts'
 const MOST_UNITS = 16 * 1_024 * 1_024
 /** What a message takes beside its text, in the same unit. */
 const UNITS_PER_MESSAGE = 256
+const UNITS_PER_TALK = 2_048
 /** Milliseconds after which a talk that nobody goes on with is forgotten. */
 const KEPT_MS = 600_000
 
 /** How far a conversation has come: every change of its messages changes one of them, whichever server makes it. */
 export type Standing = { lastMessageId: string | null; messageCount: number }
-type Talk = Window & Standing & { organizationId: string; units: number; at: number }
+type Talk = Window & { conversation: ConversationForTurn; units: number; at: number }
 
 export type RecentTalk = ReturnType<typeof createRecentTalk>
 
 /**
- * Remembers what the models of the last turns were sent, so that the next turn of a conversation reads one row instead of
- * the whole window. A talk counts as long as the conversation stands where it stood when the turn had ended; the batch that
- * accepts the next one makes sure that it has not moved since it was read.
+ * Remembers conversations as their last turns have left them, with what the models were sent, so that the next turn of one
+ * need not read it. All of it may be out of date: what is remembered counts as long as the conversation stands where it stood
+ * then, and it is the batch that accepts the next turn that finds that out.
  */
 export function createRecentTalk({ now, mostUnits = MOST_UNITS }: { now: () => number; mostUnits?: number }) {
   /** Those that were used last stand last. */
@@ -40,22 +41,29 @@ export function createRecentTalk({ now, mostUnits = MOST_UNITS }: { now: () => n
   return {
     forget,
 
-    /** Keeps what a turn has left: the window that was sent, with the reply behind it. */
-    keep({ organizationId, conversationId }: ConversationKey, standing: Standing, window: Window): void {
-      forget(conversationId)
-      const own = window.messages.reduce((sum, { content }) => sum + content.length + UNITS_PER_MESSAGE, 0)
+    /** Keeps what a turn has left: the conversation as it stands now, and the window that was sent with the reply behind it. */
+    keep(conversation: ConversationForTurn, window: Window): void {
+      forget(conversation.id)
+      const start = UNITS_PER_TALK + (conversation.systemText?.length ?? 0)
+      const own = window.messages.reduce((sum, { content }) => sum + content.length + UNITS_PER_MESSAGE, start)
       units += own
-      talks.set(conversationId, { ...window, ...standing, organizationId, units: own, at: now() })
+      talks.set(conversation.id, { ...window, conversation, units: own, at: now() })
       forgetOldest()
+    },
+
+    /** A conversation as it was left here, which others may have changed. */
+    find({ organizationId, conversationId }: ConversationKey): ConversationForTurn | undefined {
+      const conversation = talks.get(conversationId)?.conversation
+      return conversation?.organizationId === organizationId ? conversation : undefined
     },
 
     /**
      * Reads the talk of a conversation that stands like this from memory, as far as it is there, and the rest by `read`.
      * `newest` is the message that has come since.
      */
-    readFrom(key: ConversationKey, standing: Standing, newest: Message, read: ReadNewest): ReadNewest {
-      const talk = talks.get(key.conversationId)
-      if (talk?.organizationId !== key.organizationId || !isSame(talk, standing)) return read
+    readFrom(conversation: ConversationForTurn, standing: Standing, newest: Message, read: ReadNewest): ReadNewest {
+      const talk = isBeginning(conversation, standing) ? NOTHING_SAID : talks.get(conversation.id)
+      if (!talk || (talk !== NOTHING_SAID && !isSame((talk as Talk).conversation, conversation, standing))) return read
       const known: Message[] = [...talk.messages, newest]
       return async (before, limit) => {
         const end = known.findLastIndex(({ id }) => id <= before) + 1
@@ -73,6 +81,17 @@ export function createRecentTalk({ now, mostUnits = MOST_UNITS }: { now: () => n
   }
 }
 
-function isSame(a: Standing, b: Standing): boolean {
-  return a.lastMessageId === b.lastMessageId && a.messageCount === b.messageCount
+const NOTHING_SAID: Window = { messages: [], isWhole: true }
+
+/** Whether there is no message yet but that of the system. */
+function isBeginning({ systemMessageId }: ConversationForTurn, { messageCount }: Standing): boolean {
+  return messageCount === (systemMessageId === null ? 0 : 1)
+}
+
+function isSame(remembered: ConversationForTurn, { organizationId }: ConversationForTurn, standing: Standing): boolean {
+  return (
+    remembered.organizationId === organizationId &&
+    remembered.lastMessageId === standing.lastMessageId &&
+    remembered.messageCount === standing.messageCount
+  )
 }

@@ -10,7 +10,7 @@ import type { StartedConversation } from '../conversations/start-conversation.ts
 import type { Claim } from '../idempotency/claim.ts'
 import { BUDGET_SUFFICES } from './budget-queries.ts'
 import type { ReadNewest } from './context.ts'
-import type { Standing } from './recent-talk.ts'
+import type { RecentTalk, Standing } from './recent-talk.ts'
 import type { Resumption } from './resuming.ts'
 import type { ConversationKey, OnCrash, Reservation, RunKey, RunKind } from './run.ts'
 import { insertRun } from './run-queries.ts'
@@ -80,8 +80,9 @@ export function createTurnAcceptance(deps: {
   leaseMs: number
   limits: TurnLimits
   budgets: TokenBudgets
+  recentTalk: Pick<RecentTalk, 'find'>
 }) {
-  const { database, ids, clock, conversations, nodeId, leaseMs, limits, budgets } = deps
+  const { database, ids, clock, conversations, nodeId, leaseMs, limits, budgets, recentTalk } = deps
 
   const makeTurn = (...turn: Parameters<typeof draftTurn> extends [unknown, ...infer Rest] ? Rest : never) =>
     draftTurn({ ids, clock }, ...turn)
@@ -172,14 +173,27 @@ export function createTurnAcceptance(deps: {
    * changed in between. Throws 404, 410, 403, 409 naming the run that is under way, 429 when the line is full, and 429
    * and 503 when there are as many turns, or tokens used, as there may be.
    */
-  async function accept(key: ConversationKey, origin: TurnOrigin, place: Place, prepare: Prepare) {
-    return inPlace(await enter(key, origin, place), tryToAccept(key, origin, place, prepare))
+  async function accept(
+    key: ConversationKey,
+    origin: TurnOrigin,
+    place: Place,
+    prepare: Prepare,
+    known?: ConversationForTurn,
+  ) {
+    return inPlace(await enter(key, origin, place), tryToAccept(key, origin, place, prepare, known))
   }
 
-  async function tryToAccept(key: ConversationKey, origin: TurnOrigin, place: Place, prepare: Prepare) {
+  /** `known` is what is remembered of the conversation: the first try takes it for true. */
+  async function tryToAccept(
+    key: ConversationKey,
+    origin: TurnOrigin,
+    place: Place,
+    prepare: Prepare,
+    known?: ConversationForTurn,
+  ) {
     const { conversationId } = key
     for (let tries = 0; tries < MAX_TRIES; tries++) {
-      const plan = await prepare(await findOpen(key))
+      const plan = await prepare((tries === 0 ? known : undefined) ?? (await findOpen(key)))
       try {
         return await store(plan, origin)
       } catch (error) {
@@ -196,11 +210,12 @@ export function createTurnAcceptance(deps: {
 
   function acceptMessage(conversationId: string, request: TurnRequest, place: Place): Promise<AcceptedTurn> {
     const key = { organizationId: request.organizationId, conversationId }
-    return accept(key, request, place, async (conversation) => {
+    const prepare: Prepare = async (conversation) => {
       const turn = makeTurn(conversation, request, 'send', saidIn(request), place)
       const change = takeMessage(key, turn, request)
       return { turn, change, earlier: storedBefore(key, turn.userMessage) }
-    })
+    }
+    return accept(key, request, place, prepare, place === 'held' ? recentTalk.find(key) : undefined)
   }
 
   return {
@@ -282,7 +297,7 @@ export function createTurnAcceptance(deps: {
 
   function takeMessage(key: ConversationKey, turn: Draft, { attached }: TurnRequest): Statement[] {
     const { userMessage, replyMessageId, standing } = turn
-    const take = conversations.takeMessage(key, userMessage, replyMessageId, standing?.lastMessageId)
+    const take = conversations.takeMessage(key, userMessage, replyMessageId, standing)
     return [...take, ...(attached?.statements(userMessage.id) ?? [])]
   }
 

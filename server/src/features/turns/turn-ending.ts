@@ -61,7 +61,9 @@ export function endingOf(
   const hasReply = messages.length > 0
   const { lengths: eventLengths } = encodeEvents(events)
   // A regenerated reply takes the place of what stands between the question and it, but only once there is one.
-  const replaced = { from: successorOf(turn.userMessageId), before: firstIdOf(replyMessageId), by: runId, at: endedAt }
+  const replaced = () => ({
+    ...{ from: successorOf(turn.userMessageId), before: firstIdOf(replyMessageId), by: runId, at: endedAt },
+  })
   const statements = [
     // The conversation before the turn, as when a turn is accepted: the other way round they deadlock on PostgreSQL.
     ...conversations.settle(key, {
@@ -70,7 +72,7 @@ export function endingOf(
       name: hasReply && turn.userText !== null ? titleFrom(turn.userText) : null,
     }),
     turn.fence === null ? leaveLine(database, key) : releaseTurn(database, { ...key, fence: turn.fence }),
-    ...(turn.kind === 'regenerate' && hasReply ? conversations.replaceMessages(key, replaced) : []),
+    ...(turn.kind === 'regenerate' && hasReply ? conversations.replaceMessages(key, replaced()) : []),
     endRun(database, {
       ...key,
       ...end.usage,

@@ -17,6 +17,7 @@ import type { ConversationKey, RunEnd, RunKey } from './run.ts'
 import { findRun } from './run-queries.ts'
 import type { SentContext } from './sent-context.ts'
 import { findSummary } from './summary-queries.ts'
+import { titleFrom } from './title.ts'
 import { closingMessages } from './tool-pairs.ts'
 import type { AcceptedTurn } from './turn-acceptance.ts'
 import { buildContext, isSummarized } from './turn-context.ts'
@@ -166,7 +167,7 @@ export function createTurnRunner(deps: {
     const key = { organizationId: accepted.organizationId, conversationId: accepted.conversationId }
     const summary = isSummarized(conversation) ? await findSummary(deps.database, key) : null
     const read: ReadNewest = (before, limit) => deps.conversations.newest(key, before, limit)
-    const readTalk = standing ? recentTalk.readFrom(key, standing, userMessage, read) : read
+    const readTalk = standing ? recentTalk.readFrom(conversation, standing, userMessage, read) : read
     const { context: planned, sent, window } = await buildContext(conversation, readTalk, userMessage.id, summary)
     const context = await deps.files.load(key, planned)
     progress.context = context
@@ -237,16 +238,16 @@ export function createTurnRunner(deps: {
   }
 
   function remember(turn: Omit<AcceptedTurn, 'fence'>, window: Window | undefined, reply: readonly Message[]): void {
-    const { conversationId, replyMessageId, standing } = turn
+    const { conversation, replyMessageId: lastMessageId, standing, userMessage } = turn
     if (!standing || !window) {
-      recentTalk.forget(conversationId)
+      recentTalk.forget(conversation.id)
       return
     }
     const messageCount = standing.messageCount + 1 + reply.length
+    const name = reply.length > 0 ? (conversation.name ?? titleFrom(userMessage.content)) : conversation.name
     const { messages, isWhole } = window
     recentTalk.keep(
-      turn,
-      { lastMessageId: replyMessageId, messageCount },
+      { ...conversation, lastMessageId, messageCount, name },
       { messages: [...messages, ...reply], isWhole },
     )
   }

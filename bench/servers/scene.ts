@@ -1,0 +1,28 @@
+import { MODEL } from '../wire/openai-reply.ts'
+
+/** What is said in the benchmark: the same for every server. */
+export const SYSTEM =
+  'You are the assistant of a shop that sells kettles. You answer in a friendly tone, in one or two sentences, and you ' +
+  'say so when you do not know something. Prices are in euros and include the tax.'
+export const MESSAGE = 'Can I leave the kettle on its base while I fill it with water?'
+
+export type Said = { role: 'user' | 'assistant'; content: string }
+
+const LINES = [
+  'Does the large kettle switch itself off when the water boils?',
+  'It does, and it also does when somebody lifts it from its base.',
+]
+
+/** So many messages of an earlier talk, of the user and the assistant in turn, each about 64 characters. */
+export function earlierMessages(count: number): Said[] {
+  return Array.from({ length: count }, (_, i) => ({
+    role: i % 2 === 0 ? 'user' : 'assistant',
+    content: LINES[i % 2] as string,
+  }))
+}
+
+/** A request of the Chat Completions API. */
+export function completionRequest(history: readonly Said[] = []): string {
+  const messages = [{ role: 'system', content: SYSTEM }, ...history, { role: 'user', content: MESSAGE }]
+  return JSON.stringify({ model: MODEL, messages, stream: true, stream_options: { include_usage: true } })
+}

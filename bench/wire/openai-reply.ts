@@ -1,0 +1,94 @@
+/**
+ * The stream of a chat completion as the service of OpenAI sends it: same members, same order, same sizes. Each token's
+ * text has exactly one `MARK`, a character that occurs nowhere else in such a stream, so tokens are counted by counting
+ * bytes, whatever a server makes of the rest.
+ */
+export const MARK = '~'
+export const TOKENS = 40
+
+const WORDS = ['the', 'kettle', 'can', 'stand', 'on', 'its', 'base', 'while', 'you', 'fill', 'it', 'with', 'fresh', 'water']
+const texts = Array.from({ length: TOKENS }, (_, i) => ` ${WORDS[i % WORDS.length]}${MARK}`)
+
+/** What all tokens say together. */
+export const REPLY_TEXT = texts.join('')
+
+const FRAME = {
+  id: 'chatcmpl-CbRLq3x5Ls0F8VYhO8Vw2pQe1tZ7k',
+  object: 'chat.completion.chunk',
+  created: 1763912345,
+  model: 'gpt-4.1-mini-2025-04-14',
+  service_tier: 'default',
+  system_fingerprint: 'fp_9766e549b2',
+}
+const USAGE = {
+  prompt_tokens: 57,
+  completion_tokens: TOKENS,
+  total_tokens: 57 + TOKENS,
+  prompt_tokens_details: { cached_tokens: 0, audio_tokens: 0 },
+  completion_tokens_details: {
+    ...{ reasoning_tokens: 0, audio_tokens: 0, accepted_prediction_tokens: 0, rejected_prediction_tokens: 0 },
+  },
+}
+
+const event = (choices: object[], usage: object | null = null) =>
+  `data: ${JSON.stringify({ ...FRAME, choices, usage, obfuscation: 'Qm3kd8s' })}\n\n`
+const choice = (delta: object, finishReason: string | null = null) => [
+  { index: 0, delta, logprobs: null, finish_reason: finishReason },
+]
+
+/** The events of the stream: the role, the tokens, and all that follows them as one. */
+const role = event(choice({ role: 'assistant', content: '', refusal: null }))
+const tokens = texts.map((content) => event(choice({ content })))
+const ending = `${event(choice({}, 'stop'))}${event([], USAGE)}data: [DONE]\n\n`
+
+/** The end of a body that is whole. */
+export const STREAM_END = 'data: [DONE]\n\n'
+
+const httpChunk = (text: string) => `${Buffer.byteLength(text).toString(16)}\r\n${text}\r\n`
+const HEAD = [
+  'HTTP/1.1 200 OK',
+  'content-type: text/event-stream; charset=utf-8',
+  'cache-control: no-cache',
+  'openai-version: 2020-10-01',
+  'x-request-id: req_4f0d1c1b8c0e4f6bb9d5f6f1f6c8e3a7',
+  'transfer-encoding: chunked',
+  'connection: keep-alive',
+].join('\r\n')
+const LAST_CHUNK = '0\r\n\r\n'
+
+/** Every write of the answer, each with the head or chunk around it: the first token comes with the head and the role. */
+export const STREAM_WRITES: readonly Buffer[] = [
+  Buffer.from(`${HEAD}\r\n\r\n${httpChunk(role + tokens[0])}`),
+  ...tokens.slice(1).map((token) => Buffer.from(httpChunk(token))),
+  Buffer.from(httpChunk(ending) + LAST_CHUNK),
+]
+
+/** The same answer for a provider in a hurry: the first token in a write of its own, then all the rest. */
+export const STREAM_AT_ONCE: readonly [Buffer, Buffer] = [
+  STREAM_WRITES[0] as Buffer,
+  Buffer.from(httpChunk(tokens.slice(1).join('') + ending) + LAST_CHUNK),
+]
+
+/** A whole response with this JSON. */
+export function jsonResponse(body: object, status = '200 OK'): Buffer {
+  const text = JSON.stringify(body)
+  return Buffer.from(
+    `HTTP/1.1 ${status}\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(text)}\r\n\r\n${text}`,
+  )
+}
+
+/** The answer to a request that does not stream. */
+export const WHOLE_ANSWER = jsonResponse({
+  ...FRAME,
+  object: 'chat.completion',
+  choices: [
+    { index: 0, message: { role: 'assistant', content: REPLY_TEXT }, logprobs: null, finish_reason: 'stop' },
+  ],
+  usage: USAGE,
+})
+
+export const MODEL = 'bench-model'
+export const MODEL_LIST = jsonResponse({
+  object: 'list',
+  data: [{ id: MODEL, object: 'model', created: 1763912345, owned_by: 'bench' }],
+})
