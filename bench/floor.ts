@@ -10,7 +10,12 @@ import { Pool } from 'undici'
  */
 
 const { values } = parseArgs({
-  options: { port: { type: 'string' }, provider: { type: 'string' }, model: { type: 'string' }, system: { type: 'string' } },
+  options: {
+    port: { type: 'string' },
+    provider: { type: 'string' },
+    model: { type: 'string' },
+    system: { type: 'string' },
+  },
 })
 const provider = new URL(`${values.provider}/chat/completions`)
 const pool = new Pool(provider.origin)

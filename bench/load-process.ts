@@ -4,9 +4,11 @@ import { join } from 'node:path'
 import type { Job, Measured, Report } from './load/jobs.ts'
 import type { Wire } from './wire/call.ts'
 
+export type LoadEvents = { onMeasuring?: () => void; onSlice?: (slice: Measured) => void }
+
 export type LoadProcess = {
   /** Rejects when the job could not be done; a measured error is part of the result. */
-  do(job: Job, onMeasuring?: () => void): Promise<Measured>
+  do(job: Job, events?: LoadEvents): Promise<Measured>
   stop(): Promise<void>
 }
 
@@ -16,12 +18,16 @@ export function startLoad(wire: Wire): LoadProcess {
   const ended = once(child, 'exit')
   let nextId = 0
   return {
-    do(job, onMeasuring) {
+    do(job, events = {}) {
       const id = nextId++
       return new Promise((resolve, reject) => {
         const listen = (report: Report) => {
           if (report.id !== id) return
-          if ('event' in report) return onMeasuring?.()
+          if ('event' in report) {
+            if (report.event === 'slice') events.onSlice?.(report.slice)
+            else events.onMeasuring?.()
+            return
+          }
           child.off('message', listen)
           if ('result' in report) resolve(report.result)
           else reject(new Error(report.error))

@@ -52,7 +52,11 @@ async function startOnce(place: Place): Promise<void> {
   await first.stop()
 }
 
-async function underLoad(server: Server, place: Place, { only, times, provider, profile, complain }: Plan): Promise<Facts> {
+async function underLoad(
+  server: Server,
+  place: Place,
+  { only, times, provider, profile, complain }: Plan,
+): Promise<Facts> {
   const nodeArguments = profile === null ? [] : profileArguments(join(profile, server.name))
   const running = await place.start({ until: 'first turn', nodeArguments })
   const load = startLoad(running.wire)

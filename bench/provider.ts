@@ -1,13 +1,7 @@
 import { createServer, type Socket } from 'node:net'
 import { parseArgs } from 'node:util'
 import { createHttpReader } from './wire/http-reader.ts'
-import {
-  jsonResponse,
-  MODEL_LIST,
-  STREAM_AT_ONCE,
-  STREAM_WRITES,
-  WHOLE_ANSWER,
-} from './wire/openai-reply.ts'
+import { jsonResponse, MODEL_LIST, STREAM_AT_ONCE, STREAM_WRITES, WHOLE_ANSWER } from './wire/openai-reply.ts'
 
 /**
  * A provider with the Chat Completions API, in a process of its own: `node bench/provider.ts --port 9000 --token-delay 20`.
@@ -31,7 +25,10 @@ const { values } = parseArgs({
   },
 })
 const pace: Pace = { firstTokenMs: Number(values['first-token']), tokenMs: Number(values['token-delay']) }
-const NOT_FOUND = jsonResponse({ error: { message: 'there is no such thing here', type: 'invalid_request_error' } }, '404 Not Found')
+const NOT_FOUND = jsonResponse(
+  { error: { message: 'there is no such thing here', type: 'invalid_request_error' } },
+  '404 Not Found',
+)
 const STREAMS = /"stream":\s*true/
 let lastBody = ''
 

@@ -34,6 +34,18 @@ async function run(options: Options): Promise<void> {
   const shared = allServers()
   const servers = chosen(options, [...shared.usual, ...shared.peers], shared.usual)
   const missing = new Map<string, string>()
+  const miss = (server: Server, error: unknown) => {
+    const why = error instanceof Error ? error.message : String(error)
+    missing.set(server.name, why.split('\n')[0] as string)
+    say(`NOT MEASURED: ${server.title}: ${why}`)
+  }
+  for (const server of servers) {
+    try {
+      server.install?.()
+    } catch (error) {
+      miss(server, error)
+    }
+  }
   const provider = await startProvider()
   try {
     const ceilings = await measureCeilings(provider.port, times, complain)
@@ -49,9 +61,7 @@ async function run(options: Options): Promise<void> {
         try {
           facts[server.name] = await measureServer(server, plan)
         } catch (error) {
-          const why = error instanceof Error ? error.message : String(error)
-          missing.set(server.name, why.split('\n')[0] as string)
-          say(`NOT MEASURED: ${server.title}: ${why}`)
+          miss(server, error)
         }
       }
       repetitions.push({ direct, facts })
@@ -71,8 +81,11 @@ function report(options: Options, results: Results): void {
   const file = join(RESULTS, options.isAll ? 'peers.json' : 'results.json')
   mkdirSync(RESULTS, { recursive: true })
   writeFileSync(file, JSON.stringify(results, null, 1))
-  console.log(`\n${plainTable(details(results))}\n\n${plainTable(goalRows(results).filter(([, , , met]) => met !== ''))}\n`)
-  for (const { title, missing } of results.servers) if (missing !== null) console.log(`${title} was not measured: ${missing}`)
+  console.log(
+    `\n${plainTable(details(results))}\n\n${plainTable(goalRows(results).filter(([, , , met]) => met !== ''))}\n`,
+  )
+  for (const { title, missing } of results.servers)
+    if (missing !== null) console.log(`${title} was not measured: ${missing}`)
   for (const what of results.complaints) console.log(`WRONG: ${what}`)
   console.log(`raw results: ${file}`)
   if (options.writesPage) console.log(`written: ${writeResults(results, options.isAll ? 'peers' : 'bench')}`)

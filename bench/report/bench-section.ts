@@ -18,7 +18,9 @@ export function benchSection(results: Results, section: 'bench' | 'peers'): { te
     describeRun(results),
     markdownTable(overview(results)),
     ...missing(results),
-    ...(section === 'bench' ? [`Goals, each with the median of the repetitions, and from the smallest to the largest:`, goals(results)] : []),
+    ...(section === 'bench'
+      ? [`Goals, each with the median of the repetitions, and from the smallest to the largest:`, goals(results)]
+      : []),
     ...charts.map(({ file, alt }) => `![${alt}](performance/${file})`),
     `Every measurement: median, and from the smallest to the largest.`,
     markdownTable(details(results)),
@@ -43,7 +45,9 @@ function describeRun({ startedAt, minutes, machine, servers, ceilings, repetitio
 }
 
 function missing({ servers }: Results): string[] {
-  const lines = servers.flatMap(({ title, missing: why }) => (why === null ? [] : [`- ${title} was not measured: ${why}`]))
+  const lines = servers.flatMap(({ title, missing: why }) =>
+    why === null ? [] : [`- ${title} was not measured: ${why}`],
+  )
   return lines.length === 0 ? [] : [lines.join('\n')]
 }
 

@@ -32,8 +32,14 @@ export const GOALS: readonly Goal[] = [
   onSqlite('memory of a stream, 500 open', 'streams.500.miB', 'at most', 0.08, 'MiB'),
   onSqlite('memory of a stream, 2,000 open', 'streams.2000.miB', 'at most', 0.08, 'MiB'),
   onSqlite('start to first turn', 'start.firstTurnMs', 'at most', 600, 'ms'),
-  { ...onSqlite('turns a second at c=16', 'ratio:turns.16.perSecond', 'at least', 1 / 8, 'of the floor'), server: 'postgres' },
-  { ...onSqlite('turns a second at c=64', 'ratio:turns.64.perSecond', 'at least', 1 / 8, 'of the floor'), server: 'postgres' },
+  {
+    ...onSqlite('turns a second at c=16', 'ratio:turns.16.perSecond', 'at least', 1 / 8, 'of the floor'),
+    server: 'postgres',
+  },
+  {
+    ...onSqlite('turns a second at c=64', 'ratio:turns.64.perSecond', 'at least', 1 / 8, 'of the floor'),
+    server: 'postgres',
+  },
 ]
 
 /** Null when it was not measured. */

@@ -92,5 +92,4 @@ function text(x: number, y: number, content: string, style: { anchor: 'start' | 
 }
 
 const round = (value: number) => Math.round(value * 10) / 10
-const escaped = (content: string) =>
-  content.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('"', '&quot;')
+const escaped = (content: string) => content.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('"', '&quot;')

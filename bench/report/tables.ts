@@ -56,7 +56,9 @@ export function overview(results: Results): string[][] {
     ['', ...OVERVIEW.map(({ title }) => title)],
     ...results.servers.map((server) => [
       server.title,
-      ...OVERVIEW.map((column, i) => (server.missing === null ? cell(results, server, column) : i === 0 ? 'not measured' : '')),
+      ...OVERVIEW.map((column, i) =>
+        server.missing === null ? cell(results, server, column) : i === 0 ? 'not measured' : '',
+      ),
     ]),
   ]
 }
@@ -79,7 +81,10 @@ export function details(results: Results): string[][] {
       return spread.n === 1 ? `${middle}` : `${middle} (${min} to ${max})`
     }),
   ])
-  return [['', ...servers.map(({ title }) => title)], ...rows.filter((row) => row.slice(1).some((text) => text !== NOTHING))]
+  return [
+    ['', ...servers.map(({ title }) => title)],
+    ...rows.filter((row) => row.slice(1).some((text) => text !== NOTHING)),
+  ]
 }
 
 /** Rows as a table in Markdown; the first one is the heading. */

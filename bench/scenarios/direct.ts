@@ -15,7 +15,10 @@ const MANY = 64
 export async function measureDirect(providerPort: number, times: Times, complain: Complain): Promise<Facts> {
   const measured = await turnsAgainst(providerPort, 1, times)
   check('the provider itself', measured, complain)
-  return { 'direct.first.p50': measured.first?.p50 ?? Number.NaN, 'direct.first.p99': measured.first?.p99 ?? Number.NaN }
+  return {
+    'direct.first.p50': measured.first?.p50 ?? Number.NaN,
+    'direct.first.p99': measured.first?.p99 ?? Number.NaN,
+  }
 }
 
 /** Turns a second of the load generator against the provider, and against a server that does nothing but write the answer. */

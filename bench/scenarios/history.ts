@@ -1,4 +1,4 @@
-import { type LoadProcess } from '../load-process.ts'
+import type { LoadProcess } from '../load-process.ts'
 import type { ProviderProcess } from '../provider-process.ts'
 import type { Running } from '../servers/server.ts'
 import type { Complain, Facts, Times } from './facts.ts'

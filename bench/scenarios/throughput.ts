@@ -2,7 +2,7 @@ import type { Measured } from '../load/jobs.ts'
 import { type LoadProcess, startLoad } from '../load-process.ts'
 import { useOfTree } from '../process-tree.ts'
 import type { Running } from '../servers/server.ts'
-import { type Complain, CONCURRENCY, type Facts, type Times } from './facts.ts'
+import { CONCURRENCY, type Complain, type Facts, type Times } from './facts.ts'
 
 const CREATORS = 16
 /** While so many users are served, fresh connections are tried as well. */
@@ -27,10 +27,12 @@ export async function measureTurns(
   for (const users of CONCURRENCY) {
     let before = useOf(server)
     let probing: Promise<Measured> | null = null
-    const measured = await load.do({ kind: 'turns', users, warmMs: times.warmMs, ms: times.ms }, () => {
+    const onMeasuring = () => {
       before = useOf(server)
       if (users === PROBED_AT) probing = probe(server, times.ms - PROBE_EVERY_MS * 2)
-    })
+    }
+    const job = { kind: 'turns', users, warmMs: times.warmMs, ms: times.ms } as const
+    const measured = await load.do(job, { onMeasuring })
     const after = useOf(server)
     const name = `turns.${users}`
     check(name, measured, complain)

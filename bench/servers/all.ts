@@ -1,5 +1,6 @@
 import { onPostgres, onSqlite } from './dramatis.ts'
 import { floor } from './floor.ts'
+import { afternoon } from './peers/afternoon.ts'
 import { type Postgres, startPostgres } from './postgres.ts'
 import type { Server } from './server.ts'
 
@@ -20,7 +21,7 @@ export function allServers(): Servers {
   }
   return {
     usual: [floor, onSqlite, onPostgres(postgres)],
-    peers: [],
+    peers: [afternoon],
     postgres,
     stop: async () => {
       await (await started?.catch(() => null))?.stop()

@@ -2,6 +2,7 @@ import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Call, Wire } from '../wire/call.ts'
 import { MODEL, STREAM_END, TOKENS } from '../wire/openai-reply.ts'
+import { postJson } from './post-json.ts'
 import { createDatabase, type Postgres } from './postgres.ts'
 import { earlierMessages, MESSAGE, SYSTEM } from './scene.ts'
 import type { Place, Run, Running, Server, StartOptions } from './server.ts'
@@ -85,11 +86,16 @@ function startServer(server: {
 }
 
 const HEADERS = { 'x-hl-api-key': '{key}' }
+const ADMIN = { 'x-hl-api-key': ADMIN_KEY }
+const NEW = { aiSystem: 'openai-compatible', model: MODEL, systemMessage: SYSTEM }
 
 function wireOf(port: number, keys: readonly string[]): Wire {
   return {
     port,
-    create: { call: { ...createCall({}), headers: HEADERS }, id: '"conversationId":"([^"]+)"' },
+    create: {
+      call: { method: 'POST', path: '/conversations', headers: HEADERS, body: JSON.stringify(NEW) },
+      id: '"conversationId":"([^"]+)"',
+    },
     turn: {
       method: 'PATCH',
       path: '/conversations/{id}/chat-sse',
@@ -103,33 +109,31 @@ function wireOf(port: number, keys: readonly string[]): Wire {
   }
 }
 
-function createCall(more: object): Call {
-  const body = JSON.stringify({ aiSystem: 'openai-compatible', model: MODEL, systemMessage: SYSTEM, ...more })
-  return { method: 'POST', path: '/conversations', body }
-}
-
 async function talk(port: number, messages: number, how: 'whole' | 'window', copies: number) {
-  const configuration = { contextWindow: how === 'whole' ? NO_WINDOW : WINDOW }
-  const { path, body = '' } = createCall({ configuration, messages: earlierMessages(messages) })
+  const earlier = earlierMessages(messages, how === 'whole' ? 'usual' : 'short')
+  const body = { ...NEW, configuration: { contextWindow: how === 'whole' ? NO_WINDOW : WINDOW }, messages: earlier }
   const ids: string[] = []
-  while (ids.length < copies) ids.push((await post<{ conversationId: string }>(port, path, body)).conversationId)
+  while (ids.length < copies) {
+    ids.push((await postJson<{ conversationId: string }>(port, '/conversations', body, ADMIN)).conversationId)
+  }
   return { ids, call: wireOf(port, []).turn }
 }
 
 async function createKeys(port: number): Promise<string[]> {
   const keys = [ADMIN_KEY]
   while (keys.length < KEYS) {
-    keys.push((await post<{ key: string }>(port, '/api-keys', JSON.stringify({ name: 'benchmark' }))).key)
+    keys.push((await postJson<{ key: string }>(port, '/api-keys', { name: 'benchmark' }, ADMIN)).key)
   }
   return keys
 }
 
-async function post<Answer>(port: number, path: string, body: string): Promise<Answer> {
-  const response = await fetch(`http://127.0.0.1:${port}${path}`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json', 'x-hl-api-key': ADMIN_KEY },
-    body,
-  })
-  if (!response.ok) throw new Error(`POST ${path}: ${response.status} ${await response.text()}`)
-  return (await response.json()) as Answer
+/** What users do beside talking: they read a conversation, list what there is, and judge a reply. */
+export function readCalls(): { read: Call; list: Call; score: Call } {
+  const headers = HEADERS
+  const body = JSON.stringify({ score: 8, comments: 'That helped.', scoreConfidence: 0.9 })
+  return {
+    read: { method: 'GET', path: '/conversations/{id}', headers },
+    list: { method: 'GET', path: '/conversations?pageSize=20', headers },
+    score: { method: 'PATCH', path: '/conversations/{id}/set-score/{message}', headers, body },
+  }
 }

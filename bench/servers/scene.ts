@@ -1,4 +1,4 @@
-import { MODEL } from '../wire/openai-reply.ts'
+import { MARK, MODEL, REPLY_TEXT } from '../wire/openai-reply.ts'
 
 /** What is said in the benchmark: the same for every server. */
 export const SYSTEM =
@@ -8,16 +8,22 @@ export const MESSAGE = 'Can I leave the kettle on its base while I fill it with 
 
 export type Said = { role: 'user' | 'assistant'; content: string }
 
-const LINES = [
+const SHORT = [
   'Does the large kettle switch itself off when the water boils?',
   'It does, and it also does when somebody lifts it from its base.',
 ]
+/** What turns of the benchmark leave behind, without the marks. */
+const USUAL = [MESSAGE, REPLY_TEXT.replaceAll(MARK, '')]
 
-/** So many messages of an earlier talk, of the user and the assistant in turn, each about 64 characters. */
-export function earlierMessages(count: number): Said[] {
+/**
+ * So many messages of an earlier talk, of the user and the assistant in turn: as long as those of the benchmark, or about
+ * 64 characters each, so that 10,000 of them fit into one request.
+ */
+export function earlierMessages(count: number, length: 'usual' | 'short' = 'usual'): Said[] {
+  const lines = length === 'usual' ? USUAL : SHORT
   return Array.from({ length: count }, (_, i) => ({
     role: i % 2 === 0 ? 'user' : 'assistant',
-    content: LINES[i % 2] as string,
+    content: lines[i % 2] as string,
   }))
 }
 

@@ -5,6 +5,8 @@ export type Server = {
   name: string
   /** For tables. */
   title: string
+  /** Installs what is not part of this tree. Throws when that cannot be done. */
+  install?(): void
   /** What runs: packages and versions. */
   versions(): string
   /** A place for its data where nothing is yet. */

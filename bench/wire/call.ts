@@ -1,4 +1,7 @@
-/** A request as data, so that it can be sent to another process. `{id}` stands for a conversation, `{key}` for an API key. */
+/**
+ * A request as data, so that it can be sent to another process. `{id}` stands for a conversation, `{key}` for an API key,
+ * `{message}` for a message.
+ */
 export type Call = {
   method: string
   path: string
@@ -25,9 +28,9 @@ export type Wire = {
 }
 
 /** Puts the bytes of a call together. */
-export type Printer = (id: string, key: string) => string | Buffer
+export type Printer = (id: string, key: string, message?: string) => string | Buffer
 
-const PLACEHOLDER = /\{(id|key)\}/
+const PLACEHOLDER = /\{(id|key|message)\}/
 
 /** Prepares all of a call that stays the same. Throws when it has other characters than ASCII. */
 export function createPrinter(call: Call): Printer {
@@ -48,14 +51,18 @@ export function createPrinter(call: Call): Printer {
   }
   const fillHead = createFiller(head)
   const fillBody = createFiller(body)
-  return (id, key) => {
-    const filled = fillBody(id, key)
-    return `${fillHead(id, key)}${lengthOf(filled)}\r\n${filled}`
+  return (id, key, message = '') => {
+    const values = { id, key, message }
+    const filled = fillBody(values)
+    return `${fillHead(values)}${lengthOf(filled)}\r\n${filled}`
   }
 }
 
-function createFiller(text: string): (id: string, key: string) => string {
+type Values = { id: string; key: string; message: string }
+
+function createFiller(text: string): (values: Values) => string {
+  // Every other part is the name of a placeholder.
   const parts = text.split(PLACEHOLDER)
   if (parts.length === 1) return () => text
-  return (id, key) => parts.map((part, i) => (i % 2 === 0 ? part : part === 'id' ? id : key)).join('')
+  return (values) => parts.map((part, i) => (i % 2 === 0 ? part : values[part as keyof Values])).join('')
 }

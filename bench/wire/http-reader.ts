@@ -171,7 +171,8 @@ export function createHttpReader(kind: 'request' | 'response', sink: HttpSink): 
     },
     close() {
       if (state === UNTIL_CLOSE) end()
-      else if (state !== HEAD || pending !== null) throw new Error('the connection was closed in the middle of a message')
+      else if (state !== HEAD || pending !== null)
+        throw new Error('the connection was closed in the middle of a message')
     },
   }
 }

@@ -6,7 +6,22 @@
 export const MARK = '~'
 export const TOKENS = 40
 
-const WORDS = ['the', 'kettle', 'can', 'stand', 'on', 'its', 'base', 'while', 'you', 'fill', 'it', 'with', 'fresh', 'water']
+const WORDS = [
+  'the',
+  'kettle',
+  'can',
+  'stand',
+  'on',
+  'its',
+  'base',
+  'while',
+  'you',
+  'fill',
+  'it',
+  'with',
+  'fresh',
+  'water',
+]
 const texts = Array.from({ length: TOKENS }, (_, i) => ` ${WORDS[i % WORDS.length]}${MARK}`)
 
 /** What all tokens say together. */
@@ -81,9 +96,7 @@ export function jsonResponse(body: object, status = '200 OK'): Buffer {
 export const WHOLE_ANSWER = jsonResponse({
   ...FRAME,
   object: 'chat.completion',
-  choices: [
-    { index: 0, message: { role: 'assistant', content: REPLY_TEXT }, logprobs: null, finish_reason: 'stop' },
-  ],
+  choices: [{ index: 0, message: { role: 'assistant', content: REPLY_TEXT }, logprobs: null, finish_reason: 'stop' }],
   usage: USAGE,
 })
 

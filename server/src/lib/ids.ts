@@ -1,4 +1,4 @@
-import { randomFillSync } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import type { Clock } from './clock.ts'
 
 /** Where the contract wants an id and there is none. */
@@ -18,7 +18,12 @@ export type IdSource = {
   nextAfter(floor: string): string
 }
 
-const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'))
+/** The variant's two bits, 10, in front of two random ones. */
+const VARIANTS = '89ab'
+/** Hexadecimal digits of an id that are random, the variant's included. */
+const RANDOM_DIGITS = 16
+/** Ids for which random digits are drawn at a time: one system call costs more than making an id. */
+const DRAWN_AT_ONCE = 128
 
 /**
  * UUIDv7 (RFC 9562, section 5.7; the counter is method 1 of section 6.2): 48 bits of milliseconds, 12 bits that count
@@ -27,9 +32,8 @@ const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(
 export function createIdSource(clock: Clock): IdSource {
   let lastMs = 0
   let counter = 0
-  // Random bytes are drawn 128 ids at a time: one system call costs more than making an id.
-  const pool = new Uint8Array(8 * 128)
-  let used = pool.length
+  let digits = ''
+  let used = 0
 
   function make(floorMs: number): string {
     const now = Math.max(clock(), floorMs)
@@ -40,17 +44,16 @@ export function createIdSource(clock: Clock): IdSource {
       lastMs++
       counter = 0
     }
-    if (used === pool.length) {
-      randomFillSync(pool)
+    if (used === digits.length) {
+      digits = randomBytes((RANDOM_DIGITS / 2) * DRAWN_AT_ONCE).toString('hex')
       used = 0
     }
     const hex = lastMs.toString(16).padStart(12, '0')
     const tail = counter.toString(16).padStart(3, '0')
-    const at = (offset: number) => HEX[pool[used + offset] as number]
-    const variant = HEX[((pool[used] as number) & 0x3f) | 0x80]
-    const id = `${hex.slice(0, 8)}-${hex.slice(8)}-7${tail}-${variant}${at(1)}-${at(2)}${at(3)}${at(4)}${at(5)}${at(6)}${at(7)}`
-    used += 8
-    return id
+    const variant = VARIANTS[Number.parseInt(digits[used] as string, 16) & 3]
+    const random = digits.slice(used + 1, used + RANDOM_DIGITS)
+    used += RANDOM_DIGITS
+    return `${hex.slice(0, 8)}-${hex.slice(8)}-7${tail}-${variant}${random.slice(0, 3)}-${random.slice(3)}`
   }
 
   return {

@@ -72,13 +72,14 @@ export async function buildContext(
 ): Promise<BuiltContext> {
   const { contextPolicy = 'truncate' } = contextSettingsOf(conversation)
   const system = withSummary(conversation.systemText, summary)
-  const budget = talkTokens(conversation, system)
+  const size = windowOf(conversation)
+  const budget = talkTokens(conversation, system, size)
   const window = await readWindow(readNewest, newestId, budget, summary?.upToMessageId)
   const history = window.messages
   const context = shapeContext(system, history, chainOf(conversation).some(wantsUserFirst))
   const sent: SentContext = {
     policy: contextPolicy,
-    window: windowOf(conversation),
+    window: size,
     firstMessageId: history[0]?.id ?? null,
     messages: history.length,
     systemTokens: systemTokens(context),
@@ -92,17 +93,21 @@ export async function buildContext(
   return { context, sent, window }
 }
 
-/** Tokens that the talk may have beside this system text. */
-export function talkTokens(conversation: ConversationForTurn, system: string | null): number {
+/** Tokens that the talk may have beside this system text, in a window of that many. */
+export function talkTokens(
+  conversation: ConversationForTurn,
+  system: string | null,
+  window = windowOf(conversation),
+): number {
   const tools = conversation.configuration?.['tools']
   const said = (system ?? '') + (tools === undefined ? '' : JSON.stringify(tools))
-  const taken = replyTokens(conversation) + estimateTokens(said)
-  return Math.max(windowOf(conversation) - taken, LEAST_HISTORY_TOKENS)
+  const taken = replyTokens(conversation, window) + estimateTokens(said)
+  return Math.max(window - taken, LEAST_HISTORY_TOKENS)
 }
 
 /** Tokens that the longest reply may have. */
-export function replyTokens(conversation: ConversationForTurn): number {
-  return settingsOf(conversation).maxTokens ?? Math.min(REPLY_TOKENS, Math.floor(windowOf(conversation) / 4))
+export function replyTokens(conversation: ConversationForTurn, window = windowOf(conversation)): number {
+  return settingsOf(conversation).maxTokens ?? Math.min(REPLY_TOKENS, Math.floor(window / 4))
 }
 
 /**
