@@ -10,6 +10,11 @@ export type Statement = {
   sql: string
   parameters: readonly SqlValue[]
   guard?: string
+  /**
+   * It neither reads nor writes rows that the independent ones beside it in a batch write, and what it reads may be as it
+   * was before the first of them had its locks: so it may be carried out together with them.
+   */
+  isIndependent?: boolean
 }
 
 /**

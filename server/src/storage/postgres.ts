@@ -1,3 +1,4 @@
+import type { Writable } from 'node:stream'
 import {
   type CompiledQuery,
   DummyDriver,
@@ -8,9 +9,10 @@ import {
   sql,
 } from 'kysely'
 import pg from 'pg'
-import { type Database, type Statement, StorageError, WriteConflict } from './database.ts'
+import { type Database, StorageError, WriteConflict } from './database.ts'
 import type { Dialect } from './dialect.ts'
-import { GUARD_FUNCTION, GUARD_VIOLATED, migratePostgres } from './postgres-migrate.ts'
+import { createMerger, type Query } from './postgres-merge.ts'
+import { GUARD_VIOLATED, migratePostgres } from './postgres-migrate.ts'
 import { vacuum } from './postgres-vacuum.ts'
 import type { Schema } from './schema.ts'
 
@@ -56,8 +58,8 @@ const ANSWER_MS = 15_000
 const SCAN_FACTOR = 8
 
 /**
- * Opens a PostgreSQL database (16 to 18) and migrates it. A batch is one transaction sent in one go: BEGIN, the
- * statements and COMMIT wait for no answer in between, so it costs one round trip. Statements are prepared under names,
+ * Opens a PostgreSQL database (16 to 18) and migrates it. A batch is one transaction sent in one go: nothing in it waits
+ * for an answer, so it costs one round trip. Statements are prepared under names,
  * which PgBouncer supports in transaction mode since 1.21.
  * Throws {@link StorageError} when the server cannot be reached.
  */
@@ -86,6 +88,7 @@ export async function openPostgres(options: PostgresOptions): Promise<Database> 
   }
 
   const nameOf = createStatementNames()
+  const merge = createMerger()
   const readWithin = async <Row>(query: CompiledQuery<Row>, timeoutMs: number) => {
     try {
       const result = await pool.query({
@@ -105,10 +108,11 @@ export async function openPostgres(options: PostgresOptions): Promise<Database> 
     // The server runs long reads in a process of its own, so they need no other path.
     scan: (query) => readWithin(query, answerMs * SCAN_FACTOR),
     async write(batch) {
+      const queries = merge(batch)
       for (let attempt = 1; ; attempt++) {
         try {
           const client = await pool.connect()
-          return await transact(client, batch, nameOf, answerMs)
+          return await transact(client, queries, nameOf, answerMs)
         } catch (error) {
           if (!isVictim(error) || attempt === MOST_ATTEMPTS) throw explain(error)
         }
@@ -132,42 +136,41 @@ export async function openPostgres(options: PostgresOptions): Promise<Database> 
 
 async function transact(
   client: pg.PoolClient,
-  batch: readonly Statement[],
+  queries: readonly Query[],
   nameOf: StatementNames,
   timeoutMs: number,
 ): Promise<number[]> {
-  const begun = client.query('begin')
-  const answers = batch.map((statement) => client.query(toQuery(statement, nameOf)))
+  // A statement by itself is a transaction.
+  const isOne = queries.length === 1
   // The last answer stands for all: when it does not come in time, pg breaks the connection.
-  const committed = client.query({ text: 'commit', query_timeout: timeoutMs } as pg.QueryConfig)
-  const settled = await Promise.allSettled([begun, ...answers, committed])
+  const last = { query_timeout: timeoutMs }
+  // One write for all: by itself pg makes one for each statement, and PostgreSQL wakes up for each of them.
+  const { stream } = (client as unknown as { connection: { stream: Writable } }).connection
+  stream.cork()
+  const begun = isOne ? [] : [client.query('begin')]
+  const answers = queries.map(({ text, values }) =>
+    client.query({ ...named(text, nameOf), values, ...(isOne && last) } as pg.QueryConfig),
+  )
+  const committed = isOne ? [] : [client.query({ text: 'commit', ...last })]
+  stream.uncork()
+  const settled = await Promise.allSettled([...begun, ...answers, ...committed])
 
   // After the first failure the server refuses the rest of the transaction, so the first is the one that says why.
   const failed = settled.find((outcome) => outcome.status === 'rejected')
   client.release(failed !== undefined && !isServerError(failed.reason))
   if (failed) throw failed.reason
-  return batch.map((statement, i) =>
-    touchedBy(statement, (settled[i + 1] as PromiseFulfilledResult<pg.QueryResult>).value),
+  return queries.flatMap((query, i) =>
+    touchedBy(query, (settled[begun.length + i] as PromiseFulfilledResult<pg.QueryResult>).value),
   )
 }
 
-function toQuery(statement: Statement, nameOf: StatementNames): pg.QueryConfig {
-  const text = statement.guard === undefined ? statement.sql : guarded(statement.sql, statement.guard)
-  return { ...named(text, nameOf), values: statement.parameters as unknown[] }
+function touchedBy({ hasCounts }: Query, { rows, rowCount }: pg.QueryResult): number[] {
+  return hasCounts ? Object.values(rows[0]).map(Number) : [rowCount ?? 0]
 }
 
 function named(text: string, nameOf: StatementNames): { text: string; name?: string } {
   const name = nameOf(text)
   return name === undefined ? { text } : { text, name }
-}
-
-/** Raises in the middle of the pipeline when `sqlText` touches no row: asking first would cost a round trip. */
-function guarded(sqlText: string, guard: string): string {
-  return `with touched as (${sqlText} returning 1) select ${GUARD_FUNCTION}((select count(*) from touched), '${guard}') as touched`
-}
-
-function touchedBy(statement: Statement, result: pg.QueryResult): number {
-  return statement.guard === undefined ? (result.rowCount ?? 0) : Number(result.rows[0]?.touched)
 }
 
 type StatementNames = (text: string) => string | undefined

@@ -51,15 +51,12 @@ function fill<P>(parameters: readonly unknown[], values: P): SqlValue[] {
  */
 export function prepareWrite<P>(
   build: Build<P, Compilable<unknown>>,
-  options: { guard?: string } = {},
+  options: Pick<Statement, 'guard' | 'isIndependent'> = {},
 ): (database: Database, values: P) => Statement {
   const templateFor = compileOnce(build)
   return (database, values) => {
     const template = templateFor(database.dialect)
-    const parameters = fill(template.parameters, values)
-    return options.guard === undefined
-      ? { sql: template.sql, parameters }
-      : { sql: template.sql, parameters, guard: options.guard }
+    return { sql: template.sql, parameters: fill(template.parameters, values), ...options }
   }
 }
 

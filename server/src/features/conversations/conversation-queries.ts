@@ -97,7 +97,7 @@ export const openConversationAsSeen = prepareWrite(
     takeIn(db, p)
       .where('last_message_id', 'is not distinct from', p('seenLast'))
       .where('message_count', '=', p('seenCount')),
-  { guard: 'conversation_is_open' },
+  { guard: 'conversation_is_open', isIndependent: true },
 )
 
 /** Makes `lastMessageId` the newest: the guard fails when the conversation is closed, or its newest is not `seen` any more. */
@@ -151,6 +151,7 @@ export const settleConversation = prepareWrite(
       }))
       .where('organization_id', '=', p('organizationId'))
       .where('id', '=', p('id')),
+  { isIndependent: true },
 )
 
 /** Puts another name in the place of the one that was made: one that a user has set since then stays. */

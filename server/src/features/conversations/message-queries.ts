@@ -9,22 +9,24 @@ import type { Message, MessageRole } from './conversation.ts'
 type MessageRow = Selectable<Schema['message']>
 type ConversationKey = { organizationId: string; conversationId: string }
 
-const insertMessageRow = prepareWrite((db, p: Parameters<MessageRow>) =>
-  db.insertInto('message').values({
-    organization_id: p('organization_id'),
-    conversation_id: p('conversation_id'),
-    id: p('id'),
-    role: p('role'),
-    content: p('content'),
-    tool_call_id: p('tool_call_id'),
-    name: p('name'),
-    tool_calls: p('tool_calls'),
-    attachments: p('attachments'),
-    run_id: p('run_id'),
-    prompt_tokens: p('prompt_tokens'),
-    completion_tokens: p('completion_tokens'),
-    created_at: p('created_at'),
-  }),
+const insertMessageRow = prepareWrite(
+  (db, p: Parameters<MessageRow>) =>
+    db.insertInto('message').values({
+      organization_id: p('organization_id'),
+      conversation_id: p('conversation_id'),
+      id: p('id'),
+      role: p('role'),
+      content: p('content'),
+      tool_call_id: p('tool_call_id'),
+      name: p('name'),
+      tool_calls: p('tool_calls'),
+      attachments: p('attachments'),
+      run_id: p('run_id'),
+      prompt_tokens: p('prompt_tokens'),
+      completion_tokens: p('completion_tokens'),
+      created_at: p('created_at'),
+    }),
+  { isIndependent: true },
 )
 
 const selectMessages = prepareRead((db, p: Parameters<ConversationKey>) =>

@@ -46,8 +46,10 @@ export function keepEvents(database: Database, key: RunKey, events: readonly Rep
   return insertWhole(database, { organizationId: key.organizationId, runId: key.runId, text, eventLengths })
 }
 
-export const deleteChunks = prepareWrite((db, p: Parameters<RunKey>) =>
-  db.deleteFrom('run_chunk').where('organization_id', '=', p('organizationId')).where('run_id', '=', p('runId')),
+export const deleteChunks = prepareWrite(
+  (db, p: Parameters<RunKey>) =>
+    db.deleteFrom('run_chunk').where('organization_id', '=', p('organizationId')).where('run_id', '=', p('runId')),
+  { isIndependent: true },
 )
 
 const selectChunks = prepareRead((db, p: Parameters<{ organizationId: string; runId: string; from: number }>) =>

@@ -53,6 +53,7 @@ export const insertRun = prepareWrite(
       created_at: p('at'),
       started_at: p('startedAt'),
     }),
+  { isIndependent: true },
 )
 
 export const endRun = prepareWrite(
@@ -96,6 +97,7 @@ export const endRun = prepareWrite(
       .where('organization_id', '=', p('organizationId'))
       .where('conversation_id', '=', p('conversationId'))
       .where('id', '=', p('runId')),
+  { isIndependent: true },
 )
 
 /** The place of a waiting run has come. */

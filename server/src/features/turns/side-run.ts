@@ -84,17 +84,21 @@ export function sideRunStatements(
       ...{ userMessageId: behind.userMessage.id, replyMessageId: runId, apiKeyId: run.apiKeyId },
       ...{ budgetDay: budget?.day ?? null, reservedTokens: 0, at: result.startedAt, startedAt: result.startedAt },
     }),
-    endRun(database, {
-      ...{ ...key, ...end.usage, status: end.status, aiSystem, model, finishReason: end.finishReason },
-      attempts: JSON.stringify(outcome.attempts),
-      error: end.error === null ? null : JSON.stringify(end.error),
-      isUsageEstimated: end.isUsageEstimated ? 1 : 0,
-      context: null,
-      // What it said is not a reply that anybody reads again.
-      eventLengths: encodeEvents([]).lengths,
-      firstTokenAt: outcome.attempts.at(-1)?.firstTokenAt ?? null,
-      endedAt: clock(),
-    }),
+    {
+      ...endRun(database, {
+        ...{ ...key, ...end.usage, status: end.status, aiSystem, model, finishReason: end.finishReason },
+        attempts: JSON.stringify(outcome.attempts),
+        error: end.error === null ? null : JSON.stringify(end.error),
+        isUsageEstimated: end.isUsageEstimated ? 1 : 0,
+        context: null,
+        // What it said is not a reply that anybody reads again.
+        eventLengths: encodeEvents([]).lengths,
+        firstTokenAt: outcome.attempts.at(-1)?.firstTokenAt ?? null,
+        endedAt: clock(),
+      }),
+      // It ends the run that has just been put in.
+      isIndependent: false,
+    },
     ...settlement(database, organizationId, budget, end.usage),
   ]
 }

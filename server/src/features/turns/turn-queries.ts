@@ -42,7 +42,7 @@ export const holdConversation = prepareWrite(
             ),
           ),
       ),
-  { guard: NOBODY_WAITS },
+  { guard: NOBODY_WAITS, isIndependent: true },
 )
 
 /** Takes hold of a conversation for the turn that was first in its line. */
@@ -66,7 +66,7 @@ export const releaseTurn = prepareWrite(
       .where('conversation_id', '=', p('conversationId'))
       .where('run_id', '=', p('runId'))
       .where('fence', '=', p('fence')),
-  { guard: TURN_IS_OURS },
+  { guard: TURN_IS_OURS, isIndependent: true },
 )
 
 /** Changes nothing, and fails when the turn is not held under this fence any more: for batches of the holder. */
