@@ -74,7 +74,8 @@ export async function openSqlite(options: SqliteOptions): Promise<Database> {
 async function connect({ file, log }: SqliteOptions, lock: ServerLock | undefined): Promise<Database> {
   const writer = await connectWriter(file)
   const connection = new DatabaseSync(file, { readOnly: true, timeout: 5_000 })
-  connection.exec('pragma cache_size = -16000; pragma mmap_size = 268435456')
+  // Not mapped into memory: each commit of the writer would map it anew, and the next read take 22 µs instead of 7.
+  connection.exec('pragma cache_size = -16000')
   const statements = createStatementCache(connection)
   let reader: ReturnType<typeof connectReader> | undefined
 
