@@ -61,8 +61,9 @@ export function createReplyLog(deps: { database: Database }): ReplyLog {
     dirty.add(log)
     if (isFlushing) return
     isFlushing = true
-    // After this tick: what a provider sent in one piece is committed in one piece.
-    queueMicrotask(flushAll)
+    // When everything that has arrived by now has been read: what came together is committed together, and a reply that
+    // came whole is left to the batch that ends it.
+    setImmediate(flushAll)
   }
 
   async function flushAll(): Promise<void> {

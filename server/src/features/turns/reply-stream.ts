@@ -33,7 +33,7 @@ export const HEADERS_AFTER_MS = 10_000
 /** UTF-16 units that are printed before a reader is asked whether it keeps up. */
 const PIECE_LENGTH = 16_384
 
-/** Milliseconds between the last item of an array and its closing bracket. */
+/** Milliseconds before the last item of an array, and between it and the closing bracket. */
 const CLOSING_PAUSE_MS = 2
 
 /**
@@ -208,8 +208,9 @@ async function writeArray(stream: RawStream, run: ReadableRun, printer: ItemPrin
       await write(printer.event(n, reply.events[n] as ReplyEvent))
       n++
     } else if (reply.end) {
-      await write(`${printer.last(reply.events.length, reply.end)}${errorMember(run, reply.end)}}`)
       // Two writes that arrive together are read as one, and to a client that reads write by write "]" is the end.
+      if (n > from) await wait(CLOSING_PAUSE_MS)
+      await write(`${printer.last(reply.events.length, reply.end)}${errorMember(run, reply.end)}}`)
       await wait(CLOSING_PAUSE_MS)
       await stream.writeThrough(']')
       stream.end()
