@@ -2,8 +2,8 @@ import type { ConversationForTurn, Message } from '../conversations/conversation
 import type { ReadNewest, Window } from './context.ts'
 import type { ConversationKey } from './run.ts'
 
-/** UTF-16 units of all talks together: some 16 MB of memory for Latin texts. */
-const MOST_UNITS = 16 * 1_024 * 1_024
+/** UTF-16 units of all talks together: some 10 MB of memory for Latin texts, which is 500 talks of 20 messages. */
+const MOST_UNITS = 4 * 1_024 * 1_024
 /** What a message takes beside its text, in the same unit. */
 const UNITS_PER_MESSAGE = 256
 const UNITS_PER_TALK = 2_048
