@@ -31,7 +31,7 @@ export type ApiKeyService = ReturnType<typeof createApiKeyService>
 /** How often a key's last use is written down, in milliseconds: once a request would be a write for every read. */
 const LAST_USED_STEP_MS = 60_000
 
-/** API keys: only their hashes are kept, and each request looks its key up, so that a revocation counts at once. */
+/** API keys: only their hashes are kept, and they are looked up for every request, so that a revocation counts at once. */
 export function createApiKeyService(deps: { database: Database; ids: IdSource; clock: Clock }) {
   const { database, ids, clock } = deps
   /** What the texts in the table say: there are as many as there are ways to choose scopes, and few are used. */
@@ -65,7 +65,19 @@ export function createApiKeyService(deps: { database: Database; ids: IdSource; c
     return { apiKey, statement }
   }
 
-  const authenticate: Authenticate = async (secret): Promise<Caller | null> => {
+  /** Looks since the event loop last came round: requests that had arrived by then share one for the same key. */
+  const found = new Map<string, Promise<Caller | null>>()
+
+  const authenticate: Authenticate = (secret) => {
+    const known = found.get(secret)
+    if (known) return known
+    const caller = lookUp(secret)
+    if (found.size === 0) setImmediate(() => found.clear())
+    found.set(secret, caller)
+    return caller
+  }
+
+  async function lookUp(secret: string): Promise<Caller | null> {
     const now = clock()
     const row = (await selectApiKeyByHash(database, { hash: hashKey(secret) }))[0]
     if (!row || row.revoked_at !== null || (row.expires_at !== null && row.expires_at <= now)) return null
@@ -124,6 +136,7 @@ export function createApiKeyService(deps: { database: Database; ids: IdSource; c
         [revokeApiKey(database, { organizationId, id, at: clock() })],
         () => new AppError('not_found', 'there is no valid API key with this id'),
       )
+      found.clear()
     },
   }
 }
