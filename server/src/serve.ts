@@ -4,6 +4,7 @@ import { type App, createApp } from './app.ts'
 import { describeStart } from './banner.ts'
 import { bootstrap } from './bootstrap.ts'
 import { type Config, ConfigError, readConfig } from './config.ts'
+import { openLogLines } from './lib/log-lines.ts'
 import { StorageError } from './storage/database.ts'
 
 /** Runs the server until it is told to stop. Ends the process with 1 and a sentence when it cannot start. */
@@ -19,7 +20,7 @@ export async function runServer(env: NodeJS.ProcessEnv): Promise<void> {
 
 async function start(env: NodeJS.ProcessEnv): Promise<void> {
   const { config, warnings } = readConfig(env)
-  const log = pino({ level: config.logLevel })
+  const log = pino({ level: config.logLevel }, openLogLines())
   for (const warning of warnings) log.warn(warning)
   const app = await createApp(config, log)
   stopOnSignals(app, log)

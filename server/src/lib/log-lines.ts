@@ -1,0 +1,24 @@
+import { type DestinationStream, destination } from 'pino'
+
+/**
+ * Where the lines of the log go: standard output, all lines of one turn of the event loop in one write, because
+ * under load the write is what costs most of a line. The process writes what is left when it ends, also by a fault.
+ */
+export function openLogLines(): DestinationStream {
+  const output = destination({ dest: 1, sync: true })
+  let lines = ''
+
+  function flush(): void {
+    const written = lines
+    lines = ''
+    if (written !== '') output.write(written)
+  }
+
+  process.on('exit', flush)
+  return {
+    write(line) {
+      if (lines === '') setImmediate(flush)
+      lines += line
+    },
+  }
+}
