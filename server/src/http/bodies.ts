@@ -35,19 +35,20 @@ export function readBodies(app: FastifyInstance): void {
   app.removeAllContentTypeParsers()
   const fileTypes = new WeakMap<FastifyRequest, string>()
 
-  app.addHook('onRequest', async (request) => {
+  app.addHook('onRequest', (request, _reply, done) => {
     const headers = request.raw.headers
     const hasBody = headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0
-    if (headers['content-type'] === undefined && !hasBody) return
+    if (headers['content-type'] === undefined && !hasBody) return done()
     if (request.routeOptions.config.takesFile) {
       fileTypes.set(request, headers['content-type'] ?? '')
       headers['content-type'] = 'application/octet-stream'
-      return
+      return done()
     }
     // Fastify refuses a malformed type before any parser sees it, so the type is settled here.
     headers['content-type'] = JSON_TYPE.test(headers['content-type'] ?? '')
       ? 'application/json'
       : 'application/octet-stream'
+    done()
   })
 
   app.addContentTypeParser('application/json', { parseAs: 'buffer' }, async (_request: unknown, body: Buffer) =>
@@ -62,8 +63,9 @@ export function readBodies(app: FastifyInstance): void {
       'the body must be JSON: send the header content-type: application/json',
     )
   })
-  app.addHook('preValidation', async (request) => {
+  app.addHook('preValidation', (request, _reply, done) => {
     request.body ??= {}
+    done()
   })
 }
 

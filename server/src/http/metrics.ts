@@ -67,11 +67,12 @@ export function createMetrics(sources: { runningTurns: () => number }) {
   return {
     countTokens,
     observeRequests(app: FastifyInstance): void {
-      app.addHook('onResponse', async (request, reply) => {
+      app.addHook('onResponse', (request, reply, done) => {
         // The pattern and not the path: ids would make a series of each conversation.
         const route = request.routeOptions.url ?? 'unknown'
         requests.observe({ method: request.method, route, status: reply.statusCode }, reply.elapsedTime / 1_000)
         if (request.refusedBy) refused.inc({ reason: request.refusedBy })
+        done()
       })
     },
     turnEnded(turn: {

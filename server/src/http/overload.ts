@@ -47,10 +47,9 @@ export function watchLoad(limitMs: number): LoadWatch {
  * instead. Reading, cancelling and looking after the server go on.
  */
 export function shedNewWork(app: FastifyInstance, load: Pick<LoadWatch, 'isBehind'>): void {
-  app.addHook('onRequest', async (request) => {
-    if (!request.routeOptions.config.isNewWork || !load.isBehind()) return
-    throw new AppError('unavailable', 'the server has more to do than it can keep up with', {
-      ...{ refusedBy: 'event_loop_delay', retryAfterMs: WINDOW_MS },
-    })
+  app.addHook('onRequest', (request, _reply, done) => {
+    if (!request.routeOptions.config.isNewWork || !load.isBehind()) return done()
+    const message = 'the server has more to do than it can keep up with'
+    done(new AppError('unavailable', message, { refusedBy: 'event_loop_delay', retryAfterMs: WINDOW_MS }))
   })
 }

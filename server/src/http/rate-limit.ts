@@ -90,25 +90,26 @@ export function limitRequests(
   const buckets = createTokenBuckets(options)
   const withoutToken = new WeakSet<FastifyRequest>()
 
-  app.addHook('onRequest', async (request, reply) => {
-    if (!request.caller) return
+  app.addHook('onRequest', (request, reply, done) => {
+    if (!request.caller) return done()
     const state = buckets.take(request.caller.keyId)
     showQuota(reply, state)
-    if (state.isAllowed) return
-    if (!mayBeReplay(request)) throw refusal(state)
+    if (state.isAllowed) return done()
+    if (!mayBeReplay(request)) return done(refusal(state))
     withoutToken.add(request)
+    done()
   })
 
-  app.addHook('preHandler', async (request, reply) => {
-    if (!request.caller || !mayBeReplay(request)) return
+  app.addHook('preHandler', (request, reply, done) => {
+    if (!request.caller || !mayBeReplay(request)) return done()
     const { keyId } = request.caller
     const hasToken = !withoutToken.has(request)
-    if (!options.isReplay(request)) {
-      if (!hasToken) throw refusal(buckets.look(keyId))
-    } else if (hasToken) {
+    if (!options.isReplay(request)) return done(hasToken ? undefined : refusal(buckets.look(keyId)))
+    if (hasToken) {
       buckets.giveBack(keyId)
       showQuota(reply, buckets.look(keyId))
     }
+    done()
   })
 }
 

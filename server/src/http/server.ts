@@ -33,8 +33,9 @@ const MAX_PARAMETER_LENGTH = 2_048
 export async function createHttpServer(options: HttpOptions): Promise<FastifyInstance> {
   const app: FastifyInstance = Fastify(serverOptions(options))
 
-  app.addHook('onRequest', async (request, reply) => {
+  app.addHook('onRequest', (request, reply, done) => {
     reply.header('x-request-id', request.id)
+    done()
   })
   if (options.corsOrigins.length > 0) {
     await app.register(cors, {
@@ -109,7 +110,7 @@ function answerUnreadableRequest(error: Error & { code?: string }, socket: Socke
 
 /** One line a request. Never a body, a query string or a key: those hold what people said, and secrets. */
 function logRequests(app: FastifyInstance): void {
-  app.addHook('onResponse', async (request, reply) => {
+  app.addHook('onResponse', (request, reply, done) => {
     request.log.info(
       {
         method: request.method,
@@ -121,5 +122,6 @@ function logRequests(app: FastifyInstance): void {
       },
       'request',
     )
+    done()
   })
 }
