@@ -152,7 +152,7 @@ function writeEvents(stream: RawStream, run: ReadableRun, printer: ItemPrinter, 
   function printUpTo(end: number): string {
     let piece = ''
     for (; n < end && piece.length < PIECE_LENGTH; n++) {
-      piece += sseEvent(printer.event(n, reply.events[n] as ReplyEvent), { id: `${runId}:${n}` })
+      piece += printer.sse(n, reply.events[n] as ReplyEvent)
     }
     return piece
   }
