@@ -70,7 +70,7 @@ function importsOf(file: string): Import[] {
 
 function roomOf(file: string): string {
   const [first, second] = file.split('/')
-  return first === 'features' ? (second as string) : (first as string).replace(/\.ts$/, '')
+  return first === 'features' ? (second as string) : (first as string).replace(/\.[jt]s$/, '')
 }
 
 const files = sourceFiles().filter((file) => !file.endsWith('.test.ts'))

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { openBlobs } from '../server/src/blobs/open-blobs.ts'
 import { createArchiveReader } from '../server/src/features/archive/archive-reader.ts'
 import { transcriptPath } from '../server/src/features/archive/transcript-link.ts'
+import { createConversationArchiving } from '../server/src/features/conversations/conversation-archiving.ts'
 import { createConversationTurns } from '../server/src/features/conversations/conversation-turns.ts'
 import { createOrganization, createPersona, expectError, type Json, type RunningApp, startApp } from './support/app.ts'
 import {
@@ -305,6 +306,25 @@ onEveryDatabase('the archive', (kind) => {
     expect(before.chatMessages.filter(({ messageId }) => !exported.includes(messageId))).toEqual([])
     expect((await server.call('DELETE', path)).status).toBe(204)
     expect(blobFiles(server).filter((file) => file.includes(before.conversationId))).toEqual([])
+  })
+
+  test('looks at every conversation once, of all organizations, and needs no long read for it', async () => {
+    const { key } = await createOrganization(server)
+    const start = async (i: number) => {
+      const begun = { aiSystem: 'rehearsal', model: 'rehearsal', systemMessage: 'Be brief.' }
+      const headers: Record<string, string> = i % 2 === 0 ? {} : { 'x-hl-api-key': key }
+      expect((await server.call('POST', '/conversations', begun, headers)).status).toBe(200)
+    }
+    // More than are read at once.
+    for (let i = 0; i < 510; i += 30) await Promise.all(Array.from({ length: 30 }, (_, j) => start(i + j)))
+    const scan = () => Promise.reject(new Error('a long read'))
+    const { page } = createConversationArchiving({ database: { ...server.app.services.database, scan } })
+    const keys = (await page(null, 5_000)).map((one) => `${one.organizationId} ${one.conversationId}`)
+    expect(keys.length).toBeGreaterThanOrEqual(510)
+    expect(keys).toEqual([...new Set(keys)].toSorted())
+    const [organizationId = '', conversationId = ''] = keys[7]?.split(' ') ?? []
+    const behind = await page({ organizationId, conversationId }, 501)
+    expect(behind.map((one) => `${one.organizationId} ${one.conversationId}`)).toEqual(keys.slice(8, 509))
   })
 
   test('takes cold conversations', async () => {

@@ -9,5 +9,7 @@ if (Number.parseInt(process.versions.node, 10) < OLDEST_NODE) {
   )
   process.exitCode = 1
 } else {
+  const { keepCompiledCode } = await import('../src/compile-cache.js')
+  keepCompiledCode()
   await import('../src/cli.ts')
 }

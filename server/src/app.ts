@@ -219,7 +219,7 @@ export async function createApp(config: Config, log: FastifyBaseLogger): Promise
     isReplay: (request) => request.isReplay,
   })
   const connections = trackConnections(http.server)
-  await documentRoutes(http, VERSION)
+  documentRoutes(http, VERSION)
   await http.register(
     systemRoutes({
       metrics,
@@ -243,6 +243,8 @@ export async function createApp(config: Config, log: FastifyBaseLogger): Promise
   await http.register(runRoutes(turns))
   await http.register(privacyRoutes({ exports, erasures }))
   await http.register(modelRoutes(registry))
+  // A batch of nothing: who cannot write must not listen. Threads and connections have had the time of all this to begin.
+  await database.write([])
   await http.ready()
 
   return {

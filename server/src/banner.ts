@@ -1,6 +1,7 @@
 import type { Services } from './app.ts'
 import type { FirstSteps } from './bootstrap.ts'
 import { EXAMPLE_PERSONAS } from './features/personas/example-personas.ts'
+import type { PersonaAndVersion } from './features/personas/persona.ts'
 import { variableRulesOf } from './features/personas/persona-configuration.ts'
 import { variablesOf } from './features/personas/template.ts'
 
@@ -52,8 +53,8 @@ async function curlCommand(services: Services, start: FirstSteps & { address: st
 }
 
 /** A persona of the organization that can be talked to, the first example if it is still there, and values for its variables. */
-async function personaToTry({ personas }: Services, organizationId: string) {
-  const { data } = await personas.list(organizationId, { q: null, tag: null, pageSize: 100, continuationToken: null })
+async function personaToTry(services: Services, organizationId: string) {
+  const data = await newestPersonas(services, organizationId)
   const usable = data.filter(({ persona, version }) => persona.isActive && persona.isApiEnabled && version.isActive)
   const known = EXAMPLE_PERSONAS.flatMap((example) =>
     usable.filter(({ persona }) => persona.name === example.persona.name).map((one) => ({ ...one, ...example })),
@@ -66,4 +67,16 @@ async function personaToTry({ personas }: Services, organizationId: string) {
   const rules = variableRulesOf(any.version.configuration)
   const required = [...names].filter((name) => rules[name]?.required && rules[name].default === undefined)
   return { personaId: any.persona.id, replacements: Object.fromEntries(required.map((name) => [name, `<${name}>`])) }
+}
+
+/** In short pages: a long one would start the thread for long reads, which is 12 MB. */
+async function newestPersonas({ personas }: Services, organizationId: string) {
+  const found: PersonaAndVersion[] = []
+  let continuationToken: string | null = null
+  do {
+    const page = await personas.list(organizationId, { q: null, tag: null, pageSize: 20, continuationToken })
+    found.push(...page.data)
+    continuationToken = page.continuationToken
+  } while (continuationToken !== null && found.length < 100)
+  return found
 }

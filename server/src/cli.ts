@@ -1,7 +1,4 @@
-import { keepCompiledCode } from './compile-cache.ts'
-
-keepCompiledCode()
-const { runCommandLine } = await import('./cli/run.ts')
+import { runCommandLine } from './cli/run.ts'
 
 // Whoever reads may have seen enough, as "head" does.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {

@@ -1,4 +1,4 @@
-import { keepCompiledCode } from './compile-cache.ts'
+import { keepCompiledCode } from './compile-cache.js'
 
 keepCompiledCode()
 const { runServer } = await import('./serve.ts')

@@ -4,8 +4,12 @@ import { type App, createApp } from './app.ts'
 import { describeStart } from './banner.ts'
 import { bootstrap } from './bootstrap.ts'
 import { type Config, ConfigError, readConfig } from './config.ts'
+import { collectYoung } from './lib/collect-young.ts'
 import { openLogLines } from './lib/log-lines.ts'
 import { StorageError } from './storage/database.ts'
+
+/** Milliseconds after the start: whoever waits for it has had the first answer by then. */
+const COLLECT_AFTER_MS = 1_000
 
 /** Runs the server until it is told to stop. Ends the process with 1 and a sentence when it cannot start. */
 export async function runServer(env: NodeJS.ProcessEnv): Promise<void> {
@@ -32,6 +36,7 @@ async function start(env: NodeJS.ProcessEnv): Promise<void> {
     // Whoever wants the rehearsal by name needs no advice.
     const hasProvider = aiSystem !== 'rehearsal' || config.providers.defaultAiSystem !== null
     process.stdout.write(await describeStart(app.services, { ...firstSteps, address, defaultModel, hasProvider }))
+    setTimeout(collectYoung, COLLECT_AFTER_MS).unref()
   } catch (error) {
     await app.close()
     throw error

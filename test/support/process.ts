@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { ADMIN_KEY } from './app.ts'
 import type { TestDatabase } from './databases.ts'
 
-const CLI = join(import.meta.dirname, '../../server/src/cli.ts')
+const CLI = join(import.meta.dirname, '../../server/bin/dramatis.js')
 
 export type Outcome = { code: number | null; signal: NodeJS.Signals | null; stdout: string; stderr: string }
 

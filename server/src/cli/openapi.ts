@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { readConfig } from '../config.ts'
+import { OPENAPI_PATH } from '../http/openapi.ts'
 import { isJsonObject, type JsonValue } from '../lib/json.ts'
 import { defineCommand } from './command.ts'
 
@@ -23,7 +24,7 @@ async function describeApi(): Promise<JsonValue> {
     const { config } = readConfig({ DRAMATIS_DATA_DIR: directory })
     const app = await createApp(config, pino({ level: 'silent' }))
     try {
-      return app.http.swagger() as unknown as JsonValue
+      return (await app.http.inject(OPENAPI_PATH)).json<JsonValue>()
     } finally {
       await app.close()
     }

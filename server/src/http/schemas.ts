@@ -1,5 +1,5 @@
-import { type TProperties, type TSchema, Type } from 'typebox'
 import type { JsonObject, JsonValue } from '../lib/json.ts'
+import { type TProperties, type TSchema, Type } from '../lib/schema.ts'
 
 /** The same schema, with null allowed: one type list instead of a union, so that a wrong value gives one error. */
 export function Nullable<T>(schema: TSchema & { static?: T }) {

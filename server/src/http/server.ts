@@ -1,5 +1,4 @@
 import type { Socket } from 'node:net'
-import cors from '@fastify/cors'
 import Fastify, {
   type FastifyBaseLogger,
   type FastifyInstance,
@@ -10,8 +9,8 @@ import { guardWithKeys } from './auth.ts'
 import { readBodies } from './bodies.ts'
 import type { Authenticate } from './caller.ts'
 import { answerErrors, sendError } from './errors.ts'
+import { createSchemaCompilers } from './schema-compilers.ts'
 import { refuseUnreadableText } from './url-text.ts'
-import { validateRequests } from './validation.ts'
 
 export type HttpOptions = {
   log: FastifyBaseLogger
@@ -38,6 +37,7 @@ export async function createHttpServer(options: HttpOptions): Promise<FastifyIns
     done()
   })
   if (options.corsOrigins.length > 0) {
+    const { default: cors } = await import('@fastify/cors')
     await app.register(cors, {
       origin: [...options.corsOrigins],
       methods: ['GET', 'POST', 'PATCH', 'PUT', 'DELETE'],
@@ -49,7 +49,6 @@ export async function createHttpServer(options: HttpOptions): Promise<FastifyIns
   guardWithKeys(app, options.authenticate)
   refuseUnreadableText(app)
   readBodies(app)
-  validateRequests(app)
   logRequests(app)
   return app
 }
@@ -74,6 +73,7 @@ function serverOptions(options: HttpOptions): FastifyServerOptions {
     bodyLimit: options.bodyLimit,
     genReqId: options.nextRequestId,
     rewriteUrl: (request: { url?: string }) => canonicalUrl(request.url ?? '/'),
+    schemaController: { compilersFactory: createSchemaCompilers() },
     // Streams are ended by their own rules; only idle connections may be cut when the server closes.
     forceCloseConnections: 'idle' as const,
     routerOptions: { maxParamLength: MAX_PARAMETER_LENGTH, ignoreTrailingSlash: true },

@@ -1,42 +1,5 @@
-import { Ajv, type ErrorObject } from 'ajv'
-import type { FastifyInstance } from 'fastify'
+import type { ErrorObject } from 'ajv'
 import type { ErrorDetail } from '../errors.ts'
-import { isUuid } from '../lib/ids.ts'
-
-/**
- * Validates requests by their schemas. Bodies are taken as they are; paths and query strings are text, so there
- * "10" counts as a number.
- */
-export function validateRequests(app: FastifyInstance): void {
-  const strict = createAjv(false)
-  const coercing = createAjv(true)
-  app.setValidatorCompiler(({ schema, httpPart }) =>
-    (httpPart === 'body' ? strict : coercing).compile(schema as object),
-  )
-}
-
-function createAjv(coerceTypes: boolean): Ajv {
-  const ajv = new Ajv({
-    coerceTypes,
-    allErrors: true,
-    strict: false,
-    useDefaults: true,
-    // Lengths count UTF-16 units, like the languages most clients are written in. The option works and warns of its age.
-    unicode: false,
-    logger: false,
-  } as ConstructorParameters<typeof Ajv>[0])
-  ajv.addFormat('uuid', isUuid)
-  ajv.addFormat('date-time', isTime)
-  return ajv
-}
-
-/** ISO 8601 as clients write it: the time and its offset may be missing. A day that there is not is no time. */
-function isTime(text: string): boolean {
-  const [, year, month, day] = /^(\d{4})-(\d\d)-(\d\d)([T ][\d:.]+(Z|[+-]\d\d:?\d\d)?)?$/i.exec(text) ?? []
-  if (day === undefined || Number.isNaN(Date.parse(text))) return false
-  // Date.parse() makes the 3rd of March of the 31st of February.
-  return Number(day) <= new Date(Date.UTC(Number(year), Number(month), 0)).getUTCDate()
-}
 
 /** One detail for each field that is wrong, in words a client's developer understands. */
 export function detailsOf(errors: readonly Partial<ErrorObject>[], part: string): ErrorDetail[] {

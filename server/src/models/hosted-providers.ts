@@ -1,5 +1,5 @@
 import type { LanguageModelV4 } from '@ai-sdk/provider'
-import { type Dispatcher, fetch as undiciFetch } from 'undici'
+import type { Dispatcher, fetch as undiciFetch } from 'undici'
 import type { HostedAiSystem } from './ai-systems.ts'
 import type { ProviderSettings } from './provider-settings.ts'
 
@@ -9,8 +9,10 @@ type LoadProvider = (settings: ProviderSettings, fetch: Fetch) => Promise<OpenMo
 
 /** A `fetch` whose connections are the dispatcher's. */
 export function fetchThrough(dispatcher: Dispatcher): Fetch {
-  const through = (input: Parameters<typeof undiciFetch>[0], init?: Parameters<typeof undiciFetch>[1]) =>
-    undiciFetch(input, { ...init, dispatcher })
+  const through = async (...[input, init]: Parameters<typeof undiciFetch>) => {
+    const { fetch } = await import('undici')
+    return fetch(input, { ...init, dispatcher })
+  }
   // The same interface from the same source: undici's types only have another name for it.
   return through as unknown as Fetch
 }

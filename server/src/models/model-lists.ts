@@ -1,5 +1,6 @@
-import { type Dispatcher, request } from 'undici'
+import type { Dispatcher } from 'undici'
 import { isJsonObject, type JsonValue } from '../lib/json.ts'
+import { request } from '../lib/undici.ts'
 
 /** Bytes of a list that are read. */
 const MAX_LIST_BYTES = 4 * 1024 * 1024

@@ -1,5 +1,6 @@
-import { Agent, type Dispatcher } from 'undici'
+import type { Dispatcher } from 'undici'
 import type { Clock } from '../lib/clock.ts'
+import { Agent } from '../lib/undici.ts'
 import { createAiSdkModel } from './ai-sdk.ts'
 import { AI_SYSTEM_FACTS, AI_SYSTEMS, type AiSystem, type HostedAiSystem, parseAiSystem } from './ai-systems.ts'
 import { createChatCompletionsModel } from './chat-completions.ts'

@@ -1,5 +1,5 @@
-import { type Static, Type } from 'typebox'
 import { isJsonObject, type JsonObject } from '../lib/json.ts'
+import { type Static, Type } from '../lib/schema.ts'
 
 const JsonSchemaFormat = Type.Object({
   type: Type.Literal('json_schema'),

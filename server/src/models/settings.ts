@@ -1,5 +1,5 @@
-import { type Static, Type } from 'typebox'
 import type { JsonObject } from '../lib/json.ts'
+import { type Static, Type } from '../lib/schema.ts'
 import { FILE_KINDS } from './model-file.ts'
 import { ResponseFormat } from './response-format.ts'
 

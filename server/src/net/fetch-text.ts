@@ -1,4 +1,5 @@
-import { type Dispatcher, request } from 'undici'
+import type { Dispatcher } from 'undici'
+import { request } from '../lib/undici.ts'
 
 /** Redirects that are followed. */
 const MOST_REDIRECTS = 5

@@ -1,6 +1,7 @@
 import { type LookupAddress, lookup as systemLookup } from 'node:dns'
 import { isIP, type LookupFunction } from 'node:net'
-import { Agent, buildConnector, type Dispatcher } from 'undici'
+import type { Dispatcher } from 'undici'
+import { Agent, buildConnector } from '../lib/undici.ts'
 import { isPublicAddress } from './addresses.ts'
 
 /** A connection that may not be made. */

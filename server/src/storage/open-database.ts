@@ -1,6 +1,4 @@
 import type { Database } from './database.ts'
-import { openPostgres } from './postgres.ts'
-import { openSqlite } from './sqlite.ts'
 
 /** Where the data is. */
 export type DatabaseLocation = { kind: 'sqlite'; file: string } | { kind: 'postgres'; url: string }
@@ -11,9 +9,15 @@ export type OpenOptions = {
   log: (message: string) => void
 }
 
-/** Opens and migrates the database at `location`. Throws `StorageError` with a sentence for the operator when it cannot. */
-export function openDatabase(location: DatabaseLocation, options: OpenOptions): Promise<Database> {
-  return location.kind === 'sqlite'
-    ? openSqlite({ file: location.file, ...options })
-    : openPostgres({ url: location.url, log: options.log })
+/**
+ * Opens and migrates the database at `location`; loads only what that kind needs. Throws `StorageError` with a sentence
+ * for the operator when it cannot.
+ */
+export async function openDatabase(location: DatabaseLocation, options: OpenOptions): Promise<Database> {
+  if (location.kind === 'sqlite') {
+    const { openSqlite } = await import('./sqlite.ts')
+    return openSqlite({ file: location.file, ...options })
+  }
+  const { openPostgres } = await import('./postgres.ts')
+  return openPostgres({ url: location.url, log: options.log })
 }

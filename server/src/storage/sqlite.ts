@@ -64,15 +64,15 @@ export async function openSqlite(options: SqliteOptions): Promise<Database> {
     if (options.asServer) lock = acquireServerLock(options.file)
     if (lock?.wasUnclean && existsSync(options.file)) checkIntegrity(options.file, options.log)
     migrateSqlite(options.file, sqliteDialect.columnTypes)
-    return await connect(options, lock)
+    return connect(options, lock)
   } catch (error) {
     lock?.releaseAsUnclean()
     throw error instanceof StorageError ? error : explainSqliteError(error, options.file)
   }
 }
 
-async function connect({ file, log }: SqliteOptions, lock: ServerLock | undefined): Promise<Database> {
-  const writer = await connectWriter(file)
+function connect({ file, log }: SqliteOptions, lock: ServerLock | undefined): Database {
+  const writer = connectWriter(file)
   const connection = new DatabaseSync(file, { readOnly: true, timeout: 5_000 })
   // Not mapped into memory: each commit of the writer would map it anew, and the next read take 22 µs instead of 7.
   connection.exec('pragma cache_size = -16000')

@@ -1,8 +1,8 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import { Type } from 'typebox'
 import { AppError } from '../../errors.ts'
 import { MOST_DAILY_TOKENS, SCOPES, type Scope } from '../../http/caller.ts'
 import { answers, answersNothing, Named, Nullable, NullableTimestamp, Timestamp, Uuid } from '../../http/schemas.ts'
+import { Type } from '../../lib/schema.ts'
 import type { ApiKey, ApiKeyService } from './api-key-service.ts'
 
 const ScopeName = Type.Enum([...SCOPES])

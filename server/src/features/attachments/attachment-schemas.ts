@@ -1,5 +1,5 @@
-import { Type } from 'typebox'
 import { Named, NullableText, NullableUuid, Uuid } from '../../http/schemas.ts'
+import { Type } from '../../lib/schema.ts'
 import { MOST_ATTACHMENTS } from './attachment.ts'
 
 const optional = Type.Optional

@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises'
 import type { Database } from '../../storage/database.ts'
 import { type Parameters, prepareRead, prepareWrite } from '../../storage/prepare.ts'
 import type { Message } from './conversation.ts'
@@ -100,8 +101,26 @@ export type StoredConversation = Key & {
   isDeleted: boolean
 }
 
-/** Up to `limit` conversations of all organizations in the order of their keys, behind `after`. */
+/** Rows that are read at once: half a millisecond of the thread that streams. */
+const SLICE = 500
+
+/**
+ * Up to `limit` conversations of all organizations in the order of their keys, behind `after`. They are read in slices,
+ * with room for others in between: this is asked once a minute, and a thread for long reads would stay for it (12 MB).
+ */
 export async function findStored(database: Database, after: Key | null, limit: number): Promise<StoredConversation[]> {
+  const found: StoredConversation[] = []
+  for (let last = after; found.length < limit; last = found.at(-1) ?? null) {
+    const most = Math.min(SLICE, limit - found.length)
+    const slice = await findSlice(database, last, most)
+    found.push(...slice)
+    if (slice.length < most) break
+    await setImmediate()
+  }
+  return found
+}
+
+async function findSlice(database: Database, after: Key | null, limit: number): Promise<StoredConversation[]> {
   let query = database.dialect.builder
     .selectFrom('conversation')
     .select(['organization_id', 'id', 'message_count', 'archived_count', 'last_message_id', 'deleted_at'])
@@ -110,13 +129,10 @@ export async function findStored(database: Database, after: Key | null, limit: n
     .limit(limit)
   if (after !== null) {
     query = query.where((eb) =>
-      eb.or([
-        eb('organization_id', '>', after.organizationId),
-        eb.and([eb('organization_id', '=', after.organizationId), eb('id', '>', after.conversationId)]),
-      ]),
+      eb(eb.refTuple('organization_id', 'id'), '>', eb.tuple(after.organizationId, after.conversationId)),
     )
   }
-  const rows = await database.scan(query.compile())
+  const rows = await database.read(query.compile())
   return rows.map((row) => ({
     organizationId: row.organization_id,
     conversationId: row.id,

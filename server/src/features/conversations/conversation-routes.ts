@@ -1,12 +1,12 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyRequest } from 'fastify'
-import { Type } from 'typebox'
 import { badField } from '../../errors.ts'
 import type { AddressOf } from '../../http/address.ts'
 import { checkMetadata, checkSameId } from '../../http/limits.ts'
 import type { Page } from '../../http/pagination.ts'
 import { answers, Uuid } from '../../http/schemas.ts'
 import { isUuid } from '../../lib/ids.ts'
+import { Type } from '../../lib/schema.ts'
 import type { ConversationChange, PersonaChoice } from './conversation.ts'
 import {
   ConversationDto,

@@ -1,4 +1,3 @@
-import { type Static, Type } from 'typebox'
 import {
   AiSystemName,
   AnyObject,
@@ -12,6 +11,7 @@ import {
   Timestamp,
   Uuid,
 } from '../../http/schemas.ts'
+import { type Static, Type } from '../../lib/schema.ts'
 import { AttachmentDto, Attachments } from '../attachments/attachment-schemas.ts'
 import { NullablePersonaConfiguration } from '../personas/persona-configuration.ts'
 

@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { Type } from 'typebox'
 import { isJsonObject, type JsonObject } from '../../lib/json.ts'
+import { Type } from '../../lib/schema.ts'
 import type { Rider, Riders } from '../../storage/riders.ts'
 import { CLAIM_IS_TAKEN, type KnownClaim, once } from './claim.ts'
 import type { IdempotencyService, IdentifiedRequest } from './idempotency-service.ts'

@@ -1,4 +1,4 @@
-import { type Static, Type } from 'typebox'
+import { type Static, Type } from '../../lib/schema.ts'
 
 /** What a persona version or a conversation may say about how much of the talk its model gets to see. */
 export const ContextSettings = Type.Object({

@@ -1,7 +1,7 @@
-import { type Static, Type } from 'typebox'
 import { badField } from '../../errors.ts'
 import { AnyJson } from '../../http/schemas.ts'
 import type { JsonObject } from '../../lib/json.ts'
+import { type Static, Type } from '../../lib/schema.ts'
 import { parseAiSystem } from '../../models/ai-systems.ts'
 import { ModelSettings } from '../../models/settings.ts'
 import { checkTools } from '../tools/check-tools.ts'

@@ -172,6 +172,9 @@ export async function findVersions(
   return (await selectVersionRows(database, key)).map(toVersion)
 }
 
+/** Rows, the one that only tells that there are more included. */
+const SHORT_PAGE = 21
+
 export type PersonaFilter = { q: string | null; tag: string | null }
 
 /** Personas with their default versions, newest first, behind the id `after`. */
@@ -209,7 +212,9 @@ export async function findPersonas(
     query = query.where('persona.search_tags', 'like', containing(`,${filter.tag.trim().toLowerCase()},`))
   }
 
-  const rows = await database.scan(query.compile())
+  // A few rows along the key are no long read; a filter may have to look at all there are.
+  const isShort = limit <= SHORT_PAGE && filter.q === null && filter.tag === null
+  const rows = await (isShort ? database.read(query.compile()) : database.scan(query.compile()))
   return rows.map((row) => ({
     persona: toPersona(row),
     version: toVersion({

@@ -1,9 +1,9 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyRequest } from 'fastify'
-import { Type } from 'typebox'
 import { checkSameId } from '../../http/limits.ts'
 import { DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE } from '../../http/pagination.ts'
 import { answers, answersNothing, Uuid } from '../../http/schemas.ts'
+import { Type } from '../../lib/schema.ts'
 import {
   CreatePersonaRequest,
   CreatePersonaVersionRequest,

@@ -1,4 +1,3 @@
-import { Type } from 'typebox'
 import {
   AiSystemName,
   Named,
@@ -12,6 +11,7 @@ import {
   Timestamp,
   Uuid,
 } from '../../http/schemas.ts'
+import { Type } from '../../lib/schema.ts'
 import { NullablePersonaConfiguration } from './persona-configuration.ts'
 
 const optional = Type.Optional

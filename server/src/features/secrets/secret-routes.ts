@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import { Type } from 'typebox'
 import { answers, answersNothing, Named, Timestamp } from '../../http/schemas.ts'
+import { Type } from '../../lib/schema.ts'
 import type { SecretService } from './secret-service.ts'
 
 const tags = ['Secrets']

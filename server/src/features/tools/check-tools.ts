@@ -1,6 +1,5 @@
-import { validateHeaderName, validateHeaderValue } from 'node:http'
-import { Ajv } from 'ajv'
 import { badField } from '../../errors.ts'
+import { newAjv } from '../../lib/ajv.ts'
 import { isJsonObject, type JsonObject } from '../../lib/json.ts'
 import type { ConfiguredTool, HttpTool, McpTools, ToolSettings, WrittenTool } from './tool-settings.ts'
 
@@ -45,7 +44,7 @@ function checkSchema(at: string, schema: JsonObject): void {
 
 /** A check of inputs. Each has its own Ajv, because one that is shared keeps every schema it has seen. */
 export function compileSchema(schema: JsonObject) {
-  return new Ajv({ strict: false, allErrors: true, logger: false, validateFormats: false }).compile(schema)
+  return newAjv({ strict: false, allErrors: true, logger: false, validateFormats: false }).compile(schema)
 }
 
 function checkHttp(at: string, tool: HttpTool): void {
@@ -78,6 +77,8 @@ function checkUrl(at: string, url: string): void {
 }
 
 function checkHeaders(at: string, headers: Record<string, string> = {}): void {
+  // An import would run the getters of the module, one of which loads a client for WebSockets: 10 ms and 6 MB.
+  const { validateHeaderName, validateHeaderValue } = process.getBuiltinModule('node:http')
   for (const [name, value] of Object.entries(headers)) {
     try {
       validateHeaderName(name)

@@ -1,6 +1,6 @@
 import type { Client } from '@modelcontextprotocol/sdk/client/index.js'
 import type { Transport } from '@modelcontextprotocol/sdk/shared/transport.js'
-import { type Dispatcher, fetch as undiciFetch } from 'undici'
+import type { Dispatcher, fetch as undiciFetch } from 'undici'
 import { AppError } from '../../errors.ts'
 import { isJsonObject, type JsonObject } from '../../lib/json.ts'
 import type { ToolDefinition } from '../../models/tool-call.ts'
@@ -113,9 +113,10 @@ async function connect(
 async function transportTo(server: McpTools, headers: Record<string, string>, dispatcher: Dispatcher) {
   if (server.url !== undefined) {
     const { StreamableHTTPClientTransport } = await import('@modelcontextprotocol/sdk/client/streamableHttp.js')
+    const { fetch } = await import('undici')
     // Not followed elsewhere: the headers may hold secrets.
     const through = (input: string | URL, init?: RequestInit) =>
-      undiciFetch(input, { ...(init as Parameters<typeof undiciFetch>[1]), dispatcher, redirect: 'error' })
+      fetch(input, { ...(init as Parameters<typeof undiciFetch>[1]), dispatcher, redirect: 'error' })
     return new StreamableHTTPClientTransport(new URL(server.url), {
       fetch: through as unknown as typeof globalThis.fetch,
       requestInit: { headers },

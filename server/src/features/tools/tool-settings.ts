@@ -1,6 +1,6 @@
-import { type Static, Type } from 'typebox'
 import { AnyObject } from '../../http/schemas.ts'
 import type { JsonObject } from '../../lib/json.ts'
+import { type Static, Type } from '../../lib/schema.ts'
 
 /** The longest list of tools; providers take about as many. */
 const MOST_TOOLS = 64

@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import { Type } from 'typebox'
 import { answers, Named, NullableText } from '../../http/schemas.ts'
+import { Type } from '../../lib/schema.ts'
 import type { ModelRegistry } from '../../models/registry.ts'
 
 const Listing = Named('AiSystemListing', {

@@ -1,7 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { type Static, Type } from 'typebox'
 import { AppError } from '../../errors.ts'
 import { isGone } from '../../http/raw-stream.ts'
+import { type Static, Type } from '../../lib/schema.ts'
 import { type KnownClaim, once } from '../idempotency/claim.ts'
 import { REPLAYED } from '../idempotency/idempotency-hooks.ts'
 import { endOf, failureOfWhole, type ReadableRun } from './reply-stream.ts'

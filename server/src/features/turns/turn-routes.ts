@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply } from 'fastify'
-import { Type } from 'typebox'
 import { answers, answersNothing, Uuid } from '../../http/schemas.ts'
+import { Type } from '../../lib/schema.ts'
 import type { AttachmentInputs } from '../attachments/attachment-schemas.ts'
 import { givenIn } from '../attachments/attachment-wire.ts'
 import { HEADERS_AFTER_MS, type ReadableRun, streamReply } from './reply-stream.ts'

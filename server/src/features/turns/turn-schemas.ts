@@ -1,4 +1,3 @@
-import { Type } from 'typebox'
 import {
   AnyObject,
   Named,
@@ -9,6 +8,7 @@ import {
   Timestamp,
   Uuid,
 } from '../../http/schemas.ts'
+import { Type } from '../../lib/schema.ts'
 import { Attachments } from '../attachments/attachment-schemas.ts'
 import { UserText } from '../conversations/conversation-schemas.ts'
 

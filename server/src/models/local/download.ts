@@ -2,7 +2,7 @@ import { createHash, type Hash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { type FileHandle, mkdir, open, rename, rm, stat, statfs } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import { type Dispatcher, fetch } from 'undici'
+import type { Dispatcher } from 'undici'
 import { sleep } from '../sleep.ts'
 
 /** Times that a download goes on after the connection broke, without a byte in between. */
@@ -68,6 +68,7 @@ async function fetchRest(options: DownloadOptions, partial: string): Promise<voi
   if (start >= bytes) return
   await makeSureOfRoom(dirname(partial), bytes - start)
   const range = start === 0 ? {} : { range: `bytes=${start}-` }
+  const { fetch } = await import('undici')
   const response = await fetch(url, { headers: { ...headers, ...range }, dispatcher, signal })
   if (response.status >= 500 || response.status === 429) {
     await response.body?.cancel()

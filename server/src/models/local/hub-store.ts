@@ -1,6 +1,6 @@
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
-import { type Dispatcher, fetch } from 'undici'
+import type { Dispatcher } from 'undici'
 import { isJsonObject, type JsonValue } from '../../lib/json.ts'
 import { DownloadError, downloadFile, reasonOf, sizeOf } from './download.ts'
 import { chooseFiles, type HubFile, readTree, tagsOf } from './hub-files.ts'
@@ -80,6 +80,7 @@ export function createHubStore({ settings, dispatcher, onProgress, pauseMs }: Hu
     const url = `${hubUrl}/api/models/${owner}/${repo}/tree/main?recursive=true`
     try {
       const patience = AbortSignal.any([signal, AbortSignal.timeout(TREE_TIMEOUT_MS)])
+      const { fetch } = await import('undici')
       const response = await fetch(url, { headers, dispatcher, signal: patience })
       const text = await response.text()
       if (response.ok) return JSON.parse(text) as JsonValue

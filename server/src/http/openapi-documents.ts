@@ -1,0 +1,56 @@
+import swagger from '@fastify/swagger'
+import swaggerUi from '@fastify/swagger-ui'
+import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest, type RouteOptions } from 'fastify'
+import type { JsonObject } from '../lib/json.ts'
+import { hoistNamedSchemas } from './named-schemas.ts'
+import { createSchemaCompilers } from './schema-compilers.ts'
+
+/**
+ * A server beside the real one that never listens: it has the same routes, without what they do, and so can make the
+ * OpenAPI document (`swagger()`) and the page at `/docs` that shows it (`inject()`).
+ */
+export async function createDocuments(routes: readonly RouteOptions[], version: string): Promise<FastifyInstance> {
+  const documents = Fastify({
+    routerOptions: { ignoreTrailingSlash: true },
+    exposeHeadRoutes: false,
+    schemaController: { compilersFactory: createSchemaCompilers() },
+  })
+  await documents.register(swagger, {
+    openapi: {
+      openapi: '3.1.0',
+      info: {
+        title: 'Dramatis',
+        version,
+        description: 'The self-hosted home for AI personas. Every path also answers under `/api` and `/app`.',
+        license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
+      },
+      servers: [{ url: '/' }],
+      components: {
+        securitySchemes: {
+          ApiKeyAuth: { type: 'apiKey', in: 'header', name: 'x-hl-api-key' },
+          BearerAuth: { type: 'http', scheme: 'bearer' },
+        },
+      },
+      security: [{ ApiKeyAuth: [] }, { BearerAuth: [] }],
+    },
+    transformObject: (document) =>
+      'openapiObject' in document
+        ? hoistNamedSchemas(document.openapiObject as unknown as JsonObject)
+        : (document.swaggerObject as unknown as JsonObject),
+  })
+  for (const { method, url, schema, config } of routes) {
+    if (method === 'HEAD' || isHidden(schema)) continue
+    documents.route({ method, url, schema: schema ?? {}, config: config ?? {}, handler: answerNothing })
+  }
+  await documents.register(swaggerUi, { routePrefix: '/docs', uiConfig: { deepLinking: true } })
+  await documents.ready()
+  return documents
+}
+
+function answerNothing(_request: FastifyRequest, reply: FastifyReply): void {
+  reply.callNotFound()
+}
+
+function isHidden(schema: RouteOptions['schema']): boolean {
+  return (schema as { hide?: boolean } | undefined)?.hide === true
+}
