@@ -98,6 +98,80 @@ describe('bounds', () => {
   })
 })
 
+describe('events that are taken whole', () => {
+  /** Takes events that begin with `data: *`, up to their empty line. */
+  const takeStars = (stream: string, at: number) => {
+    const end = stream.startsWith('data: *', at) ? stream.indexOf('\n\n', at) : -1
+    return end === -1 ? -1 : end + 2
+  }
+
+  /** The data of all events in order, and of those alone that were taken. */
+  function parseAndTake(pieces: readonly Uint8Array[], maxEventBytes?: number) {
+    const taken: string[] = []
+    const all: string[] = []
+    const parser = createSseParser({
+      onEvent: (data) => all.push(data),
+      takeWhole(stream, at) {
+        const end = takeStars(stream, at)
+        if (end === -1) return -1
+        const data = stream.slice(at + 'data: '.length, end - 2)
+        taken.push(data)
+        all.push(data)
+        return end
+      },
+      ...(maxEventBytes === undefined ? {} : { maxEventBytes }),
+    })
+    for (const piece of pieces) parser.push(piece)
+    parser.end()
+    return { taken, all }
+  }
+
+  test('do not come out a second time', () => {
+    const { taken, all } = parseAndTake([bytesOf('data: a\n\ndata: *b\n\ndata: c\n\ndata: *d\n\n')])
+    expect([taken, all]).toEqual([
+      ['*b', '*d'],
+      ['a', '*b', 'c', '*d'],
+    ])
+  })
+
+  test('are only offered where an event begins', () => {
+    const { taken, all } = parseAndTake([
+      bytesOf('event: error\ndata: *a\n\ndata: b\ndata: *c\n\n: ping\ndata: *d\n\n'),
+    ])
+    expect([taken, all]).toEqual([['*d'], ['*a', 'b\n*c', '*d']])
+  })
+
+  test('are parsed when their lines end with CRLF', () => {
+    const { taken, all } = parseAndTake([bytesOf('data: *a\r\n\r\ndata: *b\r\n\r\n')])
+    expect([taken, all]).toEqual([[], ['*a', '*b']])
+  })
+
+  test('do not count for the bound, nor does what stands before them', () => {
+    const piece = bytesOf('id: 7\ndata: *a\n\n')
+    expect(parseAndTake(new Array(100).fill(piece), 50).taken).toHaveLength(100)
+  })
+
+  test('are those that would have come out, however the bytes are cut', () => {
+    const part = fc.constantFrom(
+      'data: *a\n\n',
+      'data: *ü🐈\n\n',
+      'data: b\n\n',
+      'id: 7\n',
+      ': ping\n\n',
+      'event: e\n',
+      '\n',
+    )
+    fc.assert(
+      fc.property(fc.array(part, { maxLength: 12 }), fc.array(fc.nat(), { maxLength: 8 }), (parts, cuts) => {
+        const bytes = bytesOf(parts.join(''))
+        const ends = [...cuts.map((at) => at % (bytes.length + 1)).sort((a, b) => a - b), bytes.length]
+        const pieces = ends.map((end, index) => bytes.slice(ends[index - 1] ?? 0, end))
+        expect(parseAndTake(pieces, 100).all).toEqual(parse([bytes]).map(({ data }) => data))
+      }),
+    )
+  })
+})
+
 const streamText = fc
   .array(
     fc.oneof(

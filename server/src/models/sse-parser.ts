@@ -109,6 +109,7 @@ export function createSseParser({ onEvent, takeWhole, maxEventBytes = MAX_EVENT_
         const wholeEnd = data === null && eventName === '' && takeWhole ? takeWhole(text, at) : -1
         if (wholeEnd !== -1) {
           at = wholeEnd
+          eventBytes = 0
           continue
         }
         const lineEnd = text.indexOf('\n', at)

@@ -9,8 +9,14 @@ export type Query = {
   hasCounts: boolean
 }
 
-/** The text of a run of statements, and where it may go on. */
-type Node = { text: string; next: Map<Statement['sql'], Node> }
+/**
+ * Statements that are merged at most. Ending a turn takes five; a conversation may begin with thousands of messages, and
+ * more than 1,664 counts in one answer are refused, and each length is a text of its own that is kept.
+ */
+const MOST_MERGED = 16
+
+/** The text of a run of statements, and where it may go on: by guard and then by text. */
+type Node = { text: string; next: Map<Statement['guard'], Map<Statement['sql'], Node>> }
 
 /**
  * Makes one statement of those of a batch that stand behind one another and are independent (`Statement.isIndependent`): each
@@ -19,24 +25,11 @@ type Node = { text: string; next: Map<Statement['sql'], Node> }
  * portal and a snapshot, whatever it does.
  */
 export function createMerger(): (batch: readonly Statement[]) => Query[] {
-  const single = new Map<string, string>()
-  const merged: Node = { text: '', next: new Map() }
+  const beginning: Node = { text: '', next: new Map() }
 
-  function toSingle(statement: Statement): Query {
-    const { sql, parameters: values, guard } = statement
-    if (guard === undefined) return { text: sql, values, hasCounts: false }
-    const text = single.get(sql) ?? withText([statement])
-    single.set(sql, text)
-    return { text, values, hasCounts: true }
-  }
-
-  function toMerged(run: readonly Statement[]): Query {
-    let node = merged
-    for (const { sql } of run) {
-      const next = node.next.get(sql) ?? { text: '', next: new Map() }
-      node.next.set(sql, next)
-      node = next
-    }
+  function merged(run: readonly Statement[]): Query {
+    let node = beginning
+    for (const statement of run) node = nodeBehind(node, statement)
     node.text ||= withText(run)
     return { text: node.text, values: run.flatMap(({ parameters }) => parameters), hasCounts: true }
   }
@@ -45,13 +38,25 @@ export function createMerger(): (batch: readonly Statement[]) => Query[] {
     const queries: Query[] = []
     for (let at = 0; at < batch.length; ) {
       let end = at + 1
-      if (batch[at]?.isIndependent) while (batch[end]?.isIndependent) end++
+      if (batch[at]?.isIndependent) while (end - at < MOST_MERGED && batch[end]?.isIndependent) end++
       const run = batch.slice(at, end)
-      queries.push(run.length === 1 ? toSingle(run[0] as Statement) : toMerged(run))
+      queries.push(run.length === 1 && run[0]?.guard === undefined ? alone(run[0] as Statement) : merged(run))
       at = end
     }
     return queries
   }
+}
+
+function nodeBehind({ next }: Node, { guard, sql }: Statement): Node {
+  const withGuard = next.get(guard) ?? new Map<Statement['sql'], Node>()
+  const node = withGuard.get(sql) ?? { text: '', next: new Map() }
+  next.set(guard, withGuard)
+  withGuard.set(sql, node)
+  return node
+}
+
+function alone({ sql: text, parameters: values }: Statement): Query {
+  return { text, values, hasCounts: false }
 }
 
 /** Raises in the middle of the batch when a guarded statement touches no row: asking first would cost a round trip. */

@@ -91,12 +91,13 @@ export const openConversationForMessage = prepareWrite(
   { guard: 'conversation_is_open' },
 )
 
-/** The same: the guard also fails when the newest message, or how many there are, is not what was seen. */
+/** The same: the guard also fails when the newest message, how many there are, or the name is not what was seen. */
 export const openConversationAsSeen = prepareWrite(
-  (db, p: Parameters<Taken & { seenLast: string | null; seenCount: number }>) =>
+  (db, p: Parameters<Taken & { seenLast: string | null; seenCount: number; seenName: string | null }>) =>
     takeIn(db, p)
       .where('last_message_id', 'is not distinct from', p('seenLast'))
-      .where('message_count', '=', p('seenCount')),
+      .where('message_count', '=', p('seenCount'))
+      .where('name', 'is not distinct from', p('seenName')),
   { guard: 'conversation_is_open', isIndependent: true },
 )
 

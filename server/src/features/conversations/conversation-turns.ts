@@ -25,7 +25,7 @@ import {
 type Key = { organizationId: string; conversationId: string }
 
 /** How far a conversation had come when it was looked at. */
-type Seen = { lastMessageId: string | null; messageCount: number }
+type Seen = Pick<Conversation, 'lastMessageId' | 'messageCount' | 'name'>
 /** What a run leaves behind in its conversation. */
 export type Outcome = {
   messages: readonly Message[]
@@ -63,7 +63,7 @@ export function createConversationTurns(deps: {
           ? openConversationForMessage(database, change)
           : openConversationAsSeen(database, {
               ...change,
-              ...{ seenLast: seen.lastMessageId, seenCount: seen.messageCount },
+              ...{ seenLast: seen.lastMessageId, seenCount: seen.messageCount, seenName: seen.name },
             })
       return [open, insertMessage(database, key, message)]
     },

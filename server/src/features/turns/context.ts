@@ -11,7 +11,11 @@ const TOKENS_PER_MESSAGE = 4
 export type Context = { system: string | null; messages: ModelMessage[] }
 
 /** Reads up to `limit` messages from `before` back, newest first. */
-export type ReadNewest = (before: string, limit: number) => Promise<Message[]>
+export type ReadNewest = {
+  (before: string, limit: number): Promise<Message[]>
+  /** So many of the newest are at hand: a first page of that size costs nothing. */
+  atHand?: number
+}
 
 /** A message whose tokens have been counted, as soon as somebody had to. */
 export type CountedMessage = Message & { tokens?: number }
@@ -41,7 +45,8 @@ export async function readWindow(
   let left = budget
   let before = newestId
   let hasUser = false
-  for (let limit = FIRST_PAGE; ; limit = Math.min(limit * 4, LARGEST_PAGE)) {
+  const first = readNewest.atHand ?? FIRST_PAGE
+  for (let limit = first; ; limit = Math.min(Math.max(limit * 4, FIRST_PAGE), LARGEST_PAGE)) {
     const page: readonly CountedMessage[] = await readNewest(before, limit)
     for (const message of page) {
       if (taken.at(-1)?.id === message.id) continue

@@ -10,8 +10,12 @@ const UNITS_PER_TALK = 2_048
 /** Milliseconds after which a talk that nobody goes on with is forgotten. */
 const KEPT_MS = 600_000
 
-/** How far a conversation has come: every change of its messages changes one of them, whichever server makes it. */
-export type Standing = { lastMessageId: string | null; messageCount: number }
+/**
+ * How far a conversation has come: every change of its messages changes one of the first two, whichever server makes it. The
+ * name can be taken away, and then the next turn gives another.
+ */
+export type Standing = Pick<ConversationForTurn, 'lastMessageId' | 'messageCount' | 'name'>
+type Position = Omit<Standing, 'name'>
 type Talk = Window & { conversation: ConversationForTurn; units: number; at: number }
 
 export type RecentTalk = ReturnType<typeof createRecentTalk>
@@ -61,11 +65,11 @@ export function createRecentTalk({ now, mostUnits = MOST_UNITS }: { now: () => n
      * Reads the talk of a conversation that stands like this from memory, as far as it is there, and the rest by `read`.
      * `newest` is the message that has come since.
      */
-    readFrom(conversation: ConversationForTurn, standing: Standing, newest: Message, read: ReadNewest): ReadNewest {
+    readFrom(conversation: ConversationForTurn, standing: Position, newest: Message, read: ReadNewest): ReadNewest {
       const talk = isBeginning(conversation, standing) ? NOTHING_SAID : talks.get(conversation.id)
       if (!talk || (talk !== NOTHING_SAID && !isSame((talk as Talk).conversation, conversation, standing))) return read
       const known: Message[] = [...talk.messages, newest]
-      return async (before, limit) => {
+      const readBoth: ReadNewest = async (before, limit) => {
         const end = known.findLastIndex(({ id }) => id <= before) + 1
         const page = known.slice(Math.max(0, end - limit), end).reverse()
         if (page.length === limit || talk.isWhole) return page
@@ -74,6 +78,8 @@ export function createRecentTalk({ now, mostUnits = MOST_UNITS }: { now: () => n
         const older = await read(oldest?.id ?? before, limit - page.length + 1)
         return [...page, ...older.filter(({ id }) => id !== oldest?.id)].slice(0, limit)
       }
+      // It was all that the window had room for, and most likely is again.
+      return talk.isWhole ? readBoth : Object.assign(readBoth, { atHand: known.length })
     },
 
     /** UTF-16 units that are held. */
@@ -84,11 +90,11 @@ export function createRecentTalk({ now, mostUnits = MOST_UNITS }: { now: () => n
 const NOTHING_SAID: Window = { messages: [], isWhole: true }
 
 /** Whether there is no message yet but that of the system. */
-function isBeginning({ systemMessageId }: ConversationForTurn, { messageCount }: Standing): boolean {
+function isBeginning({ systemMessageId }: ConversationForTurn, { messageCount }: Position): boolean {
   return messageCount === (systemMessageId === null ? 0 : 1)
 }
 
-function isSame(remembered: ConversationForTurn, { organizationId }: ConversationForTurn, standing: Standing): boolean {
+function isSame(remembered: ConversationForTurn, { organizationId }: ConversationForTurn, standing: Position): boolean {
   return (
     remembered.organizationId === organizationId &&
     remembered.lastMessageId === standing.lastMessageId &&

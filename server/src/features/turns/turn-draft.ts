@@ -25,7 +25,7 @@ export function draftTurn(
   place: Place,
 ): Draft {
   const acceptedAt = clock()
-  const { lastMessageId, messageCount } = conversation
+  const { lastMessageId, messageCount, name } = conversation
   const newId = () => (lastMessageId ? ids.nextAfter(lastMessageId) : ids.next())
   const runId = newId()
   const messageOf = ({ text, attachments }: Said): Message => ({
@@ -41,6 +41,6 @@ export function draftTurn(
     ...{ isWaiting: place === 'in line', fence: FIRST_FENCE, acceptedAt, claimId: origin.claim?.id ?? null },
     target: { aiSystem: conversation.aiSystem, model: conversation.model },
     budget: null,
-    standing: kind === 'send' && place === 'held' ? { lastMessageId, messageCount } : null,
+    standing: kind === 'send' && place === 'held' ? { lastMessageId, messageCount, name } : null,
   }
 }
