@@ -1,3 +1,4 @@
+import { flushCompileCache } from 'node:module'
 import type { AddressInfo } from 'node:net'
 import { pino } from 'pino'
 import { type App, createApp } from './app.ts'
@@ -9,7 +10,7 @@ import { openLogLines } from './lib/log-lines.ts'
 import { StorageError } from './storage/database.ts'
 
 /** Milliseconds after the start: whoever waits for it has had the first answer by then. */
-const COLLECT_AFTER_MS = 1_000
+const TIDY_AFTER_MS = 1_000
 
 /** Runs the server until it is told to stop. Ends the process with 1 and a sentence when it cannot start. */
 export async function runServer(env: NodeJS.ProcessEnv): Promise<void> {
@@ -36,11 +37,18 @@ async function start(env: NodeJS.ProcessEnv): Promise<void> {
     // Whoever wants the rehearsal by name needs no advice.
     const hasProvider = aiSystem !== 'rehearsal' || config.providers.defaultAiSystem !== null
     process.stdout.write(await describeStart(app.services, { ...firstSteps, address, defaultModel, hasProvider }))
-    setTimeout(collectYoung, COLLECT_AFTER_MS).unref()
+    setTimeout(tidyUp, TIDY_AFTER_MS).unref()
   } catch (error) {
     await app.close()
     throw error
   }
+}
+
+/** 3 ms, and another 100 if nothing was in the cache. */
+function tidyUp(): void {
+  // Node.js does so when the process ends, but not when it is killed.
+  flushCompileCache()
+  collectYoung()
 }
 
 function stopOnSignals(app: App, log: { info(message: string): void }): void {

@@ -1,3 +1,4 @@
+import { flushCompileCache } from 'node:module'
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
 import { type BatchMessage, type ReadBatch, readBatches } from './sqlite-batches.ts'
@@ -170,4 +171,8 @@ function describe(error: unknown): { message: string; errcode: number | undefine
   return { message: error instanceof Error ? error.message : String(error), errcode: sqliteCode(error) }
 }
 
-if (parentPort) serve(parentPort, (workerData as { file: string }).file)
+if (parentPort) {
+  serve(parentPort, (workerData as { file: string }).file)
+  // For the next start, should this process be killed.
+  flushCompileCache()
+}
