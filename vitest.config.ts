@@ -3,7 +3,7 @@ import { createFaultTable } from './test/faults/support/table.ts'
 
 export default defineConfig({
   test: {
-    include: ['server/src/**/*.test.ts', 'test/**/*.test.ts'],
+    include: ['server/src/**/*.test.ts', 'test/**/*.test.ts', 'bench/**/*.test.ts'],
     globalSetup: ['test/support/global-setup.ts'],
     // Most tests wait for servers and models more than they compute; the default would be one at a time on two cores.
     maxWorkers: 3,

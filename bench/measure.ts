@@ -1,5 +1,4 @@
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { startLoad } from './load-process.ts'
 import type { Scenario } from './options.ts'
@@ -14,6 +13,8 @@ export type Plan = {
   only: readonly Scenario[]
   times: Times
   provider: ProviderProcess
+  /** Where servers may have folders. */
+  directory: string
   /** Where CPU profiles go, or null. */
   profile: string | null
   complain: Complain
@@ -34,7 +35,7 @@ export async function measureServer(server: Server, plan: Plan): Promise<Facts> 
 }
 
 async function onNewPlace(server: Server, plan: Plan, measure: (place: Place) => Promise<unknown>): Promise<void> {
-  const directory = mkdtempSync(join(tmpdir(), `dramatis-bench-${server.name}-`))
+  const directory = mkdtempSync(join(plan.directory, `${server.name}-`))
   const place = await server.prepare({ providerUrl: plan.provider.url, directory })
   try {
     if (plan.only.includes('start')) await startOnce(place)
@@ -60,11 +61,19 @@ async function underLoad(
   const nodeArguments = profile === null ? [] : profileArguments(join(profile, server.name))
   const running = await place.start({ until: 'first turn', nodeArguments })
   const load = startLoad(running.wire)
-  const facts: Facts = { 'start.firstTurnMs': running.startMs }
+  // Without that scenario it was the very first start.
+  const facts: Facts = only.includes('start') ? { 'start.firstTurnMs': running.startMs } : {}
+  const measure = { create: measureCreate, turns: measureTurns, history: measureHistory }
   try {
-    if (only.includes('create')) Object.assign(facts, await measureCreate(load, times, complain))
-    if (only.includes('turns')) Object.assign(facts, await measureTurns(load, running, times, complain))
-    if (only.includes('history')) Object.assign(facts, await measureHistory(load, running, provider, times, complain))
+    for (const scenario of ['create', 'turns', 'history'] as const) {
+      if (!only.includes(scenario)) continue
+      try {
+        Object.assign(facts, await measure[scenario]({ load, server: running, provider, times, complain }))
+      } catch (error) {
+        // The rest may still be of use.
+        complain(`${scenario}: ${(error as Error).message}`)
+      }
+    }
     return facts
   } finally {
     await load.stop()

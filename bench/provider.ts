@@ -1,7 +1,14 @@
 import { createServer, type Socket } from 'node:net'
 import { parseArgs } from 'node:util'
 import { createHttpReader } from './wire/http-reader.ts'
-import { jsonResponse, MODEL_LIST, STREAM_AT_ONCE, STREAM_WRITES, WHOLE_ANSWER } from './wire/openai-reply.ts'
+import {
+  type AtOnce,
+  jsonResponse,
+  MODEL_LIST,
+  STREAM_WRITES,
+  STREAMS_AT_ONCE,
+  WHOLE_ANSWER,
+} from './wire/openai-reply.ts'
 
 /**
  * A provider with the Chat Completions API, in a process of its own: `node bench/provider.ts --port 9000 --token-delay 20`.
@@ -31,6 +38,7 @@ const NOT_FOUND = jsonResponse(
 )
 const STREAMS = /"stream":\s*true/
 let lastBody = ''
+let answered = 0
 
 const server = createServer({ noDelay: true }, serve)
 server.listen(Number(values.port), '127.0.0.1', () => {
@@ -88,8 +96,9 @@ function stream(socket: Socket): void {
     streamSlowly(socket, 0)
     return
   }
-  socket.write(STREAM_AT_ONCE[0])
-  socket.write(STREAM_AT_ONCE[1])
+  const [first, rest] = STREAMS_AT_ONCE[answered++ % STREAMS_AT_ONCE.length] as AtOnce
+  socket.write(first)
+  socket.write(rest)
 }
 
 function streamSlowly(socket: Socket, n: number): void {

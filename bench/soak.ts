@@ -1,13 +1,14 @@
-import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import type { Measured } from './load/jobs.ts'
 import { startLoad } from './load-process.ts'
 import { useOfTree } from './process-tree.ts'
 import { startProvider } from './provider-process.ts'
-import { describeMachine } from './report/machine.ts'
-import { CSV, type Minute, printMinute, toCsv, writeSoak } from './report/soak-section.ts'
+import { keepResults } from './report/kept.ts'
+import { describeMachine, loadBefore } from './report/machine.ts'
+import { type Minute, printMinute, type Soak, toCsv, writeSoak } from './report/soak-section.ts'
 import { onSqlite, readCalls } from './servers/dramatis.ts'
 
 /** Dramatis on SQLite under mixed load for as long as wanted: `node bench/soak.ts --minutes 60`. */
@@ -20,13 +21,16 @@ const { values } = parseArgs({
     'no-page': { type: 'boolean', default: false },
   },
 })
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit(1))
 const MINUTE_MS = 60_000
 const MIB = 1024 * 1024
 const minutes = Number(values.minutes)
 const perSecond = Number(values.rate)
 
 const directory = mkdtempSync(join(tmpdir(), 'dramatis-soak-'))
+process.on('exit', () => rmSync(directory, { recursive: true, force: true }))
 const startedAt = new Date()
+const load = loadBefore()
 const provider = await startProvider()
 const found: Minute[] = []
 try {
@@ -59,17 +63,19 @@ try {
   }
 } finally {
   await provider.stop()
-  rmSync(directory, { recursive: true, force: true })
 }
 
 if (values['no-page']) {
   process.stdout.write(toCsv(found))
 } else {
-  mkdirSync(dirname(CSV), { recursive: true })
-  writeFileSync(CSV, toCsv(found))
-  console.log(
-    `written: ${writeSoak({ startedAt: startedAt.toISOString(), perSecond, machine: describeMachine(), minutes: found })}`,
-  )
+  const soak: Soak = {
+    startedAt: startedAt.toISOString(),
+    perSecond,
+    machine: [...describeMachine(), load],
+    minutes: found,
+  }
+  keepResults('soak', soak)
+  console.log(`written: ${writeSoak(soak)}`)
 }
 if (found.some(({ errors }) => errors > 0)) process.exitCode = 1
 

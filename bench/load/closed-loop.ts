@@ -8,6 +8,8 @@ import type { World } from './world.ts'
 const MAKERS = 16
 /** A warm-up tells how many conversations a measurement will use; it may be faster than that. */
 const RESERVE = 1.5
+/** Turns that each user shall have time for: on a server that is so slow it is measured for longer. */
+const TURNS_OF_EACH = 5
 
 /** Conversations are made one after the other by each user. */
 export async function create(world: World, job: JobOf<'create'>, onMeasuring: () => void): Promise<Measured> {
@@ -36,10 +38,11 @@ export async function turns(world: World, job: JobOf<'turns'>, onMeasuring: () =
   }
   await provide(world, job.users * 2)
   const warmed = await drive(await world.connected(job.users), job.warmMs, work)
-  await provide(world, warmed.perSecond * (job.ms / 1_000) * RESERVE + job.users * 2)
+  const ms = Math.max(job.ms, warmed.total.p50 * TURNS_OF_EACH)
+  await provide(world, warmed.perSecond * (ms / 1_000) * RESERVE + job.users * 2)
   const ready = await world.connected(job.users)
   onMeasuring()
-  return drive(ready, job.ms, work)
+  return drive(ready, ms, work)
 }
 
 /** Sees to it that there are conversations for this many turns. */

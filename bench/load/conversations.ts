@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { createPrinter, type Wire } from '../wire/call.ts'
 import type { User } from './user.ts'
 
@@ -10,8 +11,6 @@ export type Conversations = {
   giveBack(conversation: Conversation): void
   /** How many turns those that are there have left. */
   turnsLeft(): number
-  /** How many had to be made in the middle of a measurement. */
-  madeInBetween(): number
 }
 
 export type Conversation = { id: string; turnsLeft: number }
@@ -22,13 +21,12 @@ export const TURNS_EACH = 10
 export function createConversations(wire: Wire): Conversations {
   const free: Conversation[] = []
   let turns = 0
-  let inBetween = 0
   const printer = wire.create === null ? null : createPrinter(wire.create.call)
   const pattern = wire.create === null ? null : new RegExp(wire.create.id)
 
   async function create(user: User, key: string): Promise<Conversation> {
-    // A server that keeps nothing needs none.
-    if (printer === null || pattern === null) return { id: '', turnsLeft: Number.POSITIVE_INFINITY }
+    // Nothing is made on a server that has none, or where the client chooses the id.
+    if (printer === null || pattern === null) return { id: randomUUID(), turnsLeft: TURNS_EACH }
     const { body } = await user.ask(printer('', key))
     const id = pattern.exec(body)?.[1]
     if (id === undefined) throw new Error(`no conversation in the answer: ${body.slice(0, 300)}`)
@@ -42,7 +40,6 @@ export function createConversations(wire: Wire): Conversations {
         turns -= found.turnsLeft
         return found
       }
-      inBetween++
       return create(user, key)
     },
     async make(user, key) {
@@ -56,6 +53,5 @@ export function createConversations(wire: Wire): Conversations {
       turns += conversation.turnsLeft
     },
     turnsLeft: () => (printer === null ? Number.POSITIVE_INFINITY : turns),
-    madeInBetween: () => inBetween,
   }
 }

@@ -10,22 +10,24 @@ const MOST_ERRORS = 200
 const AFTER_ERROR_MS = 5
 
 /**
- * Lets every user work for `ms` milliseconds. What ends later than that is waited for and does not count. Errors are
+ * Lets every user work for `ms` milliseconds, once at least. What ends later than that is waited for and does not count. Errors are
  * counted and do not end it.
  */
 export async function drive(users: readonly User[], ms: number, work: Work): Promise<Measured> {
   const totals: number[] = []
   const firsts: number[] = []
   const failures: Error[] = []
+  let finished = 0
   const startedAt = performance.now()
   const endsAt = startedAt + ms
   let lastAt = startedAt
 
   async function run(user: User, index: number): Promise<void> {
-    while (performance.now() < endsAt && failures.length < MOST_ERRORS) {
+    do {
       try {
         const { firstMs, totalMs } = await work(user, index)
         const now = performance.now()
+        finished++
         if (now > endsAt && totals.length > 0) return
         lastAt = now
         totals.push(totalMs)
@@ -34,13 +36,13 @@ export async function drive(users: readonly User[], ms: number, work: Work): Pro
         failures.push(error as Error)
         await new Promise((resolve) => setTimeout(resolve, AFTER_ERROR_MS))
       }
-    }
+    } while (performance.now() < endsAt && failures.length < MOST_ERRORS)
   }
 
   await Promise.all(users.map(run))
   // One slow answer may come after the end: then the time is what it took.
   const seconds = (Math.max(endsAt, lastAt) - startedAt) / 1_000
-  return summarize({ totals, firsts, failures, seconds })
+  return { ...summarize({ totals, firsts, failures, seconds }), finished }
 }
 
 export function summarize(found: {
@@ -52,6 +54,7 @@ export function summarize(found: {
   const { totals, firsts, failures, seconds } = found
   return {
     count: totals.length,
+    finished: totals.length,
     seconds,
     perSecond: totals.length / seconds,
     errors: failures.length,

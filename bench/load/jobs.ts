@@ -27,6 +27,8 @@ export type JobOf<Kind extends Job['kind']> = Extract<Job, { kind: Kind }>
 /** How often something was done, and how long it took. */
 export type Measured = {
   count: number
+  /** With those that ended too late to count, but were work all the same. */
+  finished: number
   seconds: number
   perSecond: number
   errors: number

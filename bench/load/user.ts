@@ -1,9 +1,8 @@
 import { connect, type Socket } from 'node:net'
 import { createHttpReader, statusOf } from '../wire/http-reader.ts'
-import { MARK } from '../wire/openai-reply.ts'
 
 /** What a whole answer to a turn looks like. */
-export type Expected = { ending: string; marks: number }
+export type Expected = { ending: string; marks: number; mark: Buffer }
 
 /** An answer with its times in milliseconds since the request was written. */
 export type Answer = { firstMs: number; totalMs: number; body: string }
@@ -28,10 +27,10 @@ type Exchange = {
   reject: (error: Error) => void
 }
 
-const MARK_BYTE = MARK.charCodeAt(0)
 /** All connections of a process read into the same memory: it is empty again before the next one reads. */
 const SHARED = Buffer.allocUnsafeSlow(64 * 1024)
 const LARGEST_ENDING = 64
+const PATIENCE_MS = 30_000
 
 export function createUser(port: number): User {
   let socket: Socket | null = null
@@ -59,10 +58,23 @@ export function createUser(port: number): User {
       return
     }
     const before = marks
-    for (let i = bytes.indexOf(MARK_BYTE, from); i !== -1 && i < to; i = bytes.indexOf(MARK_BYTE, i + 1)) marks++
+    marks += countMarks(exchange.expected.mark, bytes, from, to)
     if (before === 0 && marks > 0) exchange.firstMs = performance.now() - exchange.startedAt
     if (marks > before) exchange.onMark?.(marks)
     keepTail(bytes, from, to)
+  }
+
+  function countMarks(mark: Buffer, bytes: Buffer, from: number, to: number): number {
+    const length = mark.length
+    // A number is found faster than a buffer.
+    const sought = length === 1 ? (mark[0] as number) : mark
+    let found = 0
+    for (let i = bytes.indexOf(sought, from); i !== -1 && i + length <= to; i = bytes.indexOf(sought, i + length))
+      found++
+    if (length === 1) return found
+    // One that began in what was read before.
+    const seam = Buffer.concat([tail.subarray(1 - length), bytes.subarray(from, Math.min(to, from + length - 1))])
+    return seam.includes(mark) ? found + 1 : found
   }
 
   function keepTail(bytes: Buffer, from: number, to: number): void {
@@ -116,6 +128,9 @@ export function createUser(port: number): User {
       })
       socket = opened
       opened.once('connect', resolve)
+      opened.setTimeout(PATIENCE_MS, () => {
+        if (opened === socket) fail(new Error(`nothing came for ${PATIENCE_MS / 1_000} s`))
+      })
       opened.on('error', (error) => {
         reject(error)
         if (opened === socket) fail(error)

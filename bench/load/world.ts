@@ -1,4 +1,5 @@
 import { createPrinter, type Printer, type Wire } from '../wire/call.ts'
+import { MARK } from '../wire/openai-reply.ts'
 import { type Conversations, createConversations } from './conversations.ts'
 import { createUser, type Expected, type User } from './user.ts'
 
@@ -23,7 +24,7 @@ export function createWorld(wire: Wire): World {
   const keys = wire.keys ?? ['']
   return {
     wire,
-    expected: { ending: wire.ending, marks: wire.marks },
+    expected: { ending: wire.ending, marks: wire.marks, mark: Buffer.from(wire.mark ?? MARK) },
     printTurn: createPrinter(wire.turn),
     conversations: createConversations(wire),
     users,

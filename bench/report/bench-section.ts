@@ -8,7 +8,11 @@ import { details, markdownTable, overview } from './tables.ts'
 /** Writes what a run has found into its section of docs/performance.md. Returns what was written. */
 export function writeResults(results: Results, section: 'bench' | 'peers'): string {
   const { text, charts } = benchSection(results, section)
-  return writeSection(section, text, charts)
+  return writeSection(
+    section,
+    text,
+    charts.map(({ file, svg }) => ({ file, text: svg })),
+  )
 }
 
 /** What a run has found, as a section of the page with its plots. The goals are those of the run without peers. */
@@ -36,11 +40,12 @@ function describeRun({ startedAt, minutes, machine, servers, ceilings, repetitio
     ['the provider', ceilings['ceiling.provider']],
     ['a server that only writes the answer', ceilings['ceiling.load']],
   ].map(([what, value]) => `${numberText(Number(value))} turns/s straight against ${what}`)
-  const versions = servers.map(({ title, versions: text }) => `${title}: ${text}`)
+  const times = repetitions.length === 1 ? 'one repetition' : `${repetitions.length} repetitions`
   return [
-    `Measured on ${startedAt.slice(0, 10)} in ${numberText(minutes)} minutes, ${repetitions.length} repetitions, on: ${machine.join('; ')}.`,
+    `Measured on ${startedAt.slice(0, 10)} in ${numberText(minutes)} minutes, ${times}, on: ${machine.join('; ')}.`,
     `The load generator reaches ${limits.join(', and ')} (c=64).`,
-    `Versions: ${versions.join('; ')}.`,
+    '',
+    ...servers.filter(({ missing: why }) => why === null).map(({ title, versions }) => `- ${title}: ${versions}`),
   ].join('\n')
 }
 
@@ -52,5 +57,5 @@ function missing({ servers }: Results): string[] {
 }
 
 function complaints({ complaints: all }: Results): string[] {
-  return all.length === 0 ? [] : [`Answers that were wrong:\n\n${all.map((what) => `- ${what}`).join('\n')}`]
+  return all.length === 0 ? [] : [`What went wrong:\n\n${all.map((what) => `- ${what}`).join('\n')}`]
 }

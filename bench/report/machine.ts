@@ -1,8 +1,11 @@
 import { closeSync, fsyncSync, mkdtempSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs'
-import { cpus, release, tmpdir, totalmem, type } from 'node:os'
+import { cpus, loadavg, release, tmpdir, totalmem, type } from 'node:os'
 import { join } from 'node:path'
 import { numberText } from './numbers.ts'
 import { percentile } from './statistics.ts'
+
+/** What else the machine is doing: the measurements of a busy one say little. */
+export const loadBefore = (): string => `load ${numberText(loadavg()[0] ?? 0)} when it began`
 
 /** On what was measured, in a few phrases. */
 export function describeMachine(): string[] {

@@ -4,17 +4,17 @@ import { dirname, join } from 'node:path'
 const ROOT = join(import.meta.dirname, '../..')
 const TEMPLATE = join(ROOT, 'bench/performance.template.md')
 const PAGE = join(ROOT, 'docs/performance.md')
-const PLOTS = join(ROOT, 'docs/performance')
+const FILES = join(ROOT, 'docs/performance')
 
 const SECTIONS = ['bench', 'peers', 'soak'] as const
 export type Section = (typeof SECTIONS)[number]
 
 const NOT_YET = 'Not measured yet.'
 
-/** Writes one section of docs/performance.md, and its plots; the others stay as they are. Returns the page's path. */
-export function writeSection(section: Section, text: string, plots: readonly { file: string; svg: string }[]): string {
-  mkdirSync(PLOTS, { recursive: true })
-  for (const { file, svg } of plots) writeFileSync(join(PLOTS, file), svg)
+/** Writes one section of docs/performance.md, and the files that belong to it; the others stay as they are. Returns the page's path. */
+export function writeSection(section: Section, text: string, files: readonly { file: string; text: string }[]): string {
+  mkdirSync(FILES, { recursive: true })
+  for (const { file, text: content } of files) writeFileSync(join(FILES, file), content)
   const old = existsSync(PAGE) ? readFileSync(PAGE, 'utf8') : ''
   mkdirSync(dirname(PAGE), { recursive: true })
   writeFileSync(PAGE, fillTemplate(readFileSync(TEMPLATE, 'utf8'), old, { [section]: text }))

@@ -1,11 +1,8 @@
-import { join } from 'node:path'
 import { numberText } from './numbers.ts'
 import { writeSection } from './page.ts'
 import { median } from './statistics.ts'
 import { lineCharts } from './svg.ts'
 import { markdownTable } from './tables.ts'
-
-export const CSV = join(import.meta.dirname, '../../docs/performance/soak.csv')
 
 /** What one minute of mixed load was like. Times in milliseconds, sizes in MiB. */
 export type Minute = {
@@ -47,10 +44,13 @@ export function printMinute({ minute, turns, errors, rssMiB, walMiB, databaseMiB
   return `minute ${minute}: ${turns} turns, ${errors} errors, ${times}, ${sizes}`
 }
 
-/** Writes the section of docs/performance.md and its plot. Returns what was written. */
+/** Writes the section of docs/performance.md, its plot and its numbers. Returns the page's path. */
 export function writeSoak(soak: Soak): string {
   const { text, svg } = soakSection(soak)
-  return writeSection('soak', text, [{ file: 'soak.svg', svg }])
+  return writeSection('soak', text, [
+    { file: 'soak.svg', text: svg },
+    { file: 'soak.csv', text: toCsv(soak.minutes) },
+  ])
 }
 
 export function soakSection({ startedAt, perSecond, machine, minutes }: Soak): { text: string; svg: string } {

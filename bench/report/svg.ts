@@ -11,11 +11,12 @@ export type Tone = keyof typeof TONES
 
 /** Readable on white and on the dark grey of dark themes: pictures do not know which one they stand on. */
 const TONES = { ours: '#2f81f7', other: '#a371f7', plain: '#8b949e', strong: '#db6d28' }
-const TEXT = '#6e7681'
+const TEXT = '#747c86'
 const FONT = 'system-ui, -apple-system, Segoe UI, Helvetica, Arial, sans-serif'
 
 const WIDTH = 760
-const LABELS = 210
+/** Titles of groups begin at the left edge, labels of bars end here. */
+const LABELS = 270
 const VALUES = 90
 const BAR = 16
 const GAP = 6
@@ -32,9 +33,9 @@ export function barChart(chart: { title: string; unit: string; groups: readonly 
     bars.forEach(({ label, value, tone }, i) => {
       const length = Math.max(1, (value / largest) * room)
       const middle = y + BAR / 2 + 4
-      const name = [i === 0 ? title : '', label].filter((one) => one !== '').join('  ')
       parts.push(
-        text(LABELS - 10, middle, name, { anchor: 'end' }),
+        ...(i === 0 ? [text(10, middle, title, { anchor: 'start' })] : []),
+        text(LABELS - 10, middle, label, { anchor: 'end' }),
         `<rect x="${LABELS}" y="${y}" width="${round(length)}" height="${BAR}" rx="2" fill="${TONES[tone]}"/>`,
         text(LABELS + length + 8, middle, numberText(value), { anchor: 'start' }),
       )

@@ -2,12 +2,22 @@ import { numberText } from './numbers.ts'
 import { type MeasuredServer, type Results, spreadOfFact } from './results.ts'
 
 /** A column of the overview: the facts whose medians stand in its cell, and what one unit of them is. */
-export type Column = { title: string; facts: readonly string[]; scale?: number }
+export type Column = {
+  title: string
+  facts: readonly string[]
+  /** Stands beside each of them, where there is such a measurement. */
+  beside?: readonly string[]
+  scale?: number
+}
 
 export const OVERVIEW: readonly Column[] = [
   { title: 'create/s', facts: ['create.perSecond'] },
   { title: 'turns/s, c=1 / 16 / 64', facts: ['turns.1.perSecond', 'turns.16.perSecond', 'turns.64.perSecond'] },
-  { title: 'CPU ms a turn, c=16 / 64', facts: ['turns.16.cpuMs', 'turns.64.cpuMs'] },
+  {
+    title: 'CPU ms a turn, c=16 / 64',
+    facts: ['turns.16.cpuMs', 'turns.64.cpuMs'],
+    beside: ['turns.16.databaseCpuMs', 'turns.64.databaseCpuMs'],
+  },
   { title: 'added ms to first token, c=1, p50 / p99', facts: ['added.p50', 'added.p99'] },
   { title: 'turn ms, c=64, p50 / p99', facts: ['turns.64.p50', 'turns.64.p99'] },
   { title: 'fresh connection ms, c=64, p99', facts: ['connect.p99'] },
@@ -63,10 +73,16 @@ export function overview(results: Results): string[][] {
   ]
 }
 
-function cell(results: Results, { name }: MeasuredServer, { facts, scale = 1 }: Column): string {
-  const spreads = facts.map((fact) => spreadOfFact(results, name, fact))
-  if (spreads.every((spread) => spread === null)) return NOTHING
-  return spreads.map((spread) => (spread === null ? NOTHING : numberText(spread.median / scale))).join(' / ')
+function cell(results: Results, { name }: MeasuredServer, { facts, beside = [], scale = 1 }: Column): string {
+  const textOf = (fact: string | undefined) => {
+    const spread = fact === undefined ? null : spreadOfFact(results, name, fact)
+    return spread === null ? null : numberText(spread.median / scale)
+  }
+  const texts = facts.map((fact, i) => {
+    const other = textOf(beside[i])
+    return (textOf(fact) ?? NOTHING) + (other === null ? '' : ` + ${other}`)
+  })
+  return texts.every((text) => text === NOTHING) ? NOTHING : texts.join(' / ')
 }
 
 /** One row for each measurement: median, and from the smallest to the largest. Rows that nobody has are left out. */

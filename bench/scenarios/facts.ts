@@ -1,3 +1,7 @@
+import type { LoadProcess } from '../load-process.ts'
+import type { ProviderProcess } from '../provider-process.ts'
+import type { Running } from '../servers/server.ts'
+
 /** What was measured of one server in one repetition, by name; what is missing was not measured. */
 export type Facts = Record<string, number>
 
@@ -11,3 +15,12 @@ export const QUICK_TIMES: Times = { warmMs: 700, ms: 1_200, settleMs: 500, talkT
 
 /** Where the scenarios say that answers were wrong. */
 export type Complain = (what: string) => void
+
+/** What a scenario works with. */
+export type Stage = {
+  load: LoadProcess
+  server: Running
+  provider: ProviderProcess
+  times: Times
+  complain: Complain
+}

@@ -1,7 +1,4 @@
-import type { LoadProcess } from '../load-process.ts'
-import type { ProviderProcess } from '../provider-process.ts'
-import type { Running } from '../servers/server.ts'
-import type { Complain, Facts, Times } from './facts.ts'
+import type { Facts, Stage } from './facts.ts'
 import { check } from './throughput.ts'
 
 /** The first conversation warms up. */
@@ -13,13 +10,7 @@ const TALKS = [
 ] as const
 
 /** One user in long conversations: how long a turn takes, and how many messages the model was sent. */
-export async function measureHistory(
-  load: LoadProcess,
-  server: Running,
-  provider: ProviderProcess,
-  times: Times,
-  complain: Complain,
-): Promise<Facts> {
+export async function measureHistory({ load, server, provider, times, complain }: Stage): Promise<Facts> {
   const facts: Facts = {}
   for (const { name, messages, how } of TALKS) {
     const talk = await server.talk(messages, how, CONVERSATIONS)

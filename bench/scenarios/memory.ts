@@ -12,8 +12,8 @@ const STREAMS = [500, 2_000]
 const TOKEN_MS = 400
 /** Tokens that each stream has had when memory is looked at: what opening it cost is over. */
 const TOKENS_BEFORE = 3
-const SAMPLES = 5
-const SAMPLE_EVERY_MS = 150
+const SAMPLES = 3
+const SAMPLE_EVERY_MS = 100
 
 /** Memory of a server that has just started and of one that has answered once. */
 export async function measureIdle({ pid, wire }: Running, times: Times): Promise<Facts> {

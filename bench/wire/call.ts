@@ -21,8 +21,10 @@ export type Wire = {
   probe: Call
   /** With what the body of a streamed turn ends. */
   ending: string
-  /** How many marks a whole answer has: that of each token, more where the server repeats the text. */
+  /** How many marks a whole answer has: one for each token. */
   marks: number
+  /** What is counted, where a server repeats the text and so its marks: something that it writes once for each token. */
+  mark?: string
   /** API keys; users take turns of 150 each, because one key may have only so many turns under way. */
   keys?: readonly string[]
 }

@@ -71,18 +71,25 @@ const HEAD = [
 ].join('\r\n')
 const LAST_CHUNK = '0\r\n\r\n'
 
-/** Every write of the answer, each with the head or chunk around it: the first token comes with the head and the role. */
-export const STREAM_WRITES: readonly Buffer[] = [
-  Buffer.from(`${HEAD}\r\n\r\n${httpChunk(role + tokens[0])}`),
-  ...tokens.slice(1).map((token) => Buffer.from(httpChunk(token))),
-  Buffer.from(httpChunk(ending) + LAST_CHUNK),
+/** The writes of an answer, each with the head or chunk around it: the first token comes with the head and the role. */
+const writes: readonly string[] = [
+  `${HEAD}\r\n\r\n${httpChunk(role + tokens[0])}`,
+  ...tokens.slice(1).map(httpChunk),
+  httpChunk(ending) + LAST_CHUNK,
 ]
 
-/** The same answer for a provider in a hurry: the first token in a write of its own, then all the rest. */
-export const STREAM_AT_ONCE: readonly [Buffer, Buffer] = [
-  STREAM_WRITES[0] as Buffer,
-  Buffer.from(httpChunk(tokens.slice(1).join('') + ending) + LAST_CHUNK),
-]
+/** Every token in a write of its own. */
+export const STREAM_WRITES: readonly Buffer[] = writes.map((write) => Buffer.from(write))
+
+/** The answer of a provider in a hurry: the first token in a write of its own, then all the rest. */
+export type AtOnce = readonly [first: Buffer, rest: Buffer]
+
+/** Answers that differ in their id, because servers rely on that: as many as are needed until one may come again. */
+export const STREAMS_AT_ONCE: readonly AtOnce[] = Array.from({ length: 1_024 }, (_, n) => {
+  const id = FRAME.id.slice(0, -4) + n.toString(36).padStart(4, '0')
+  const [first, rest] = [writes[0] as string, httpChunk(tokens.slice(1).join('') + ending) + LAST_CHUNK]
+  return [Buffer.from(first.replaceAll(FRAME.id, id)), Buffer.from(rest.replaceAll(FRAME.id, id))]
+})
 
 /** A whole response with this JSON. */
 export function jsonResponse(body: object, status = '200 OK'): Buffer {

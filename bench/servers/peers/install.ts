@@ -6,17 +6,17 @@ import { join } from 'node:path'
 
 const SOURCES = join(import.meta.dirname, '../../peers')
 const CACHE = join(process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'dramatis-bench')
-const INSTALL_MS = 10 * 60_000
+const INSTALL_MS = 20 * 60_000
 const STAMP = '.installed'
 
 /** Where a peer is, or will be: outside the tree, because together they are many times as large as the server. */
 export const peerFolder = (name: string): string => join(CACHE, name)
 
 /**
- * Puts a peer's program there and installs its packages, exactly those of its lock file, unless they are there. Throws
- * with the last thing that npm said.
+ * Puts a peer's program there and installs its packages, exactly those of its lock file, unless they are there. Of their
+ * scripts only those of `rebuilds` run. Throws with what npm said.
  */
-export function installPeer(name: string): string {
+export function installPeer(name: string, rebuilds: readonly string[] = []): string {
   const source = join(SOURCES, name)
   const folder = peerFolder(name)
   const lock = createHash('sha256')
@@ -27,16 +27,20 @@ export function installPeer(name: string): string {
   if (!existsSync(stamp) || readFileSync(stamp, 'utf8') !== lock) {
     rmSync(stamp, { force: true })
     cpSync(source, folder, { recursive: true })
-    const flags = ['--no-audit', '--no-fund', '--loglevel=error']
-    const { status, stderr, error } = spawnSync('npm', ['ci', ...flags], {
-      ...{ cwd: folder, encoding: 'utf8', timeout: INSTALL_MS },
-      stdio: ['ignore', 'ignore', 'pipe'],
-    })
-    if (error) throw new Error(`npm ci: ${error.message}`)
-    if (status !== 0) throw new Error(`npm ci has failed: ${stderr.trim().split('\n').slice(0, 3).join(' ')}`)
+    runNpm(folder, ['ci', '--ignore-scripts'])
+    if (rebuilds.length > 0) runNpm(folder, ['rebuild', ...rebuilds])
     writeFileSync(stamp, lock)
   }
   // The program may have changed without its packages.
   for (const file of readdirSync(source)) cpSync(join(source, file), join(folder, file), { recursive: true })
   return folder
+}
+
+function runNpm(folder: string, args: readonly string[]): void {
+  const { status, stderr, error } = spawnSync('npm', [...args, '--no-audit', '--no-fund', '--loglevel=error'], {
+    ...{ cwd: folder, encoding: 'utf8', timeout: INSTALL_MS },
+    stdio: ['ignore', 'ignore', 'pipe'],
+  })
+  if (error) throw new Error(`npm ${args[0]}: ${error.message}`)
+  if (status !== 0) throw new Error(`npm ${args[0]} has failed: ${stderr.trim().split('\n').slice(0, 3).join(' ')}`)
 }
