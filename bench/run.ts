@@ -19,9 +19,14 @@ import type { Server } from './servers/server.ts'
 
 // Whatever was started ends with this process, also when it is interrupted.
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit(1))
-const options = readOptions(process.argv.slice(2))
-if (options === null) process.stdout.write(USAGE)
-else await run(options)
+try {
+  const options = readOptions(process.argv.slice(2))
+  if (options === null) process.stdout.write(USAGE)
+  else await run(options)
+} catch (error) {
+  process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`)
+  process.exitCode = 1
+}
 
 async function run(options: Options): Promise<void> {
   const startedAt = new Date()
@@ -61,7 +66,9 @@ async function run(options: Options): Promise<void> {
 function report(options: Options, results: Results): void {
   const section = options.isAll ? 'peers' : 'bench'
   const file = keepResults(options.writesPage ? section : 'last', results)
-  const goals = goalRows(results).filter(([, , , met]) => met !== '')
+  const goals = goalRows(results)
+    .filter(([, , , met]) => met !== '')
+    .map((row) => row.map((text) => text.replaceAll('**', '')))
   const missing = results.servers.flatMap(({ title, missing: why }) =>
     why === null ? [] : [`NOT MEASURED: ${title}: ${why}`],
   )

@@ -178,10 +178,9 @@ export function createHttpReader(kind: 'request' | 'response', sink: HttpSink): 
 }
 
 /** The value of each byte as a hexadecimal digit, or -1. */
-const HEX_DIGITS = Int8Array.from({ length: 256 }, (_, byte) => {
-  const digit = '0123456789abcdef'.indexOf(String.fromCharCode(byte).toLowerCase())
-  return digit
-})
+const HEX_DIGITS = Int8Array.from({ length: 256 }, (_, byte) =>
+  '0123456789abcdef'.indexOf(String.fromCharCode(byte).toLowerCase()),
+)
 
 function framingOf(kind: 'request' | 'response', head: string): number | 'chunked' | 'until close' | 'informational' {
   if (kind === 'response') {

@@ -14,7 +14,7 @@ export function answerWithChance(provider: ProviderServer, random: Random, mood:
       if (mood() === 'quick') return piecesOf(chatReply([name, ' is', ' short']))
       if (mood() === 'slow') return [{ waitMs: 1_000 }, ...piecesOf(chatReply([name]))]
       const tokens = Array.from({ length: random.integer(0, 40) }, (_, i) => ` word-${i}`)
-      const pause = random.chance(30) ? [{ waitMs: random.integer(50, 500) }] : []
+      const pause = random.chance(50) ? [{ waitMs: random.integer(50, 600) }] : []
       return [...pause, ...piecesOf(chatReply([name, ...tokens], { delayMs: random.integer(0, 15) }))]
     },
   })
