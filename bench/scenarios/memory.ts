@@ -13,6 +13,7 @@ const TOKEN_MS = 400
 /** Tokens that each stream has had when memory is looked at: what opening it cost is over. */
 const TOKENS_BEFORE = 3
 const SAMPLES = 3
+const AFTER_TURN_MS = 500
 const SAMPLE_EVERY_MS = 100
 
 /** Memory of a server that has just started and of one that has answered once. */
@@ -20,7 +21,7 @@ export async function measureIdle({ pid, wire }: Running, times: Times): Promise
   await wait(times.settleMs)
   const idle = await residentMiB(pid)
   await takeFirstTurn(wire)
-  await wait(times.settleMs / 2)
+  await wait(AFTER_TURN_MS)
   return { 'start.idleMiB': idle, 'start.usedMiB': await residentMiB(pid) }
 }
 
