@@ -136,7 +136,7 @@ onEveryDatabase('changing what was said', (kind) => {
   })
 
   test('neither is possible while a turn runs', async () => {
-    const id = await createConversation(server, { text: 'a b c d e f g', tokensPerSecond: 30 })
+    const id = await createConversation(server, { text: 'a b c d e f g', tokensPerSecond: 8 })
     const running = await server.open('PATCH', `/conversations/${id}/chat-sse`, { message: 'Hello' })
     expectError(await regenerate(id), 'conflict')
     const last = (await read(id)).chatMessages.findLast(({ role }) => role === 'user') as Message
