@@ -1,0 +1,44 @@
+import { setTimeout as wait } from 'node:timers/promises'
+import { expect, test } from 'vitest'
+import { createYoungLimit, LARGE, limitYoungGeneration, SMALL, youngSize } from './young-generation.ts'
+
+/** Collections every `everyMs` for a while, and what the last of them allowed. */
+function after(limit: ReturnType<typeof createYoungLimit>, from: number, ms: number, everyMs: number): number {
+  let allowed = 0
+  for (let at = from; at <= from + ms; at += everyMs) allowed = limit({ at, size: SMALL })
+  return allowed
+}
+
+test('only what lasts lets it become large, and it goes back', () => {
+  const limit = createYoungLimit()
+  // 8 MB every 10 ms, as when many streams are opened at once.
+  expect(after(limit, 10_000, 1_500, 10)).toBe(SMALL)
+  expect(after(limit, 12_000, 6_000, 10)).toBe(LARGE)
+  expect(after(limit, 20_000, 6_000, 500)).toBe(SMALL)
+})
+
+test('what survives does not make it grow beyond the limit', async () => {
+  const stop = limitYoungGeneration()
+  try {
+    // Not all at once: the limit is looked at between two collections.
+    const kept: unknown[] = []
+    for (let round = 0; round < 60; round++) {
+      for (let n = 0; n < 10_000; n++) kept.push({ n, list: [n, n + 1] })
+      await wait(5)
+    }
+    expect(kept.length).toBe(600_000)
+    expect(youngSize()).toBeLessThanOrEqual(SMALL)
+  } finally {
+    stop()
+  }
+})
+
+test('without a limit it does', async () => {
+  const kept: unknown[] = []
+  for (let round = 0; round < 60; round++) {
+    for (let n = 0; n < 10_000; n++) kept.push({ n, list: [n, n + 1] })
+    await wait(5)
+  }
+  expect(kept.length).toBe(600_000)
+  expect(youngSize()).toBeGreaterThan(SMALL)
+})
