@@ -2,11 +2,11 @@ import { constants, PerformanceObserver } from 'node:perf_hooks'
 import { getHeapSpaceStatistics, setFlagsFromString } from 'node:v8'
 
 /** Bytes of both halves: new objects are made in one, and those still in use are copied to the other. */
-export const SMALL = 16 * 1024 * 1024
+export const SMALL = 8 * 1024 * 1024
 export const LARGE = 32 * 1024 * 1024
 
 /** New bytes a millisecond from which copying less often is worth the memory, and how many milliseconds that must last. */
-const BUSY_RATE = 100_000
+const BUSY_RATE = 200_000
 const BUSY_MS = 2_000
 
 /** A collection of the young generation: milliseconds on a clock that only grows, and how large the generation is, in bytes. */

@@ -214,15 +214,18 @@ function startCall(
       if (isSettled) started.abort(new Error('aborted'))
     },
     onResponseStart(
-      _controller: Dispatcher.DispatchController,
+      response: Dispatcher.DispatchController,
       statusCode: number,
       responseHeaders: Record<string, string | string[] | undefined>,
     ) {
       // 1xx: the answer proper comes later.
       if (statusCode < 200) return
       status = statusCode
+      // They are slices of what was read: 3.6 kB that would stay in memory for as long as the reply goes on.
+      response.rawHeaders = null
+      if (statusCode < 300) return
+      form = 'error'
       headers = responseHeaders
-      if (statusCode >= 300) form = 'error'
     },
     onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer) {
       if (!isSettled) attempt(() => takeBytes(chunk))
