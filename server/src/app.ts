@@ -46,6 +46,7 @@ import { toolRoutes } from './features/turns/tool-routes.ts'
 import { createTurnAcceptance } from './features/turns/turn-acceptance.ts'
 import { createTurnFiles } from './features/turns/turn-files.ts'
 import { createTurnLimits } from './features/turns/turn-limits.ts'
+import { createPreparation } from './features/turns/turn-preparation.ts'
 import { turnRoutes } from './features/turns/turn-routes.ts'
 import { createTurnRunner } from './features/turns/turn-runner.ts'
 import { createTurnService } from './features/turns/turn-service.ts'
@@ -168,6 +169,7 @@ export async function createApp(config: Config, log: FastifyBaseLogger): Promise
   const budgets = createTokenBudgets(shared)
   const acceptance = createTurnAcceptance({
     ...{ ...shared, ...node, conversations: conversationTurns, limits, budgets, recentTalk },
+    prepareTurn: createPreparation({ conversations: conversationTurns, recentTalk, models: registry }),
   })
   const turns = createTurnService({
     ...{ database, clock, acceptance, approvals, runner, conversations, conversationTurns, organizations, files },

@@ -5,9 +5,10 @@ import { getHeapSpaceStatistics, setFlagsFromString } from 'node:v8'
 export const SMALL = 8 * 1024 * 1024
 export const LARGE = 32 * 1024 * 1024
 
-/** New bytes a millisecond from which copying less often is worth the memory, and how many milliseconds that must last. */
-const BUSY_RATE = 200_000
-const BUSY_MS = 2_000
+/** Milliseconds that one half should last: then copying costs about a hundredth of the time. */
+const LASTS_MS = 100
+/** Milliseconds over which it is looked at how much comes: opening many streams is over by then. */
+const LOOK_MS = 2_000
 
 /** A collection of the young generation: milliseconds on a clock that only grows, and how large the generation is, in bytes. */
 export type Collection = { at: number; size: number }
@@ -20,8 +21,9 @@ export function createYoungLimit(): (collection: Collection) => number {
   return ({ at, size }) => {
     bytes += size / 2
     const ms = at - since
-    if (ms < BUSY_MS) return limit
-    limit = bytes / ms > BUSY_RATE ? LARGE : SMALL
+    if (ms < LOOK_MS) return limit
+    const lasting = (2 * bytes * LASTS_MS) / ms
+    limit = Math.min(Math.max(lasting, SMALL), LARGE)
     since = at
     bytes = 0
     return limit
@@ -47,7 +49,7 @@ export function limitYoungGeneration(): () => void {
     const size = youngSize()
     for (const { startTime, detail } of list.getEntries() as unknown as Entry[]) {
       if (detail.kind !== constants.NODE_PERFORMANCE_GC_MINOR) continue
-      allowGrowth(size < limitAfter({ at: startTime, size }))
+      allowGrowth(2 * size <= limitAfter({ at: startTime, size }))
     }
   })
   observer.observe({ entryTypes: ['gc'] })

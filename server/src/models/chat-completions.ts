@@ -1,7 +1,7 @@
 import type { Dispatcher } from 'undici'
+import { createBodyWriter } from './chat-completions-body.ts'
 import { createReplyReader, ReplyError, type ReplyListener } from './chat-completions-reply.ts'
-import type { Model, ModelMessage, ModelRequest, ModelResult } from './model.ts'
-import { base64Of, kindOfFile, type ModelFile } from './model-file.ts'
+import type { Model, ModelResult } from './model.ts'
 import {
   abortedError,
   type ErrorSource,
@@ -9,9 +9,7 @@ import {
   errorFromResponse,
   errorFromStream,
 } from './provider-errors.ts'
-import { plainResponseFormat } from './response-format.ts'
 import { createSseParser, EventTooLongError, MAX_EVENT_BYTES } from './sse-parser.ts'
-import { toolCallIdFor } from './tool-call.ts'
 
 /** Bytes of an error's body that are read. */
 const MAX_ERROR_BYTES = 64 * 1024
@@ -42,14 +40,16 @@ export function createChatCompletionsModel(options: ChatCompletionsOptions): Mod
     'user-agent': 'dramatis',
     ...(options.apiKey === null ? {} : { authorization: `Bearer ${options.apiKey}` }),
   }
+  const bodies = createBodyWriter(options)
   return {
     aiSystem: options.aiSystem,
     model: options.model,
+    prepare: bodies.prepare,
     generate: (request, onText, onActivity) =>
       new Promise((resolve, reject) => {
         const call = startCall(options, request.signal, { onText, onActivity }, resolve, reject)
         if (request.signal.aborted) return
-        const body = JSON.stringify(chatCompletionsBody(options, request))
+        const body = bodies.write(request)
         const timeouts = { headersTimeout: MAX_SILENCE_MS, bodyTimeout: MAX_SILENCE_MS }
         try {
           options.dispatcher.dispatch({ origin, path, method: 'POST', headers, body, ...timeouts }, call)
@@ -58,59 +58,6 @@ export function createChatCompletionsModel(options: ChatCompletionsOptions): Mod
         }
       }),
   }
-}
-
-/** The request's body. What is not set is left out: servers have defaults of their own. */
-export function chatCompletionsBody(
-  { aiSystem, model }: { aiSystem: string; model: string },
-  { system, messages, settings, tools = [], mustAnswer }: ModelRequest,
-): object {
-  const spoken = messages.map((message) => toChatMessage(aiSystem, message))
-  return {
-    model,
-    messages: system === null ? spoken : [{ role: 'system', content: system }, ...spoken],
-    stream: true,
-    stream_options: { include_usage: true },
-    temperature: settings.temperature,
-    top_p: settings.topP,
-    top_k: settings.topK,
-    max_tokens: settings.maxTokens,
-    stop: settings.stop,
-    seed: settings.seed,
-    frequency_penalty: settings.frequencyPenalty,
-    presence_penalty: settings.presencePenalty,
-    response_format: plainResponseFormat(settings.responseFormat) ?? undefined,
-    ...(tools.length > 0 && {
-      tools: tools.map(({ name, description, inputSchema }) => ({
-        type: 'function',
-        function: { name, description, parameters: inputSchema },
-      })),
-      // What is not said means auto, which some servers take only with a flag.
-      tool_choice: mustAnswer ? 'none' : undefined,
-    }),
-  }
-}
-
-function toChatMessage(aiSystem: string, message: ModelMessage): object {
-  if (message.role === 'tool') {
-    return { role: 'tool', tool_call_id: toolCallIdFor(aiSystem, message.toolCallId), content: message.content }
-  }
-  if (message.role === 'user' && message.attachments?.length) {
-    return { role: 'user', content: [...message.attachments.map(toFilePart), { type: 'text', text: message.content }] }
-  }
-  if (message.role === 'user' || !message.toolCalls?.length) return { role: message.role, content: message.content }
-  const calls = message.toolCalls.map(({ id, name, input }) => ({
-    id: toolCallIdFor(aiSystem, id),
-    type: 'function',
-    function: { name, arguments: JSON.stringify(input) },
-  }))
-  return { role: 'assistant', content: message.content === '' ? null : message.content, tool_calls: calls }
-}
-
-function toFilePart(file: ModelFile): object {
-  const url = `data:${file.mediaType};base64,${base64Of(file)}`
-  if (kindOfFile(file.mediaType) === 'image') return { type: 'image_url', image_url: { url } }
-  return { type: 'file', file: { filename: file.name, file_data: url } }
 }
 
 /** One exchange: what the dispatcher calls while it goes on. Settles once, and closes the connection when it fails. */

@@ -52,5 +52,7 @@ export type ModelResult = {
 export type Model = {
   aiSystem: string
   model: string
+  /** Gets ready what it can for a request that is about to come with this very array of messages, or not at all. */
+  prepare?(messages: readonly ModelMessage[]): void
   generate(request: ModelRequest, onText: (text: string) => void, onActivity?: () => void): Promise<ModelResult>
 }

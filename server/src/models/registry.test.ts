@@ -71,6 +71,14 @@ describe('opening a model', () => {
     expect(provider.requests[1]?.body).toMatchObject({ model: 'llama3.2:3b' })
   })
 
+  test('makes it known by the names that it was asked by', async () => {
+    const registry = registryWith({ OPENAI_COMPATIBLE_BASE_URL: `${provider.url}/v1` })
+    expect(registry.opened('openai-compatible', 'default')).toBeUndefined()
+    const opened = await registry.open('openai-compatible', 'default')
+    expect(registry.opened('openai-compatible', 'default')).toBe(opened)
+    expect(registry.opened('openai-compatible', 'Qwen/Qwen3-8B')).toBeUndefined()
+  })
+
   test('twice is the same model', async () => {
     const registry = registryWith({ OPENAI_API_KEY: 'key-1' })
     expect(await registry.open('openai', 'gpt-4o')).toBe(await registry.open('OpenAi', 'gpt-4o'))

@@ -45,6 +45,8 @@ export type ModelRegistry = {
    * (`not_configured`) that names what is missing.
    */
   open(aiSystem: string, model: string): Promise<Model>
+  /** The model that was opened last by these names, if any was; another may be by now. */
+  opened(aiSystem: string, model: string): Model | undefined
   /**
    * What `default` stands for at this moment. A model that is named together with the default system is kept, except
    * when that is the rehearsal. Never fails because of a provider: what cannot be told yet stays `default`.
@@ -77,6 +79,8 @@ export function createModelRegistry(options: ModelRegistryOptions): ModelRegistr
   const redact = createRedactor(settings.secrets)
   const openProviders = new Map<HostedAiSystem, ReturnType<(typeof HOSTED_PROVIDERS)[HostedAiSystem]>>()
   const openModels = new Map<string, Model>()
+  /** By the names that were asked for. */
+  const lastOpened = new Map<string, Model>()
   const local = createLocalModels({ settings: settings.local, dispatcher: connections, onProgress: onDownload })
   const listOptions = { dispatcher: connections, timeoutMs: LIST_TIMEOUT_MS }
   const ollamaModels = rememberFor(LIST_LIFETIME_MS, clock, () =>
@@ -140,6 +144,8 @@ export function createModelRegistry(options: ModelRegistryOptions): ModelRegistr
     const opened = openModels.get(key) ?? (await create(target))
     if (openModels.size >= MAX_OPEN_MODELS && !openModels.has(key)) openModels.clear()
     openModels.set(key, opened)
+    if (lastOpened.size >= MAX_OPEN_MODELS) lastOpened.clear()
+    lastOpened.set(`${aiSystem} ${model}`, opened)
     return opened
   }
 
@@ -209,6 +215,7 @@ export function createModelRegistry(options: ModelRegistryOptions): ModelRegistr
 
   return {
     open,
+    opened: (aiSystem, model) => lastOpened.get(`${aiSystem} ${model}`),
     resolve,
     resolveDefault,
     list: () => Promise.all(AI_SYSTEMS.filter((aiSystem) => aiSystem !== 'default').map(describe)),

@@ -6,6 +6,7 @@ import type { Message } from '../conversations/conversation.ts'
 export const NOT_ANSWERED = 'Error: the call was not answered.'
 /** What stands for a result with nothing in it: providers refuse empty messages. */
 const EMPTY = '(nothing)'
+const NOTHING: readonly Message[] = []
 
 /**
  * Messages as a strict provider accepts them: none is empty, user and assistant take turns (unanswered user messages are
@@ -34,6 +35,7 @@ export function toModelMessages(history: readonly Message[]): ModelMessage[] {
     if (last?.role === 'assistant') {
       Object.assign(last, { content: [last.content, said].filter((text) => text !== '').join('\n\n'), ...calls })
     } else messages.push({ role, content: said, ...calls })
+    if (toolCalls.length === 0) return
     const results = resultsBehind(history, i)
     for (const { id, name } of toolCalls) {
       const result = results.get(id) ?? NOT_ANSWERED
@@ -56,8 +58,9 @@ function resultsBehind(history: readonly Message[], i: number): Map<string, stri
 /** Messages that close the calls of a history that nobody has answered; each has its place right behind its calls. */
 export function closingMessages(history: readonly Message[], at: number): Message[] {
   return history.flatMap((message, i) => {
+    if (!message.toolCalls?.length) return NOTHING
     const results = resultsBehind(history, i)
-    const open = (message.toolCalls ?? []).filter(({ id }) => !results.has(id))
+    const open = message.toolCalls.filter(({ id }) => !results.has(id))
     return open.map(
       ({ id, name }, n): Message => ({
         id: shiftId(message.id, results.size + n + 1),

@@ -17,9 +17,10 @@ import { insertRun } from './run-queries.ts'
 import { forgetSummaries } from './summary-queries.ts'
 import { type Earlier, type Payer, readFrom, type TokenBudgets } from './token-budget.ts'
 import { findOpenCalls, type ToolAnswer, toAnswerMessages, withAnswers } from './tool-answers.ts'
-import { isSummarized } from './turn-context.ts'
+import { type BuiltContext, isSummarized } from './turn-context.ts'
 import { type Draft, draftTurn, type Place, type Said } from './turn-draft.ts'
 import type { Leave, TurnLimits } from './turn-limits.ts'
+import type { PrepareTurn } from './turn-preparation.ts'
 import { holdConversation, NOBODY_WAITS, selectRunningTurn, TURN_IS_RUNNING } from './turn-queries.ts'
 import { joinLine, LINE_HAS_ROOM, selectLine } from './waiting-queries.ts'
 
@@ -41,6 +42,8 @@ export type AcceptedTurn = RunKey & {
   budget: Reservation | null
   /** How its conversation stood before it; null where others may have come in between, or something is replaced. */
   standing: Standing | null
+  /** What its model will be sent, where that could be made ready while it was stored. */
+  ahead?: Promise<BuiltContext | null>
   /** Where it goes on, if it waited for an approval when its server stopped. */
   resumption?: Resumption
   /** Gives its place among the turns under way back. */
@@ -81,6 +84,7 @@ export function createTurnAcceptance(deps: {
   limits: TurnLimits
   budgets: TokenBudgets
   recentTalk: Pick<RecentTalk, 'find'>
+  prepareTurn: PrepareTurn
 }) {
   const { database, ids, clock, conversations, nodeId, leaseMs, limits, budgets, recentTalk } = deps
 
@@ -119,8 +123,10 @@ export function createTurnAcceptance(deps: {
     const budget = await budgets.plan(origin, turn, earlier, () => countAhead(turn))
     const planned = { ...turn, budget }
     try {
-      await database.write(batchFor(planned, origin, change))
-      return planned
+      const written = database.write(batchFor(planned, origin, change))
+      const ahead = deps.prepareTurn(planned)
+      await written
+      return { ...planned, ahead }
     } catch (error) {
       if (!budget || !(error instanceof WriteConflict) || error.constraint !== BUDGET_SUFFICES) throw error
       throw await budgets.refusal(origin, budget)

@@ -1,4 +1,5 @@
 import { AppError } from '../../errors.ts'
+import { hasFiles } from '../../models/fit-files.ts'
 import type { ModelMessage } from '../../models/model.ts'
 import { type ModelFile, noteOf, takesFile } from '../../models/model-file.ts'
 import type { Attachment, GivenAttachment } from '../attachments/attachment.ts'
@@ -10,8 +11,6 @@ import type { ConversationKey } from './run.ts'
 import { settingsOf, talkTokens } from './turn-context.ts'
 
 export type TurnFiles = ReturnType<typeof createTurnFiles>
-
-type UserMessage = Extract<ModelMessage, { role: 'user' }>
 
 /** Bytes of images and PDF files in one prompt: in base64 they take a third more, and Anthropic takes 32 MB. */
 const MOST_SENT_BYTES = 20 * 1_024 * 1_024
@@ -117,10 +116,6 @@ export function createTurnFiles(deps: {
       return { ...context, messages }
     },
   }
-}
-
-function hasFiles(message: ModelMessage): message is UserMessage & { attachments: readonly ModelFile[] } {
-  return message.role === 'user' && message.attachments !== undefined
 }
 
 function textPart({ name, mediaType }: ModelFile, bytes: Uint8Array): string {

@@ -20,7 +20,7 @@ import { findSummary } from './summary-queries.ts'
 import { titleFrom } from './title.ts'
 import { closingMessages } from './tool-pairs.ts'
 import type { AcceptedTurn } from './turn-acceptance.ts'
-import { buildContext, isSummarized } from './turn-context.ts'
+import { type BuiltContext, buildContext, isSummarized } from './turn-context.ts'
 import { endingOf } from './turn-ending.ts'
 import type { TurnFiles } from './turn-files.ts'
 import { isEnded } from './turn-state.ts'
@@ -163,12 +163,9 @@ export function createTurnRunner(deps: {
     progress: Progress,
     stop: (how: Stop) => void,
   ): Promise<void> {
-    const { conversation, userMessage, standing } = accepted
+    const { conversation } = accepted
     const key = { organizationId: accepted.organizationId, conversationId: accepted.conversationId }
-    const summary = isSummarized(conversation) ? await findSummary(deps.database, key) : null
-    const read: ReadNewest = (before, limit) => deps.conversations.newest(key, before, limit)
-    const readTalk = standing ? recentTalk.readFrom(conversation, standing, userMessage, read) : read
-    const { context: planned, sent, window } = await buildContext(conversation, readTalk, userMessage.id, summary)
+    const { context: planned, sent, window } = (await accepted.ahead) ?? (await contextOf(accepted))
     const context = await deps.files.load(key, planned)
     progress.context = context
     progress.sent = sent
@@ -185,6 +182,14 @@ export function createTurnRunner(deps: {
     } finally {
       await toolbox?.close().catch(onFault)
     }
+  }
+
+  async function contextOf({ conversation, userMessage, standing }: AcceptedTurn): Promise<BuiltContext> {
+    const key = { organizationId: conversation.organizationId, conversationId: conversation.id }
+    const summary = isSummarized(conversation) ? await findSummary(deps.database, key) : null
+    const stored: ReadNewest = (before, limit) => deps.conversations.newest(key, before, limit)
+    const read = standing ? recentTalk.readFrom(conversation, standing, userMessage, stored) : stored
+    return buildContext(conversation, read, userMessage.id, summary)
   }
 
   /** Calls that nobody has answered by now never will be. False when there are none. */
