@@ -2,16 +2,7 @@ import { successorOf } from '../../lib/ids.ts'
 import type { Database, Statement } from '../../storage/database.ts'
 import type { ArchivedMessages } from './archived-messages.ts'
 import type { Conversation, ConversationForTurn, Message } from './conversation.ts'
-import {
-  discountMessages,
-  type Found,
-  findConversationForTurn,
-  openConversationAsSeen,
-  openConversationForMessage,
-  replaceMadeName,
-  reserveLastMessage,
-  settleConversation,
-} from './conversation-queries.ts'
+import { type Found, findConversationForTurn, replaceMadeName } from './conversation-queries.ts'
 import {
   deleteReplaced,
   findLastUserMessage,
@@ -21,6 +12,13 @@ import {
   insertMessage,
   keepReplaced,
 } from './message-queries.ts'
+import {
+  discountMessages,
+  openConversationAsSeen,
+  openConversationForMessage,
+  reserveLastMessage,
+  settleConversation,
+} from './talk-queries.ts'
 
 type Key = { organizationId: string; conversationId: string }
 

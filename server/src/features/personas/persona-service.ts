@@ -13,8 +13,6 @@ import {
   findPersonas,
   findVersion,
   findVersions,
-  fromPersona,
-  fromVersion,
   insertPersona,
   insertVersion,
   moveDefaultVersion,
@@ -24,6 +22,7 @@ import {
   setVersionMetadata,
   updatePersona,
 } from './persona-queries.ts'
+import { fromPersona, fromVersion } from './persona-rows.ts'
 
 type Details = { name: string; description: string; tags: string | null; imageUrl: string | null }
 type Extras = { metadata: JsonObject | null; dataspaceIds: string[] | null }

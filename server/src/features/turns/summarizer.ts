@@ -7,6 +7,7 @@ import type { ChainLink } from '../../models/resilience.ts'
 import { type Statement, WriteConflict } from '../../storage/database.ts'
 import type { ConversationForTurn, Message } from '../conversations/conversation.ts'
 import { tokensOf } from './context.ts'
+import type { StoredTurn } from './end-store.ts'
 import type { ConversationKey } from './run.ts'
 import { findRun } from './run-queries.ts'
 import { callAside, type SideDeps, type SideResult, sideRunStatements } from './side-run.ts'
@@ -22,7 +23,7 @@ import {
   windowOf,
   withSummary,
 } from './turn-context.ts'
-import type { Log, StoredTurn } from './turn-runner.ts'
+import type { Log } from './turn-runner.ts'
 
 export type Summarizer = ReturnType<typeof createSummarizer>
 

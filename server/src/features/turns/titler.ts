@@ -3,10 +3,11 @@ import type { IdSource } from '../../lib/ids.ts'
 import type { ChainLink } from '../../models/resilience.ts'
 import { WriteConflict } from '../../storage/database.ts'
 import type { Context } from './context.ts'
+import type { StoredTurn } from './end-store.ts'
 import { findRun } from './run-queries.ts'
 import { callAside, type SideDeps, sideRunStatements } from './side-run.ts'
 import { titleFrom, titleFromModel } from './title.ts'
-import type { Log, StoredTurn } from './turn-runner.ts'
+import type { Log } from './turn-runner.ts'
 
 export type Titler = ReturnType<typeof createTitler>
 

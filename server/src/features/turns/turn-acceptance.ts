@@ -13,16 +13,16 @@ import type { ReadNewest } from './context.ts'
 import type { RecentTalk, Standing } from './recent-talk.ts'
 import type { Resumption } from './resuming.ts'
 import type { ConversationKey, OnCrash, Reservation, RunKey, RunKind } from './run.ts'
-import { insertRun } from './run-queries.ts'
 import { forgetSummaries } from './summary-queries.ts'
 import { type Earlier, type Payer, readFrom, type TokenBudgets } from './token-budget.ts'
 import { findOpenCalls, type ToolAnswer, toAnswerMessages, withAnswers } from './tool-answers.ts'
+import { beginningOf, MOST_WAITING } from './turn-beginning.ts'
 import { type BuiltContext, isSummarized } from './turn-context.ts'
 import { type Draft, draftTurn, type Place, type Said } from './turn-draft.ts'
 import type { Leave, TurnLimits } from './turn-limits.ts'
 import type { PrepareTurn } from './turn-preparation.ts'
-import { holdConversation, NOBODY_WAITS, selectRunningTurn, TURN_IS_RUNNING } from './turn-queries.ts'
-import { joinLine, LINE_HAS_ROOM, selectLine } from './waiting-queries.ts'
+import { NOBODY_WAITS, selectRunningTurn, TURN_IS_RUNNING } from './turn-queries.ts'
+import { LINE_HAS_ROOM, selectLine } from './waiting-queries.ts'
 
 /** A turn whose message is stored and whose conversation is held, or waited for: it is ours to execute. */
 export type AcceptedTurn = RunKey & {
@@ -66,8 +66,6 @@ export type TurnAcceptance = ReturnType<typeof createTurnAcceptance>
 
 /** How often to look again when the conversation changed between reading and writing. */
 const MAX_TRIES = 50
-/** How many turns may wait for one conversation. */
-export const MOST_WAITING = 20
 
 /**
  * Takes turns in: in one batch the user's message is stored, the run begins, and the conversation is held by a row whose
@@ -86,44 +84,17 @@ export function createTurnAcceptance(deps: {
   recentTalk: Pick<RecentTalk, 'find'>
   prepareTurn: PrepareTurn
 }) {
-  const { database, ids, clock, conversations, nodeId, leaseMs, limits, budgets, recentTalk } = deps
+  const { database, ids, clock, conversations, limits, budgets, recentTalk } = deps
 
   const makeTurn = (...turn: Parameters<typeof draftTurn> extends [unknown, ...infer Rest] ? Rest : never) =>
     draftTurn({ ids, clock }, ...turn)
-
-  /** The batch that makes the turn exist; `change` is what it does to the conversation, and locks it first. */
-  function batchFor(turn: Draft, origin: TurnOrigin, change: Statement[]): Statement[] {
-    const { organizationId, conversationId, runId } = turn
-    const holder = {
-      ...{ organization_id: organizationId, conversation_id: conversationId, run_id: runId, node_id: nodeId },
-      expires_at: turn.acceptedAt + leaseMs,
-    }
-    return [
-      ...(origin.claim ? [origin.claim.statement(turn)] : []),
-      ...change,
-      turn.isWaiting
-        ? joinLine(database, { ...holder, most: MOST_WAITING })
-        : holdConversation(database, { ...holder, fence: turn.fence }),
-      insertRun(database, {
-        ...{ organizationId, conversationId, runId, ...turn.target, kind: turn.kind },
-        ...{ userMessageId: turn.userMessage.id, replyMessageId: turn.replyMessageId },
-        ...{ requestId: origin.requestId, onCrash: origin.onCrash, claimId: turn.claimId },
-        ...{ apiKeyId: origin.keyId, budgetDay: turn.budget?.day ?? null, at: turn.acceptedAt },
-        reservedTokens: turn.budget?.reservedTokens ?? 0,
-        status: turn.isWaiting ? 'accepted' : 'running',
-        startedAt: turn.isWaiting ? null : turn.acceptedAt,
-      }),
-      // Last: the other turns of the key wait for this row, and any other conflict is to be named first.
-      ...budgets.reserve(origin, turn.budget),
-    ]
-  }
 
   /** Stores a turn together with what it may cost. Throws 429 when that is more than its key has left for the day. */
   async function store({ turn, change, earlier }: Plan, origin: TurnOrigin): Promise<Draft> {
     const budget = await budgets.plan(origin, turn, earlier, () => countAhead(turn))
     const planned = { ...turn, budget }
     try {
-      const written = database.write(batchFor(planned, origin, change))
+      const written = database.write(beginningOf(deps, planned, origin, change))
       const ahead = deps.prepareTurn(planned)
       await written
       return { ...planned, ahead }
