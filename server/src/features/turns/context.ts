@@ -15,6 +15,8 @@ export type ReadNewest = {
   (before: string, limit: number): Promise<Message[]>
   /** So many of the newest are at hand: a first page of that size costs nothing. */
   atHand?: number
+  /** With those everything is at hand that stands behind this id. */
+  behind?: string
 }
 
 /** A message whose tokens have been counted, as soon as somebody had to. */
@@ -24,6 +26,8 @@ export type Window = {
   messages: readonly CountedMessage[]
   /** There is nothing before it. */
   isWhole: boolean
+  /** It is everything that stands behind this id, where nothing else has cut it. */
+  behind?: string
 }
 
 /** Messages of the first page; each further one is larger, because whoever needs it will need more. */
@@ -50,7 +54,7 @@ export async function readWindow(
     const page: readonly CountedMessage[] = await readNewest(before, limit)
     for (const message of page) {
       if (taken.at(-1)?.id === message.id) continue
-      if (after !== null && message.id <= after) return { messages: taken.reverse(), isWhole: false }
+      if (after !== null && message.id <= after) return windowBehind(after, taken)
       const counted = message.tokens === undefined ? { ...message, tokens: tokensOf(message) } : message
       left -= tokensOf(counted)
       // Within an exchange nothing is cut: results would lose their calls.
@@ -60,8 +64,18 @@ export async function readWindow(
     }
     const last = page.at(-1)
     if (page.length < limit || !last) return { messages: taken.reverse(), isWhole: true }
+    if (after !== null && isAllBehind(after, readNewest, taken)) return windowBehind(after, taken)
     before = last.id
   }
+}
+
+function isAllBehind(after: string, { atHand, behind }: ReadNewest, taken: readonly Message[]): boolean {
+  return behind !== undefined && behind <= after && taken.length === atHand
+}
+
+/** `taken` has the newest message first. */
+function windowBehind(after: string, taken: CountedMessage[]): Window {
+  return { messages: taken.reverse(), isWhole: false, behind: after }
 }
 
 /** After a cut, an answer whose question is gone would only confuse. */

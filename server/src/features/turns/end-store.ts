@@ -96,10 +96,9 @@ export function createEndStore(deps: EndStoreDeps) {
     }
     const messageCount = standing.messageCount + 1 + reply.length
     const name = reply.length > 0 ? (conversation.name ?? titleFrom(userMessage.content)) : conversation.name
-    const { messages, isWhole } = window
     recentTalk.keep(
       { ...conversation, lastMessageId, messageCount, name },
-      { messages: [...messages, ...reply], isWhole },
+      { ...window, messages: [...window.messages, ...reply] },
     )
   }
 

@@ -241,6 +241,46 @@ describe('reading', () => {
     expect(database.reads).toEqual([])
   })
 
+  test('knows where a summary ends that stands for what is older', async () => {
+    const all = messages(0, 101)
+    const database = stored(all)
+    const { keep, readFrom } = setup()
+    const left = conversation(99)
+    keep(left, await readWindow(database.read, idOf(99), 100_000, idOf(79)))
+    database.reads.length = 0
+    const read = readFrom(left, standingOf(left), message(100), database.read)
+    const idsBehind = async (n: number) =>
+      (await readWindow(read, idOf(100), 100_000, idOf(n))).messages.map(({ id }) => id)
+    expect(await idsBehind(79)).toEqual(all.slice(80).map(({ id }) => id))
+    // There is a newer summary by now.
+    expect(await idsBehind(89)).toEqual(all.slice(90).map(({ id }) => id))
+    expect(database.reads).toEqual([])
+    // Or the last one is gone, and an older one counts again.
+    expect(await idsBehind(69)).toEqual(all.slice(70).map(({ id }) => id))
+    expect(database.reads.length).toBe(1)
+  })
+
+  test('makes the same window of it, wherever summaries end', async () => {
+    const end = fc.option(fc.nat({ max: 200 }))
+    await fc.assert(
+      fc.asyncProperty(
+        ...[fc.integer({ min: 1, max: 200 }), fc.nat({ max: 3_000 }), fc.nat({ max: 3_000 }), end, end],
+        async (length, budget, nextBudget, end, nextEnd) => {
+          const all = messages(0, length + 1)
+          const { read } = stored(all)
+          const idOr = (n: number | null) => (n === null ? null : idOf(Math.min(n, length - 1)))
+          const talk = setup()
+          const left = conversation(length - 1)
+          talk.keep(left, await readWindow(read, idOf(length - 1), budget, idOr(end)))
+          const remembered = talk.readFrom(left, standingOf(left), message(length), read)
+          const next = await readWindow(remembered, idOf(length), nextBudget, idOr(nextEnd))
+          expect(next).toEqual(await readWindow(read, idOf(length), nextBudget, idOr(nextEnd)))
+        },
+      ),
+      { numRuns: 500 },
+    )
+  })
+
   test('makes the same window of it, whatever the budget', async () => {
     await fc.assert(
       fc.asyncProperty(

@@ -79,7 +79,8 @@ export function createRecentTalk({ now, mostUnits = MOST_UNITS }: { now: () => n
         return [...page, ...older.filter(({ id }) => id !== oldest?.id)].slice(0, limit)
       }
       // It was all that the window had room for, and most likely is again.
-      return talk.isWhole ? readBoth : Object.assign(readBoth, { atHand: known.length })
+      if (talk.isWhole) return readBoth
+      return Object.assign(readBoth, { atHand: known.length }, talk.behind !== undefined && { behind: talk.behind })
     },
 
     /** UTF-16 units that are held. */
