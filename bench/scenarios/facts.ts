@@ -10,7 +10,7 @@ export const CONCURRENCY = [1, 16, 64] as const
 /** How long things are measured, in milliseconds. */
 export type Times = { warmMs: number; ms: number; settleMs: number; talkTurns: number }
 
-export const USUAL_TIMES: Times = { warmMs: 800, ms: 1_700, settleMs: 10_000, talkTurns: 20 }
+export const USUAL_TIMES: Times = { warmMs: 2_000, ms: 1_700, settleMs: 4_000, talkTurns: 20 }
 export const QUICK_TIMES: Times = { warmMs: 700, ms: 1_200, settleMs: 500, talkTurns: 10 }
 
 /** Where the scenarios say that answers were wrong. */
