@@ -1,7 +1,8 @@
 import type { Selectable } from 'kysely'
 import type { Database } from '../../storage/database.ts'
-import { asColumn, type Parameters, prepareRead, prepareWrite } from '../../storage/prepare.ts'
+import { type Parameters, prepareRead, prepareWrite } from '../../storage/prepare.ts'
 import type { Schema } from '../../storage/schema.ts'
+import { discardBlobsOf } from '../unclaimed-blobs/blobs-of-conversation.ts'
 import type { Segment } from './segment.ts'
 
 type Key = { organizationId: string; conversationId: string }
@@ -101,31 +102,8 @@ export async function findLastNumber(database: Database, key: Key): Promise<numb
   return (await selectLastNumber(database, key))[0]?.number ?? 0
 }
 
-/** Dooms the blobs of a conversation's segments. */
-export const doomSegments = prepareWrite((db, p: Parameters<Key & { now: number }>, { columnTypes }) =>
-  db
-    .insertInto('unclaimed_blob')
-    .columns(['organization_id', 'blob_key', 'is_doomed', 'due_at'])
-    .expression(
-      db
-        .selectFrom('archive_segment')
-        .select([
-          'organization_id',
-          'blob_key',
-          asColumn(1 as const, columnTypes.flag).as('is_doomed'),
-          asColumn(p('now'), columnTypes.time).as('due_at'),
-        ])
-        .where('organization_id', '=', p('organizationId'))
-        .where('conversation_id', '=', p('conversationId')),
-    ),
-)
-
-export const deleteSegments = prepareWrite((db, p: Parameters<Key>) =>
-  db
-    .deleteFrom('archive_segment')
-    .where('organization_id', '=', p('organizationId'))
-    .where('conversation_id', '=', p('conversationId')),
-)
+/** Deletes the segments of a conversation, and dooms their blobs. */
+export const discardSegments = discardBlobsOf('archive_segment')
 
 function toSegment(row: SegmentRow): Segment {
   return {

@@ -7,13 +7,7 @@ import type { ArchivedMessages } from '../conversations/archived-messages.ts'
 import type { Message } from '../conversations/conversation.ts'
 import { createConversationArchiving } from '../conversations/conversation-archiving.ts'
 import type { OrganizationService } from '../organizations/organization-service.ts'
-import {
-  deleteSegments,
-  doomSegments,
-  findSegmentAfter,
-  findSegmentBefore,
-  findSegmentWith,
-} from './archive-queries.ts'
+import { discardSegments, findSegmentAfter, findSegmentBefore, findSegmentWith } from './archive-queries.ts'
 import { createSegmentCache } from './segment-cache.ts'
 import { LINK_MS, transcriptPath } from './transcript-link.ts'
 
@@ -86,6 +80,6 @@ export function createArchiveReader(deps: {
       return transcriptPath(await organizations.tokenSecret(key.organizationId), key, clock() + LINK_MS)
     },
 
-    discard: (key) => [doomSegments(database, { ...key, now: clock() }), deleteSegments(database, key)],
+    discard: (key) => discardSegments(database, { ...key, now: clock() }),
   }
 }

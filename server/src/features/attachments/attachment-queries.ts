@@ -2,6 +2,7 @@ import type { Selectable } from 'kysely'
 import type { Database } from '../../storage/database.ts'
 import { asColumn, type Parameters, prepareRead, prepareWrite } from '../../storage/prepare.ts'
 import type { Schema } from '../../storage/schema.ts'
+import { discardBlobsOf } from '../unclaimed-blobs/blobs-of-conversation.ts'
 import type { Attachment } from './attachment.ts'
 
 type AttachmentRow = Selectable<Schema['attachment']>
@@ -86,31 +87,8 @@ export async function findAttachment(
   )
 }
 
-/** Dooms the blobs of a conversation's files. */
-export const doomAttachments = prepareWrite((db, p: Parameters<ConversationKey & { now: number }>, { columnTypes }) =>
-  db
-    .insertInto('unclaimed_blob')
-    .columns(['organization_id', 'blob_key', 'is_doomed', 'due_at'])
-    .expression(
-      db
-        .selectFrom('attachment')
-        .select([
-          'organization_id',
-          'blob_key',
-          asColumn(1 as const, columnTypes.flag).as('is_doomed'),
-          asColumn(p('now'), columnTypes.time).as('due_at'),
-        ])
-        .where('organization_id', '=', p('organizationId'))
-        .where('conversation_id', '=', p('conversationId')),
-    ),
-)
-
-export const deleteAttachments = prepareWrite((db, p: Parameters<ConversationKey>) =>
-  db
-    .deleteFrom('attachment')
-    .where('organization_id', '=', p('organizationId'))
-    .where('conversation_id', '=', p('conversationId')),
-)
+/** Deletes the files of a conversation, and dooms their blobs. */
+export const discardAttachments = discardBlobsOf('attachment')
 
 /** Files of all organizations that stand with no message and were uploaded before `before`. */
 export const selectUnused = prepareRead((db, p: Parameters<{ before: number; limit: number }>) =>

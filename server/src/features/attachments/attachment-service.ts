@@ -10,9 +10,8 @@ import { checkFile } from './attachment-checks.ts'
 import {
   ATTACHMENT_IS_THERE,
   type ConversationKey,
-  deleteAttachments,
   deleteUnused,
-  doomAttachments,
+  discardAttachments,
   findAttachment,
   insertAttachment,
   type StoredAttachment,
@@ -171,10 +170,7 @@ export function createAttachmentService(deps: {
     },
 
     /** The statements that give up all files of a conversation. The blobs go soon after. */
-    discard: (key: ConversationKey): Statement[] => [
-      doomAttachments(database, { ...key, now: clock() }),
-      deleteAttachments(database, key),
-    ],
+    discard: (key: ConversationKey): Statement[] => discardAttachments(database, { ...key, now: clock() }),
 
     /** Gives up files that no message has come for within a day; says how many. The blobs go soon after. */
     async sweepUnused(): Promise<number> {
