@@ -179,7 +179,7 @@ export async function createApp(config: Config, log: FastifyBaseLogger): Promise
   const recovery = createRecovery({ ...shared, ...node, log, runner, limits, conversations: conversationTurns })
   const recovered = await recovery.sweep()
   if (recovered.ended + recovered.restarted > 0) log.warn(recovered, 'took care of runs that their server had left')
-  const upkeep = keepTurns({ database, clock, ...node, runner, recovery, log })
+  const upkeep = keepTurns({ database, clock, ...node, runner, recovery, recentTalk, log })
   const idempotency = createIdempotencyService({ database, clock })
   const sweeper = keepClaims({ database, clock, log })
   // What features keep of conversations outside the database.

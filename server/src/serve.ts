@@ -7,7 +7,7 @@ import { bootstrap } from './bootstrap.ts'
 import { type Config, ConfigError, readConfig } from './config.ts'
 import { giveMemoryBack } from './lib/give-memory-back.ts'
 import { openLogLines } from './lib/log-lines.ts'
-import { limitYoungGeneration } from './lib/young-generation.ts'
+import { isYoungSizeStated, limitYoungGeneration } from './lib/young-generation.ts'
 import { StorageError } from './storage/database.ts'
 
 /** Milliseconds after the start: whoever waits for it has had the first answer by then. */
@@ -16,6 +16,8 @@ const TIDY_AFTER_MS = 1_000
 /** How much of the time the server may be at work to be called quiet, and milliseconds between two looks. */
 const QUIET = 0.02
 const LOOK_EVERY_MS = 1_000
+/** Later the memory is in use, and what takes 40 ms now would take a second for each GB. */
+const MOST_LOOKS = 30
 
 /** Runs the server until it is told to stop. Ends the process with 1 and a sentence when it cannot start. */
 export async function runServer(env: NodeJS.ProcessEnv): Promise<void> {
@@ -53,14 +55,18 @@ async function start(env: NodeJS.ProcessEnv): Promise<void> {
 function tidyUp(): void {
   // Node.js does so when the process ends, but not when it is killed. Takes 100 ms if nothing was in the cache, else 3.
   flushCompileCache()
-  limitYoungGeneration()
+  const isStated = isYoungSizeStated([...process.execArgv, process.env['NODE_OPTIONS'] ?? ''])
+  // Node.js writes to the cache once more when it ends, under the flags of then.
+  if (!isStated) process.once('exit', limitYoungGeneration())
   whenQuiet(giveMemoryBack)
 }
 
-/** Runs `work` at the end of a second in which next to nothing has happened. */
+/** Runs `work` at the end of a second in which next to nothing has happened, or not at all when none comes soon. */
 function whenQuiet(work: () => void): void {
   let before = performance.eventLoopUtilization()
+  let looksLeft = MOST_LOOKS
   const timer = setInterval(() => {
+    if (--looksLeft === 0) clearInterval(timer)
     const now = performance.eventLoopUtilization()
     const { utilization } = performance.eventLoopUtilization(now, before)
     before = now

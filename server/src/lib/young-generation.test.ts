@@ -1,6 +1,13 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import { expect, test } from 'vitest'
-import { createYoungLimit, LARGE, limitYoungGeneration, SMALL, youngSize } from './young-generation.ts'
+import {
+  createYoungLimit,
+  isYoungSizeStated,
+  LARGE,
+  limitYoungGeneration,
+  SMALL,
+  youngSize,
+} from './young-generation.ts'
 
 /** Collections every `everyMs` for a while, and what the last of them allowed. */
 function after(limit: ReturnType<typeof createYoungLimit>, from: number, ms: number, everyMs: number): number {
@@ -41,4 +48,13 @@ test('without a limit it does', async () => {
   }
   expect(kept.length).toBe(600_000)
   expect(youngSize()).toBeGreaterThan(SMALL)
+})
+
+test.each([
+  [['--max-semi-space-size=64'], true],
+  [['--enable-source-maps', '--semi_space_growth_factor=3'], true],
+  [['--cpu-prof', '--max-old-space-size=512'], false],
+  [[], false],
+])('what an operator has said with %j stays as it is', (options, isStated) => {
+  expect(isYoungSizeStated(options)).toBe(isStated)
 })

@@ -53,6 +53,8 @@ test.each([
   ['an event that only begins like them', `${stream('b')}${event('{"id":7,"text":"c","last":1}')}`],
   ['a comment', `${stream('b')}: ping\n\n`],
   ['an event whose empty line has not come', `${stream('b')}data: ${chunk('c')}\n`],
+  ['a text that is no JSON, though only by a tab', `${stream('b')}${event('{"id":7,"text":"c\td","last":null}')}`],
+  ['the same with an empty line', `${stream('b')}${event('{"id":7,"text":"c\n\nd","last":null}')}`],
   ['one that is broken off', `${stream('b')}data: {"id":7,"text":"c`],
   ['more members of the same name', `${stream('b')}${event('{"id":7,"text":"c","text":"d","last":null}')}`],
 ])('stops at %s', (_name, text) => {

@@ -64,12 +64,25 @@ export function createTextShortcut(options: {
   }
 }
 
-/** What is written between two quotes; null when there is more than a text. */
+/** What is written between two quotes; null when there is more than a text, or what is no JSON. */
 function textOf(written: string): string | null {
-  if (!written.includes('\\')) return written.includes('"') ? null : written
+  if (isPlain(written)) return written
   try {
     return JSON.parse(`"${written}"`) as string
   } catch {
     return null
   }
 }
+
+/** Whether a text stands in JSON as it is. A loop, because most have five characters. */
+function isPlain(text: string): boolean {
+  for (let i = 0; i < text.length; i++) {
+    const unit = text.charCodeAt(i)
+    if (unit < SPACE || unit === QUOTE || unit === BACKSLASH) return false
+  }
+  return true
+}
+
+const SPACE = 32
+const QUOTE = 34
+const BACKSLASH = 92

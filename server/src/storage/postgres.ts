@@ -147,20 +147,28 @@ async function transact(
   // One write for all: by itself pg makes one for each statement, and PostgreSQL wakes up for each of them.
   const { stream } = (client as unknown as { connection: { stream: Writable } }).connection
   stream.cork()
-  const begun = isOne ? [] : [client.query('begin')]
-  const answers = queries.map(({ text, values }) =>
-    client.query({ ...named(text, nameOf), values, ...(isOne && last) } as pg.QueryConfig),
-  )
-  const committed = isOne ? [] : [client.query({ text: 'commit', ...last })]
-  stream.uncork()
-  const settled = await Promise.allSettled([...begun, ...answers, ...committed])
+  let sent: Promise<pg.QueryResult>[]
+  try {
+    const begun = isOne ? [] : [client.query('begin')]
+    const answers = queries.map(({ text, values }) =>
+      client.query({ ...named(text, nameOf), values, ...(isOne && last) } as pg.QueryConfig),
+    )
+    const committed = isOne ? [] : [client.query({ text: 'commit', ...last })]
+    sent = [...begun, ...answers, ...committed]
+  } catch (error) {
+    client.release(true)
+    throw error
+  } finally {
+    stream.uncork()
+  }
+  const settled = await Promise.allSettled(sent)
 
   // After the first failure the server refuses the rest of the transaction, so the first is the one that says why.
   const failed = settled.find((outcome) => outcome.status === 'rejected')
   client.release(failed !== undefined && !isServerError(failed.reason))
   if (failed) throw failed.reason
   return queries.flatMap((query, i) =>
-    touchedBy(query, (settled[begun.length + i] as PromiseFulfilledResult<pg.QueryResult>).value),
+    touchedBy(query, (settled[isOne ? i : i + 1] as PromiseFulfilledResult<pg.QueryResult>).value),
   )
 }
 

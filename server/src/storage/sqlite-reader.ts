@@ -1,3 +1,4 @@
+import { flushCompileCache } from 'node:module'
 import { DatabaseSync } from 'node:sqlite'
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads'
 import { sqliteCode } from './sqlite-errors.ts'
@@ -23,4 +24,8 @@ function serve(port: MessagePort, file: string): void {
   })
 }
 
-if (parentPort) serve(parentPort, (workerData as { file: string }).file)
+if (parentPort) {
+  serve(parentPort, (workerData as { file: string }).file)
+  // For the next start, should this process be killed.
+  flushCompileCache()
+}

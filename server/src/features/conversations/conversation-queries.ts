@@ -3,7 +3,13 @@ import { arrayFromText, objectFromText, textFromJson } from '../../lib/json.ts'
 import type { Database, Statement } from '../../storage/database.ts'
 import { type Parameters, prepareRead, prepareWrite } from '../../storage/prepare.ts'
 import type { QueryBuilder, Schema } from '../../storage/schema.ts'
-import type { Conversation, ConversationChange, ConversationFilter, ConversationForTurn } from './conversation.ts'
+import {
+  type Conversation,
+  type ConversationChange,
+  type ConversationFilter,
+  type ConversationForTurn,
+  forTurn,
+} from './conversation.ts'
 
 type ConversationRow = Selectable<Schema['conversation']>
 type Key = { organizationId: string; id: string }
@@ -173,7 +179,7 @@ export async function findConversationForTurn(
 ): Promise<Found<ConversationForTurn> | undefined> {
   const row = (await selectConversationForTurn(database, key))[0]
   if (!row) return undefined
-  return { conversation: { ...toConversation(row), systemText: row.system_text }, isDeleted: row.deleted_at !== null }
+  return { conversation: forTurn(toConversation(row), row.system_text), isDeleted: row.deleted_at !== null }
 }
 
 /** Conversations that are not deleted, newest first, behind the id `after`. */

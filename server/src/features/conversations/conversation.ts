@@ -51,7 +51,13 @@ export type Conversation = {
 }
 
 /** What a turn needs to know of its conversation. */
-export type ConversationForTurn = Conversation & { systemText: string | null }
+export type ConversationForTurn = Omit<Conversation, 'metadata' | 'dataspaceIds'> & { systemText: string | null }
+
+/** The same without what no turn needs, which may be large. */
+export function forTurn(conversation: Conversation, systemText: string | null): ConversationForTurn {
+  const { metadata: _metadata, dataspaceIds: _dataspaceIds, ...rest } = conversation
+  return { ...rest, systemText }
+}
 
 /** What callers may change at any time; absent is unchanged. */
 export type ConversationChange = {

@@ -103,6 +103,31 @@ describe('bounds', () => {
     expect(talk.size()).toBe(0)
   })
 
+  test('so do its configuration, and the calls and files of its messages', () => {
+    const sizeWith = (fields: object, messageFields: object) => {
+      const talk = setup()
+      const one = { ...message(0), ...messageFields } as Message
+      talk.keep(conversation(0, fields), { messages: [one], isWhole: true })
+      return talk.size()
+    }
+    const large = { text: 'x'.repeat(5_000) }
+    const least = sizeWith({}, {})
+    expect(sizeWith({ configuration: large }, {})).toBeGreaterThan(least + 5_000)
+    expect(sizeWith({}, { toolCalls: [{ id: 'c', name: 'n', input: large }] })).toBeGreaterThan(least + 5_000)
+    expect(sizeWith({}, { attachments: [large] })).toBeGreaterThan(least + 5_000)
+  })
+
+  test('what nobody goes on with is also forgotten without another turn', () => {
+    const talk = setup()
+    keepTalk(talk, 'a', 'x')
+    talk.pass(9 * MINUTE)
+    talk.forgetOldest()
+    expect(known(talk, 'a')).toBe('a')
+    talk.pass(2 * MINUTE)
+    talk.forgetOldest()
+    expect([known(talk, 'a'), talk.size()]).toEqual(['', 0])
+  })
+
   test('what nobody goes on with for ten minutes is forgotten with the next turn of anybody', () => {
     const talk = setup()
     keepTalk(talk, 'a', 'x')

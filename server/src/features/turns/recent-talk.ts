@@ -4,7 +4,7 @@ import type { ConversationKey } from './run.ts'
 
 /** UTF-16 units of all talks together: some 10 MB of memory for Latin texts, which is 500 talks of 20 messages. */
 const MOST_UNITS = 4 * 1_024 * 1_024
-/** What a message takes beside its text, in the same unit. */
+/** What a message takes beside its text, its calls and its files, in the same unit. */
 const UNITS_PER_MESSAGE = 256
 const UNITS_PER_TALK = 2_048
 /** Milliseconds after which a talk that nobody goes on with is forgotten. */
@@ -29,12 +29,22 @@ export function createRecentTalk({ now, mostUnits = MOST_UNITS }: { now: () => n
   /** Those that were used last stand last. */
   const talks = new Map<string, Talk>()
   let units = 0
+  const jsonLength = createJsonLengths()
+
+  function unitsOf({ systemText, configuration }: ConversationForTurn, messages: readonly Message[]): number {
+    let sum = UNITS_PER_TALK + (systemText?.length ?? 0) + jsonLength(configuration)
+    for (const { content, toolCalls, attachments } of messages) {
+      sum += UNITS_PER_MESSAGE + content.length + jsonLength(toolCalls) + jsonLength(attachments)
+    }
+    return sum
+  }
 
   function forget(conversationId: string): void {
     units -= talks.get(conversationId)?.units ?? 0
     talks.delete(conversationId)
   }
 
+  /** Makes room, and forgets what nobody has gone on with. */
   function forgetOldest(): void {
     for (const [id, { at }] of talks) {
       if (units <= mostUnits && now() - at < KEPT_MS) return
@@ -44,12 +54,12 @@ export function createRecentTalk({ now, mostUnits = MOST_UNITS }: { now: () => n
 
   return {
     forget,
+    forgetOldest,
 
     /** Keeps what a turn has left: the conversation as it stands now, and the window that was sent with the reply behind it. */
     keep(conversation: ConversationForTurn, window: Window): void {
       forget(conversation.id)
-      const start = UNITS_PER_TALK + (conversation.systemText?.length ?? 0)
-      const own = window.messages.reduce((sum, { content }) => sum + content.length + UNITS_PER_MESSAGE, start)
+      const own = unitsOf(conversation, window.messages)
       units += own
       talks.set(conversation.id, { ...window, conversation, units: own, at: now() })
       forgetOldest()
@@ -85,6 +95,17 @@ export function createRecentTalk({ now, mostUnits = MOST_UNITS }: { now: () => n
 
     /** UTF-16 units that are held. */
     size: (): number => units,
+  }
+}
+
+/** Says how long values are as JSON, which is about what they take in memory. Each is looked at once. */
+function createJsonLengths(): (value: object | null | undefined) => number {
+  const known = new WeakMap<object, number>()
+  return (value) => {
+    if (value === null || value === undefined) return 0
+    const length = known.get(value) ?? JSON.stringify(value).length
+    known.set(value, length)
+    return length
   }
 }
 

@@ -3,7 +3,7 @@ import type { Clock } from '../../lib/clock.ts'
 import type { IdSource } from '../../lib/ids.ts'
 import { type Database, type Statement, WriteConflict } from '../../storage/database.ts'
 import type { Attached } from '../attachments/attachment-service.ts'
-import type { ConversationForTurn, Message } from '../conversations/conversation.ts'
+import { type ConversationForTurn, forTurn, type Message } from '../conversations/conversation.ts'
 import { existing } from '../conversations/conversation-service.ts'
 import { CONVERSATION_IS_OPEN, type ConversationTurns } from '../conversations/conversation-turns.ts'
 import type { StartedConversation } from '../conversations/start-conversation.ts'
@@ -208,7 +208,7 @@ export function createTurnAcceptance(deps: {
     /** Stores a new conversation together with the first message to it. */
     async acceptFirst(started: StartedConversation, request: TurnRequest): Promise<AcceptedTurn> {
       const system = started.messages.find(({ role }) => role === 'system')
-      const conversation = { ...started.conversation, systemText: system?.content ?? null }
+      const conversation = forTurn(started.conversation, system?.content ?? null)
       const turn = makeTurn(conversation, request, 'send', saidIn(request), 'held')
       const take = takeMessage(turn, turn, request)
       const earlier = { read: readFrom(started.messages), before: turn.userMessage.id }

@@ -20,8 +20,16 @@ export function createPreparation(deps: {
 }): PrepareTurn {
   const { conversations, recentTalk, models } = deps
 
-  async function prepare({ conversation, userMessage }: Draft, read: ReadNewest): Promise<BuiltContext | null> {
+  return async (turn) => {
+    const { organizationId, conversationId, conversation, standing, userMessage } = turn
+    if (standing === null || isSummarized(conversation)) return null
+    const stored: ReadNewest = (before, limit) =>
+      conversations.newest({ organizationId, conversationId }, before, limit)
     try {
+      const read = recentTalk.readFrom(conversation, standing, userMessage, stored)
+      if (read === stored) return null
+      // Behind the immediate that sends the batch to the thread that writes.
+      await new Promise(setImmediate)
       const built = await buildContext(conversation, read, userMessage.id, null)
       const { messages } = built.context
       const [first] = chainOf(conversation)
@@ -31,16 +39,5 @@ export function createPreparation(deps: {
       // Whoever executes the turn tries again, and says what is wrong.
       return null
     }
-  }
-
-  return (turn) => {
-    const { organizationId, conversationId, conversation, standing, userMessage } = turn
-    if (standing === null || isSummarized(conversation)) return Promise.resolve(null)
-    const stored: ReadNewest = (before, limit) =>
-      conversations.newest({ organizationId, conversationId }, before, limit)
-    const read = recentTalk.readFrom(conversation, standing, userMessage, stored)
-    if (read === stored) return Promise.resolve(null)
-    // Behind the immediate that sends the batch to the thread that writes.
-    return new Promise((resolve) => setImmediate(() => resolve(prepare(turn, read))))
   }
 }

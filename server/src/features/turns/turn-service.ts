@@ -4,7 +4,7 @@ import { createContinuationToken, type Page, readContinuationToken, toPage } fro
 import type { Clock } from '../../lib/clock.ts'
 import { type Database, WriteConflict } from '../../storage/database.ts'
 import type { GivenAttachment } from '../attachments/attachment.ts'
-import type { ConversationForTurn, Message } from '../conversations/conversation.ts'
+import { type ConversationForTurn, forTurn, type Message } from '../conversations/conversation.ts'
 import { type ConversationService, existing } from '../conversations/conversation-service.ts'
 import type { ConversationTurns } from '../conversations/conversation-turns.ts'
 import type { StartedConversation } from '../conversations/start-conversation.ts'
@@ -155,7 +155,7 @@ export function createTurnService(deps: {
     /** Stores a new conversation and sends the first message to it. */
     async startWith(started: StartedConversation, message: SentMessage): Promise<LiveTurn> {
       const systemText = started.messages.find(({ role }) => role === 'system')?.content ?? null
-      const find = async () => ({ ...started.conversation, systemText })
+      const find = async () => forTurn(started.conversation, systemText)
       return runner.run(await withFiles(find, message, (request) => acceptance.acceptFirst(started, request)))
     },
 
@@ -239,6 +239,7 @@ export function createTurnService(deps: {
     /** Deletes a conversation; a turn that is running on it is cancelled. Throws 404 and 410. */
     async removeConversation(organizationId: string, conversationId: string): Promise<void> {
       await conversations.remove(organizationId, conversationId)
+      recentTalk.forget(conversationId)
       const key = { organizationId, conversationId }
       // In this order: one that leaves the line between the two looks is seen holding the conversation.
       const waiting = await selectLine(database, key)

@@ -1,6 +1,7 @@
 import type { Clock } from '../../lib/clock.ts'
 import { repeat } from '../../lib/repeat.ts'
 import type { Database } from '../../storage/database.ts'
+import type { RecentTalk } from './recent-talk.ts'
 import type { Recovery } from './recovery.ts'
 import type { StopReason } from './run.ts'
 import { renewTurns, selectStopRequests } from './turn-queries.ts'
@@ -9,22 +10,25 @@ import { renewPlaces } from './waiting-queries.ts'
 
 /** Milliseconds between looks for what other nodes want stopped. */
 const STOP_POLL_MS = 100
+/** Milliseconds between looks for talks that nobody has gone on with. */
+const FORGET_EVERY_MS = 60_000
 
 /**
- * What has to happen while turns are under way: their leases are renewed, abandoned turns are taken care of, and runs
- * that another node wants to stop are stopped. Gives back how to end it.
+ * What has to happen while turns are under way: their leases are renewed, abandoned turns are taken care of, runs that
+ * another node wants to stop are stopped, and talks that are over are forgotten. Gives back how to end it.
  */
 export function keepTurns(deps: {
   database: Database
   clock: Clock
   runner: Pick<TurnRunner, 'count' | 'stop'>
   recovery: Recovery
+  recentTalk: Pick<RecentTalk, 'forgetOldest'>
   nodeId: string
   leaseMs: number
   isAlone: boolean
   log: Log
 }): { stopSweeping(): Promise<void>; stop(): Promise<void> } {
-  const { database, clock, runner, recovery, nodeId, leaseMs, isAlone, log } = deps
+  const { database, clock, runner, recovery, recentTalk, nodeId, leaseMs, isAlone, log } = deps
 
   async function renew(): Promise<void> {
     if (runner.count() === 0) return
@@ -46,7 +50,8 @@ export function keepTurns(deps: {
 
   const warn = (error: unknown) => log.warn({ err: error }, 'the upkeep of turns failed; it will be tried again')
   const sweeping = repeat(sweep, leaseMs / 2, warn)
-  const tasks = [repeat(renew, leaseMs / 3, warn), sweeping]
+  const forget = async () => recentTalk.forgetOldest()
+  const tasks = [repeat(renew, leaseMs / 3, warn), sweeping, repeat(forget, FORGET_EVERY_MS, warn)]
   if (!isAlone) tasks.push(repeat(obey, STOP_POLL_MS, warn))
 
   return {
