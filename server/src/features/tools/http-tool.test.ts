@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { createFillHeaders, hideSecrets, requestFor } from './http-tool.ts'
+import { ToolError } from './server-tool.ts'
 import type { HttpTool } from './tool-settings.ts'
-import { ToolError } from './toolbox.ts'
 
 const tool = (more: Partial<HttpTool> = {}): HttpTool => ({
   ...{ type: 'http', name: 't', description: 'd', inputSchema: { type: 'object' }, method: 'GET' },

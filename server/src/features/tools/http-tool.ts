@@ -3,8 +3,8 @@ import type { JsonObject, JsonValue } from '../../lib/json.ts'
 import { fetchText, type TextAnswer, type TextRequest, TooManyRedirects } from '../../net/fetch-text.ts'
 import { forbiddenIn } from '../../net/guarded-agent.ts'
 import { compileSchema, FIELD, SECRET } from './check-tools.ts'
+import { type ServerTool, ToolError } from './server-tool.ts'
 import type { HttpTool } from './tool-settings.ts'
-import { type ServerTool, ToolError } from './toolbox.ts'
 
 /** Milliseconds that a request may take where the tool does not say. */
 export const DEFAULT_TIMEOUT_MS = 30_000

@@ -6,8 +6,8 @@ import { isJsonObject, type JsonObject } from '../../lib/json.ts'
 import type { ToolDefinition } from '../../models/tool-call.ts'
 import { forbiddenIn } from '../../net/guarded-agent.ts'
 import { DEFAULT_TIMEOUT_MS, type FillHeaders, hideSecrets } from './http-tool.ts'
+import { type ServerTool, ToolError } from './server-tool.ts'
 import type { McpTools } from './tool-settings.ts'
-import { type ServerTool, ToolError } from './toolbox.ts'
 
 /** Pages of a list of tools that are read. */
 const MOST_PAGES = 20

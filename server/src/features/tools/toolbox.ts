@@ -6,17 +6,11 @@ import type { SecretService } from '../secrets/secret-service.ts'
 import { createFillHeaders, createHttpTool } from './http-tool.ts'
 import { type McpDeps, type McpServer, openMcpServer } from './mcp-tools.ts'
 import { createRemembered } from './remembered.ts'
+import type { ServerTool } from './server-tool.ts'
 import { type ConfiguredTool, type McpTools, maxStepsOf, toolsOf } from './tool-settings.ts'
 
 /** Milliseconds for which the list of an MCP server's tools is believed, and of how many servers. */
 const LISTS = { lifetimeMs: 60_000, most: 256 }
-
-/** A tool that the server runs. */
-export type ServerTool = {
-  requiresApproval: boolean
-  /** What the model gets to see. Throws a {@link ToolError} for what went wrong, and when `signal` is aborted. */
-  call(input: JsonObject, signal: AbortSignal): Promise<string>
-}
 
 /** What the model of one turn may call. */
 export type Toolbox = {
@@ -26,14 +20,6 @@ export type Toolbox = {
   /** `client` for what the caller runs; undefined for what there is not. */
   find(name: string): ServerTool | 'client' | undefined
   close(): Promise<void>
-}
-
-/** Something that went wrong with a tool, in words for the model. */
-export class ToolError extends Error {
-  constructor(message: string, options?: ErrorOptions) {
-    super(message, options)
-    this.name = 'ToolError'
-  }
 }
 
 export type ToolService = ReturnType<typeof createToolService>

@@ -3,19 +3,12 @@ import type { FastifyReply } from 'fastify'
 import { AppError } from '../../errors.ts'
 import { openRawStream, type RawStream } from '../../http/raw-stream.ts'
 import { keepAwake, sseEvent } from '../../http/sse.ts'
+import type { ReadableRun } from './readable-run.ts'
 import type { ReplyEvent } from './reply-event.ts'
 import type { ReplyView } from './reply-log.ts'
-import type { RunEnd, RunKey } from './run.ts'
+import type { RunEnd } from './run.ts'
 import { isEnded } from './turn-state.ts'
 import { createItemPrinter, errorJson, errorOf, type ItemPrinter } from './turn-wire.ts'
-
-/** A run that somebody reads, under way or ended. */
-export type ReadableRun = Pick<RunKey, 'conversationId' | 'runId'> & {
-  messageId: string
-  reply: ReplyView
-  /** Of a run that this process executes. */
-  ended?: Promise<RunEnd>
-}
 
 export type StreamOptions = {
   format: 'sse' | 'array'
@@ -37,9 +30,9 @@ const PIECE_LENGTH = 16_384
 const CLOSING_PAUSE_MS = 2
 
 /**
- * Streams a run's events to one reader: in an array each as a write of its own, else what is new at a time. The reader has its own place in the reply: one that
- * is slow or goes away holds up nobody and copies nothing. Throws, while no header has gone out, what the run failed
- * with before it had any text.
+ * Streams a run's events to one reader: in an array each as a write of its own, else what is new at a time. The reader has
+ * its own place in the reply: one that is slow or goes away holds up nobody and copies nothing. Throws, while no header has
+ * gone out, what the run failed with before it had any text.
  */
 export async function streamReply(reply: FastifyReply, run: ReadableRun, options: StreamOptions): Promise<void> {
   reply.header('x-dramatis-run-id', run.runId)

@@ -3,15 +3,7 @@ import { toolsOf } from '../tools/tool-settings.ts'
 import { selectDecisions } from './approval-queries.ts'
 import { INTERRUPTED_RESULT, openCalls, type ReplyEvent, stepsOf, type ToolEvent } from './reply-event.ts'
 import type { Run, RunKey } from './run.ts'
-import type { AcceptedTurn } from './turn-acceptance.ts'
-
-/** Where a run goes on whose server has stopped while it waited for an approval. */
-export type Resumption = {
-  /** What is stored of it. */
-  events: readonly ReplyEvent[]
-  /** Results of calls that may have been made, and will not be made again. */
-  interrupted: readonly ToolEvent[]
-}
+import type { AcceptedTurn, Resumption } from './turn.ts'
 
 /**
  * How a run can go on that waited for an approval: null when there is nothing more to decide about. A call whose approval

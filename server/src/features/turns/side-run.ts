@@ -9,7 +9,7 @@ import type { Reservation, RunKey, Usage } from './run.ts'
 import { endRun, insertRun } from './run-queries.ts'
 import { createTextCleaner } from './text-cleaner.ts'
 import { settlement } from './token-budget.ts'
-import type { AcceptedTurn } from './turn-acceptance.ts'
+import type { AcceptedTurn } from './turn.ts'
 import { endOf, type RunEndDraft } from './turn-verdict.ts'
 
 /** What making and recording side calls takes. */

@@ -1,5 +1,6 @@
 import type { ToolCall } from '../../models/tool-call.ts'
-import { type Toolbox, ToolError } from '../tools/toolbox.ts'
+import { ToolError } from '../tools/server-tool.ts'
+import type { Toolbox } from '../tools/toolbox.ts'
 import type { RunLog } from './reply-log.ts'
 
 /** UTF-16 units of a result that the model gets to see; about 5,000 tokens of English. */

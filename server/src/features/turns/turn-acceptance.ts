@@ -2,66 +2,30 @@ import { AppError } from '../../errors.ts'
 import type { Clock } from '../../lib/clock.ts'
 import type { IdSource } from '../../lib/ids.ts'
 import { type Database, type Statement, WriteConflict } from '../../storage/database.ts'
-import type { Attached } from '../attachments/attachment-service.ts'
 import { type ConversationForTurn, forTurn, type Message } from '../conversations/conversation.ts'
 import { existing } from '../conversations/conversation-service.ts'
 import { CONVERSATION_IS_OPEN, type ConversationTurns } from '../conversations/conversation-turns.ts'
 import type { StartedConversation } from '../conversations/start-conversation.ts'
-import type { Claim } from '../idempotency/claim.ts'
 import { BUDGET_SUFFICES } from './budget-queries.ts'
 import type { ReadNewest } from './context.ts'
-import type { RecentTalk, Standing } from './recent-talk.ts'
-import type { Resumption } from './resuming.ts'
-import type { ConversationKey, OnCrash, Reservation, RunKey, RunKind } from './run.ts'
+import type { RecentTalk } from './recent-talk.ts'
+import type { ConversationKey } from './run.ts'
 import { forgetSummaries } from './summary-queries.ts'
-import { type Earlier, type Payer, readFrom, type TokenBudgets } from './token-budget.ts'
+import { type Earlier, readFrom, type TokenBudgets } from './token-budget.ts'
 import { findOpenCalls, type ToolAnswer, toAnswerMessages, withAnswers } from './tool-answers.ts'
+import type { AcceptedTurn, TurnOrigin, TurnRequest } from './turn.ts'
 import { beginningOf, MOST_WAITING } from './turn-beginning.ts'
-import { type BuiltContext, isSummarized } from './turn-context.ts'
+import { isSummarized } from './turn-context.ts'
 import { type Draft, draftTurn, type Place, type Said } from './turn-draft.ts'
 import type { Leave, TurnLimits } from './turn-limits.ts'
 import type { PrepareTurn } from './turn-preparation.ts'
 import { NOBODY_WAITS, selectRunningTurn, TURN_IS_RUNNING } from './turn-queries.ts'
 import { LINE_HAS_ROOM, selectLine } from './waiting-queries.ts'
 
-/** A turn whose message is stored and whose conversation is held, or waited for: it is ours to execute. */
-export type AcceptedTurn = RunKey & {
-  conversation: ConversationForTurn
-  userMessage: Message
-  replyMessageId: string
-  kind: RunKind
-  /** Stands in the line of its conversation: it may only run when it has become the first and nothing else runs. */
-  isWaiting: boolean
-  fence: number
-  acceptedAt: number
-  /** The idempotency claim of its request. */
-  claimId: string | null
-  /** What the conversation asks for; a fallback may be what answers. */
-  target: { aiSystem: string; model: string }
-  /** What it has reserved of the daily tokens of its key; null for a key without a budget. */
-  budget: Reservation | null
-  /** How its conversation stood before it; null where others may have come in between, or something is replaced. */
-  standing: Standing | null
-  /** What its model will be sent, where that could be made ready while it was stored. */
-  ahead?: Promise<BuiltContext | null>
-  /** Where it goes on, if it waited for an approval when its server stopped. */
-  resumption?: Resumption
-  /** Gives its place among the turns under way back. */
-  leave: Leave
-}
-
 /** What storing a turn does to its conversation, and what its model will have seen before the user's message. */
 type Plan = { turn: Draft; change: Statement[]; earlier: Earlier }
 type Prepare = (conversation: ConversationForTurn) => Promise<Plan>
 
-/** The API key that asked, and how it wants the turn to behave. */
-export type TurnOrigin = Payer & {
-  requestId: string | null
-  onCrash: OnCrash
-  claim: Claim | null
-}
-/** `attached` is absent for a message that comes without files; an edit then leaves those that there are. */
-export type TurnRequest = TurnOrigin & { text: string; attached?: Attached | undefined }
 export type TurnAcceptance = ReturnType<typeof createTurnAcceptance>
 
 /** How often to look again when the conversation changed between reading and writing. */

@@ -1,7 +1,7 @@
 import type { Database, Statement } from '../../storage/database.ts'
 import { insertRun } from './run-queries.ts'
 import type { TokenBudgets } from './token-budget.ts'
-import type { TurnOrigin } from './turn-acceptance.ts'
+import type { TurnOrigin } from './turn.ts'
 import type { Draft } from './turn-draft.ts'
 import { holdConversation } from './turn-queries.ts'
 import { joinLine } from './waiting-queries.ts'

@@ -3,7 +3,7 @@ import type { IdSource } from '../../lib/ids.ts'
 import type { Attachment } from '../attachments/attachment.ts'
 import type { ConversationForTurn, Message } from '../conversations/conversation.ts'
 import type { RunKind } from './run.ts'
-import type { AcceptedTurn, TurnOrigin } from './turn-acceptance.ts'
+import type { AcceptedTurn, TurnOrigin } from './turn.ts'
 
 /** A turn that has a place, and is not stored yet. */
 export type Draft = Omit<AcceptedTurn, 'leave'>

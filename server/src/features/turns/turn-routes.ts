@@ -4,7 +4,8 @@ import { answers, answersNothing, Uuid } from '../../http/schemas.ts'
 import { Type } from '../../lib/schema.ts'
 import type { AttachmentInputs } from '../attachments/attachment-schemas.ts'
 import { givenIn } from '../attachments/attachment-wire.ts'
-import { HEADERS_AFTER_MS, type ReadableRun, streamReply } from './reply-stream.ts'
+import type { ReadableRun } from './readable-run.ts'
+import { HEADERS_AFTER_MS, streamReply } from './reply-stream.ts'
 import {
   answerWhole,
   beginOnce,

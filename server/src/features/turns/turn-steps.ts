@@ -9,7 +9,7 @@ import { lastText, openCalls, type Step, stepsOf } from './reply-event.ts'
 import type { RunLog } from './reply-log.ts'
 import { createTextCleaner } from './text-cleaner.ts'
 import { type AskApproval, executeCalls } from './tool-execution.ts'
-import type { AcceptedTurn } from './turn-acceptance.ts'
+import type { AcceptedTurn } from './turn.ts'
 import { chainOf, settingsOf } from './turn-context.ts'
 import { addUsage, estimatedUsage, NOTHING, type Progress } from './turn-verdict.ts'
 

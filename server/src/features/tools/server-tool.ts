@@ -1,0 +1,16 @@
+import type { JsonObject } from '../../lib/json.ts'
+
+/** A tool that the server runs. */
+export type ServerTool = {
+  requiresApproval: boolean
+  /** What the model gets to see. Throws a {@link ToolError} for what went wrong, and when `signal` is aborted. */
+  call(input: JsonObject, signal: AbortSignal): Promise<string>
+}
+
+/** Something that went wrong with a tool, in words for the model. */
+export class ToolError extends Error {
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.name = 'ToolError'
+  }
+}
