@@ -83,11 +83,19 @@ onEveryDatabase('a server that dies while it calls tools', (kind) => {
       },
     })
     const id = (started as Json)['conversationId'] as string
-    void dying.call('PATCH', `/conversations/${id}/chat`, { message: 'Pay.' }).catch(() => {})
+    /** Nothing, as long as all goes well. */
+    let answer: string | undefined
+    void dying.call('PATCH', `/conversations/${id}/chat`, { message: 'Pay.' }).then(
+      ({ body }) => {
+        answer = JSON.stringify(body)
+      },
+      () => {},
+    )
     type Run = { runId: string; status: string; usage: { total_tokens: number } }
     const runsOf = async (call: (method: string, path: string) => Promise<{ body: unknown }>) =>
       ((await call('GET', `/conversations/${id}/runs`)).body as { data: Run[] }).data
-    await expect.poll(async () => (await runsOf(dying.call))[0]?.status, { timeout: 20_000 }).toBe('waiting')
+    const status = async () => answer ?? (await runsOf(dying.call))[0]?.status
+    await expect.poll(status, { timeout: 20_000 }).toBe('waiting')
     const path = `/conversations/${id}/runs/${(await runsOf(dying.call))[0]?.runId}`
     const [pay, ship] = ['call_3_0', 'call_3_1']
     service.on('/pay', () => {})

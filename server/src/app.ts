@@ -98,6 +98,8 @@ export type App = {
   http: FastifyInstance
   services: Services
   archiver: Pick<Archiver, 'round'>
+  /** Does work that stops everything for a moment; nobody is refused for it. */
+  pause(work: () => void): void
   /** The AI system that is used when nothing is named, and why; begins to download a local model. */
   describeDefaultModel: () => Promise<Awaited<ReturnType<ModelRegistry['resolveDefault']>>>
   /** Stops taking requests, gives running turns their time, stores what is left of the rest, closes the database. */
@@ -253,6 +255,7 @@ export async function createApp(config: Config, log: FastifyBaseLogger): Promise
     http,
     services,
     archiver,
+    pause: load.excuse,
     async describeDefaultModel() {
       await registry.prepareDefault()
       return registry.resolveDefault()

@@ -44,7 +44,7 @@ async function start(env: NodeJS.ProcessEnv): Promise<void> {
     // Whoever wants the rehearsal by name needs no advice.
     const hasProvider = aiSystem !== 'rehearsal' || config.providers.defaultAiSystem !== null
     process.stdout.write(await describeStart(app.services, { ...firstSteps, address, defaultModel, hasProvider }))
-    setTimeout(tidyUp, TIDY_AFTER_MS).unref()
+    setTimeout(() => tidyUp(app, env), TIDY_AFTER_MS).unref()
   } catch (error) {
     await app.close()
     throw error
@@ -52,13 +52,13 @@ async function start(env: NodeJS.ProcessEnv): Promise<void> {
 }
 
 /** What is put off until whoever waits for the start has had an answer. */
-function tidyUp(): void {
+function tidyUp({ pause }: Pick<App, 'pause'>, env: NodeJS.ProcessEnv): void {
   // Node.js does so when the process ends, but not when it is killed. Takes 100 ms if nothing was in the cache, else 3.
-  flushCompileCache()
-  const isStated = isYoungSizeStated([...process.execArgv, process.env['NODE_OPTIONS'] ?? ''])
+  pause(flushCompileCache)
+  const isStated = isYoungSizeStated([...process.execArgv, env['NODE_OPTIONS'] ?? ''])
   // Node.js writes to the cache once more when it ends, under the flags of then.
   if (!isStated) process.once('exit', limitYoungGeneration())
-  whenQuiet(giveMemoryBack)
+  whenQuiet(() => pause(giveMemoryBack))
 }
 
 /** Runs `work` at the end of a second in which next to nothing has happened, or not at all when none comes soon. */

@@ -14,14 +14,19 @@ const RESOLUTION_MS = 20
 /** Milliseconds over which delays are gathered, and for which the verdict counts. */
 const WINDOW_MS = 1_000
 
-export type LoadWatch = { isBehind(): boolean; stop(): void }
+export type LoadWatch = {
+  isBehind(): boolean
+  /** Does work that stops everything for a moment, without taking that for a delay. */
+  excuse(work: () => void): void
+  stop(): void
+}
 
 /**
  * Watches how late the event loop is: behind when in the last second the 99th percentile of its delays was above
  * `limitMs`. A timer looks once a second, so that asking costs nothing. 0 is never behind.
  */
 export function watchLoad(limitMs: number): LoadWatch {
-  if (limitMs === 0) return { isBehind: () => false, stop: () => {} }
+  if (limitMs === 0) return { isBehind: () => false, excuse: (work) => work(), stop: () => {} }
   const delays = monitorEventLoopDelay({ resolution: RESOLUTION_MS })
   let isBehind = false
   let isWarm = false
@@ -35,6 +40,11 @@ export function watchLoad(limitMs: number): LoadWatch {
   timer.unref()
   return {
     isBehind: () => isBehind,
+    excuse(work) {
+      work()
+      // The next sample begins anew.
+      delays.reset()
+    },
     stop() {
       clearInterval(timer)
       delays.disable()

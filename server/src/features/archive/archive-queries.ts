@@ -2,7 +2,6 @@ import type { Selectable } from 'kysely'
 import type { Database } from '../../storage/database.ts'
 import { type Parameters, prepareRead, prepareWrite } from '../../storage/prepare.ts'
 import type { Schema } from '../../storage/schema.ts'
-import { discardBlobsOf } from '../unclaimed-blobs/blobs-of-conversation.ts'
 import type { Segment } from './segment.ts'
 
 type Key = { organizationId: string; conversationId: string }
@@ -101,9 +100,6 @@ export async function findSegmentAfter(database: Database, key: Key, id: string)
 export async function findLastNumber(database: Database, key: Key): Promise<number> {
   return (await selectLastNumber(database, key))[0]?.number ?? 0
 }
-
-/** Deletes the segments of a conversation, and dooms their blobs. */
-export const discardSegments = discardBlobsOf('archive_segment')
 
 function toSegment(row: SegmentRow): Segment {
   return {

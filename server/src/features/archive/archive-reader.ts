@@ -7,7 +7,8 @@ import type { ArchivedMessages } from '../conversations/archived-messages.ts'
 import type { Message } from '../conversations/conversation.ts'
 import { createConversationArchiving } from '../conversations/conversation-archiving.ts'
 import type { OrganizationService } from '../organizations/organization-service.ts'
-import { discardSegments, findSegmentAfter, findSegmentBefore, findSegmentWith } from './archive-queries.ts'
+import { discardBlobs } from '../unclaimed-blobs/discarded-blobs.ts'
+import { findSegmentAfter, findSegmentBefore, findSegmentWith } from './archive-queries.ts'
 import { createSegmentCache } from './segment-cache.ts'
 import { LINK_MS, transcriptPath } from './transcript-link.ts'
 
@@ -80,6 +81,6 @@ export function createArchiveReader(deps: {
       return transcriptPath(await organizations.tokenSecret(key.organizationId), key, clock() + LINK_MS)
     },
 
-    discard: (key) => discardSegments(database, { ...key, now: clock() }),
+    discard: (key) => discardBlobs(database, 'archive_segment', { ...key, now: clock() }),
   }
 }

@@ -2,7 +2,6 @@ import type { Selectable } from 'kysely'
 import type { Database } from '../../storage/database.ts'
 import { asColumn, type Parameters, prepareRead, prepareWrite } from '../../storage/prepare.ts'
 import type { Schema } from '../../storage/schema.ts'
-import { discardBlobsOf } from '../unclaimed-blobs/blobs-of-conversation.ts'
 import type { Attachment } from './attachment.ts'
 
 type AttachmentRow = Selectable<Schema['attachment']>
@@ -86,9 +85,6 @@ export async function findAttachment(
     }
   )
 }
-
-/** Deletes the files of a conversation, and dooms their blobs. */
-export const discardAttachments = discardBlobsOf('attachment')
 
 /** Files of all organizations that stand with no message and were uploaded before `before`. */
 export const selectUnused = prepareRead((db, p: Parameters<{ before: number; limit: number }>) =>

@@ -5,13 +5,13 @@ import type { Clock } from '../../lib/clock.ts'
 import type { IdSource } from '../../lib/ids.ts'
 import { type Database, type Statement, WriteConflict } from '../../storage/database.ts'
 import { BLOB_IS_UNCLAIMED, createBlobClaims } from '../unclaimed-blobs/blob-claims.ts'
+import { discardBlobs } from '../unclaimed-blobs/discarded-blobs.ts'
 import type { Attachment, GivenAttachment, NewFile } from './attachment.ts'
 import { checkFile } from './attachment-checks.ts'
 import {
   ATTACHMENT_IS_THERE,
   type ConversationKey,
   deleteUnused,
-  discardAttachments,
   findAttachment,
   insertAttachment,
   type StoredAttachment,
@@ -170,7 +170,7 @@ export function createAttachmentService(deps: {
     },
 
     /** The statements that give up all files of a conversation. The blobs go soon after. */
-    discard: (key: ConversationKey): Statement[] => discardAttachments(database, { ...key, now: clock() }),
+    discard: (key: ConversationKey): Statement[] => discardBlobs(database, 'attachment', { ...key, now: clock() }),
 
     /** Gives up files that no message has come for within a day; says how many. The blobs go soon after. */
     async sweepUnused(): Promise<number> {
