@@ -76,8 +76,8 @@ export const VERSION = '0.1.0'
 
 /** Milliseconds that readers have to take what has been written when the server stops. */
 const FLUSH_MS = 1_000
-/** Summaries and titles that are made at the same time, and that may wait for their turn. */
-const SIDE_CALLS = { atOnce: 8, most: 1_000 }
+/** Summaries and titles that are made at the same time, those of one organization, and that may wait for their turn. */
+const SIDE_CALLS = { atOnce: 16, atOnceEach: 8, most: 1_000 }
 
 export type Services = ReturnType<typeof createServices>
 
@@ -137,10 +137,10 @@ export async function createApp(config: Config, log: FastifyBaseLogger): Promise
   // A SQLite file has one server, so whatever another node has begun there was begun by one that is gone.
   const isAlone = config.database.kind === 'sqlite'
   const node = { nodeId, leaseMs: config.leaseMs, isAlone }
-  const line = createWaitingLine({ ...shared, ...node, lookAgainMs: isAlone ? 1_000 : 100 })
+  const line = createWaitingLine({ ...shared, ...node })
   const toolConnections = createGuardedAgent({ allowedHosts: config.tools.privateHosts })
   const secrets = createSecretService({ ...shared, key: config.tools.secretKey })
-  const approvals = createApprovals({ ...shared, isAlone })
+  const approvals = createApprovals({ ...shared, ...node })
   const tools = createToolService({
     ...{ clock, secrets, dispatcher: toolConnections, commands: config.tools.mcpCommands },
   })

@@ -1,57 +1,56 @@
+import { createFairQueue, type Path, QueueFullError } from './fair-queue.ts'
+
 /** Work that nobody waits for. */
 export type Background = {
   /**
-   * Does `job` as soon as there is room. False when one with this name is there already, too many wait, or it is over:
-   * then the job is not done.
+   * Does `job` as soon as it is the turn of `path`, for whom it is done. False when one with this name is there already,
+   * or it is over: then the job is not done. Nor is one that finds too many waiting, or has to make room.
    */
-  add(name: string, job: (signal: AbortSignal) => Promise<void>): boolean
+  add(path: Path, name: string, job: (signal: AbortSignal) => Promise<void>): boolean
   /** Aborts what is under way, forgets what waits, and resolves when nothing runs any more. */
   stop(): Promise<void>
 }
 
-/** At most `atOnce` jobs at a time and `most` that wait, in their order. What a job throws goes to `onError`. */
+/**
+ * At most `atOnce` jobs at a time, `atOnceEach` of one organization, and `most` that wait. Organizations and their keys
+ * take turns. What a job throws goes to `onError`; `onDropped` hears of those that are not done.
+ */
 export function createBackground(options: {
   atOnce: number
+  atOnceEach: number
   most: number
   onError(error: unknown, name: string): void
+  onDropped?(name: string): void
 }): Background {
-  const { atOnce, most, onError } = options
+  const { onError, onDropped = () => {} } = options
+  const queue = createFairQueue(options)
   const abort = new AbortController()
   const names = new Set<string>()
-  const waiting: (() => Promise<void>)[] = []
   const underWay = new Set<Promise<void>>()
 
-  function next(): void {
-    while (underWay.size < atOnce) {
-      const begin = waiting.shift()
-      if (!begin) return
-      const running = begin().finally(() => {
-        underWay.delete(running)
-        next()
-      })
-      underWay.add(running)
+  async function perform(path: Path, name: string, job: (signal: AbortSignal) => Promise<void>): Promise<void> {
+    try {
+      const leave = await queue.enter(path, abort.signal)
+      await job(abort.signal).finally(leave)
+    } catch (error) {
+      if (error instanceof QueueFullError) onDropped(name)
+      else if (error !== abort.signal.reason) onError(error, name)
     }
   }
 
   return {
-    add(name, job) {
-      if (abort.signal.aborted || names.has(name) || waiting.length >= most) return false
+    add(path, name, job) {
+      if (abort.signal.aborted || names.has(name)) return false
       names.add(name)
-      waiting.push(async () => {
-        try {
-          await job(abort.signal)
-        } catch (error) {
-          onError(error, name)
-        } finally {
-          names.delete(name)
-        }
+      const done = perform(path, name, job).finally(() => {
+        names.delete(name)
+        underWay.delete(done)
       })
-      next()
+      underWay.add(done)
       return true
     },
     async stop() {
       abort.abort()
-      waiting.length = 0
       await Promise.all(underWay)
     },
   }

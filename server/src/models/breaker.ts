@@ -1,15 +1,22 @@
-/** Failures in a row after which a provider is left alone. */
-const FAILURES_TO_OPEN = 10
+/** Failures in a row after which a door is shut. */
+const FAILURES_TO_SHUT = 10
 
-/** Milliseconds for which it is. */
-const OPEN_MS = 15_000
+/** How many of them may come through one door further in: what only one caller meets is no outage. */
+const MOST_OF_ONE = FAILURES_TO_SHUT / 2
 
-/** Milliseconds that others are told to wait while one request tries whether it is back. */
+/** Milliseconds for which it stays shut. */
+const SHUT_MS = 15_000
+
+/** Milliseconds that others are told to wait while one request tries whether the provider is back. */
 const PROBE_WAIT_MS = 1_000
 
+/** Milliseconds that whoever has tried in vain lets others try first: it may be the request that is at fault. */
+const OTHERS_FIRST_MS = 5_000
+
+/** Doors that are remembered; beyond that the one that failed longest ago is forgotten, which costs one request. */
+const MOST_DOORS = 10_000
+
 export type BreakerOptions = {
-  failuresToOpen?: number
-  openMs?: number
   /** Milliseconds that only ever grow. */
   now?: () => number
 }
@@ -25,59 +32,93 @@ export type Admission = {
 }
 
 export type Breaker = {
-  /** Milliseconds to wait when the provider must not be asked. */
-  enter(): { admission: Admission } | { waitMs: number }
+  /**
+   * `path` says whom to ask, and for whom: the model of an account, then the organization, the key, the conversation.
+   * Gives the milliseconds to wait when the provider must not be asked.
+   */
+  enter(path: readonly string[]): { admission: Admission } | { waitMs: number }
+}
+
+type Door = {
+  failures: number
+  shutAt: number | null
+  isProbing: boolean
+  /** Whose probe has failed: the door further in that it came through. */
+  lastProbe: string | null
 }
 
 /**
- * Keeps requests from a provider that is down, so that they go to the fallbacks at once. Opens after some failures in a
- * row; after a while one request is let through, and what becomes of it decides.
+ * Keeps requests from a provider that is down, so that they go to the fallbacks at once. A request passes a door for each
+ * step of its path, and each is shut by ten failures in a row, of which half at most may have come through the same door
+ * further in. So a conversation whose requests always fail shuts its own door; that of its key is shut by two of them, that
+ * of an organization by two keys, that of a model for everybody by two organizations. After a while one request is let
+ * through, and what becomes of it decides.
  */
-export function createBreaker(options: BreakerOptions = {}): Breaker {
-  const { failuresToOpen = FAILURES_TO_OPEN, openMs = OPEN_MS, now = () => performance.now() } = options
-  let failuresInARow = 0
-  let openedAt: number | null = null
-  let isProbing = false
+export function createBreaker({ now = () => performance.now() }: BreakerOptions = {}): Breaker {
+  /** Those behind which something has failed since the last success, by their whole path; the oldest first. */
+  const doors = new Map<string, Door>()
 
-  function close(): void {
-    failuresInARow = 0
-    openedAt = null
+  function failAt(name: string): Door {
+    const door = doors.get(name) ?? { failures: 0, shutAt: null, isProbing: false, lastProbe: null }
+    doors.delete(name)
+    doors.set(name, door)
+    door.failures++
+    if (doors.size > MOST_DOORS) doors.delete(doors.keys().next().value as string)
+    return door
   }
 
-  function admit(asProbe: boolean): Admission {
-    let isProbe = asProbe
+  /** Milliseconds until this door lets somebody through who comes by way of the one further in. */
+  function waitAt({ shutAt, isProbing, lastProbe }: Door, inner: string | undefined): number {
+    if (shutAt === null) return 0
+    const waitMs = shutAt + SHUT_MS - now()
+    if (waitMs > 0) return waitMs
+    if (isProbing) return PROBE_WAIT_MS
+    return lastProbe !== null && lastProbe === inner ? Math.max(0, waitMs + OTHERS_FIRST_MS) : 0
+  }
+
+  function admit(names: readonly string[], probed: ReadonlyMap<string, Door>): Admission {
     const endProbe = () => {
-      if (isProbe) isProbing = false
-      isProbe = false
+      for (const door of probed.values()) door.isProbing = false
+    }
+    const open = () => {
+      endProbe()
+      for (const name of names) doors.delete(name)
     }
     return {
       began() {
-        if (!isProbe) return
-        endProbe()
-        close()
+        if (probed.size > 0) open()
       },
-      succeeded() {
-        endProbe()
-        close()
-      },
+      succeeded: open,
       failed() {
-        failuresInARow++
-        // Requests that were under way when it opened say nothing new.
-        if (isProbe || (openedAt === null && failuresInARow >= failuresToOpen)) openedAt = now()
         endProbe()
+        let doesCount = true
+        for (const [depth, name] of [...names.entries()].reverse()) {
+          const isProbe = probed.has(name) && doors.get(name) === probed.get(name)
+          if (!doesCount && !isProbe) continue
+          const door = failAt(name)
+          if (isProbe) door.lastProbe = names[depth + 1] ?? null
+          // Requests that were under way when it was shut say nothing new.
+          if (isProbe || (door.shutAt === null && door.failures >= FAILURES_TO_SHUT)) door.shutAt = now()
+          doesCount &&= door.failures <= MOST_OF_ONE
+        }
       },
       released: endProbe,
     }
   }
 
   return {
-    enter() {
-      if (openedAt === null) return { admission: admit(false) }
-      const waitMs = openedAt + openMs - now()
+    enter(path) {
+      const names = path.map((_, i) => path.slice(0, i + 1).join(' '))
+      const known = doors.size === 0 ? [] : names.map((name) => doors.get(name))
+      const waitMs = Math.max(0, ...known.map((door, i) => (door ? waitAt(door, names[i + 1]) : 0)))
       if (waitMs > 0) return { waitMs: Math.ceil(waitMs) }
-      if (isProbing) return { waitMs: PROBE_WAIT_MS }
-      isProbing = true
-      return { admission: admit(true) }
+      const probed = new Map<string, Door>()
+      for (const [i, door] of known.entries()) {
+        if (!door || door.shutAt === null) continue
+        door.isProbing = true
+        probed.set(names[i] as string, door)
+      }
+      return { admission: admit(names, probed) }
     },
   }
 }

@@ -27,6 +27,8 @@ export type ModelErrorOptions = {
   retryable?: boolean
   /** Milliseconds, from the provider's Retry-After. */
   retryAfterMs?: number
+  /** Says that the provider itself is ill; false by default. */
+  isOutage?: boolean
   cause?: unknown
 }
 
@@ -47,6 +49,8 @@ export class ModelError extends Error {
   readonly status: number | undefined
   readonly retryable: boolean
   readonly retryAfterMs: number | undefined
+  /** It is the provider that is ill, and not this request, its model or its key: what the breaker counts. */
+  readonly isOutage: boolean
 
   constructor(kind: ModelErrorKind, message: string, options: ModelErrorOptions) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause })
@@ -56,6 +60,7 @@ export class ModelError extends Error {
     this.status = options.status
     this.retryable = options.retryable ?? (kind === 'rate_limited' || kind === 'failed' || kind === 'timeout')
     this.retryAfterMs = options.retryAfterMs
+    this.isOutage = options.isOutage ?? false
   }
 
   /** What a caller of ours gets to see of it. */

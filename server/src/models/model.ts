@@ -12,7 +12,12 @@ export type ModelMessage =
   | { role: 'assistant'; content: string; toolCalls?: readonly ToolCall[] }
   | { role: 'tool'; content: string; toolCallId: string; name: string }
 
+/** For whom a model is asked; the key is null where nobody knows it any more. */
+export type ModelCaller = { organizationId: string; keyId: string | null; conversationId: string }
+
 export type ModelRequest = {
+  /** Absent where nobody is behind it. */
+  caller?: ModelCaller
   system: string | null
   messages: ModelMessage[]
   settings: ModelSettings

@@ -18,6 +18,9 @@ export type ErrorResponse = {
   cause?: unknown
 }
 
+/** Not a function of the service that is not there (501): a request for that fails on a healthy one too. */
+const isIll = (status: number) => status >= 500 && status !== 501
+
 type Verdict = { kind: ModelErrorKind; retryable: boolean; isKeyRefused?: true }
 
 /**
@@ -35,6 +38,7 @@ export function errorFromResponse(source: ErrorSource, response: ErrorResponse):
     aiSystem: source.aiSystem,
     status: response.status,
     retryable: verdict.retryable,
+    isOutage: isIll(response.status),
     ...(retryAfterMs === null ? {} : { retryAfterMs }),
     cause: response.cause,
   })
@@ -45,6 +49,7 @@ export function errorFromNetwork(source: ErrorSource, cause: unknown, received: 
   const what = received ? 'broke the connection off' : 'did not answer'
   return new ModelError('failed', sentence(`${source.label} ${what}`, networkReason(cause), source.redact), {
     aiSystem: source.aiSystem,
+    isOutage: true,
     cause,
   })
 }

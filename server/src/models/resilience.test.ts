@@ -6,6 +6,7 @@ import {
   type ProviderServer,
   startProviderServer,
 } from '../../../test/support/provider-server.ts'
+import type { ModelCaller } from './model.ts'
 import { readProviderSettings } from './provider-settings.ts'
 import { createModelRegistry, type ModelRegistry } from './registry.ts'
 import { type ChainLink, createResilience, type GenerateOptions, type ResilienceOptions } from './resilience.ts'
@@ -14,6 +15,8 @@ import type { ModelSettings } from './settings.ts'
 const SERVER: ChainLink = { aiSystem: 'openai-compatible', model: 'm1' }
 const REHEARSAL: ChainLink = { aiSystem: 'rehearsal', model: 'rehearsal' }
 const NOT_CONFIGURED: ChainLink = { aiSystem: 'anthropic', model: 'default' }
+/** One caller on the whole server. */
+const CALLER: ModelCaller = { organizationId: 'o', keyId: 'k', conversationId: 'c' }
 const DOWN: Behaviour = { status: 500, pieces: ['{"error":{"message":"down"}}'] }
 
 let provider: ProviderServer
@@ -53,6 +56,7 @@ function stage(options: Partial<ResilienceOptions> = {}) {
   ) =>
     resilience.generate({
       chain,
+      caller: CALLER,
       request: { system: null, messages: [{ role: 'user', content: 'Hello' }], settings, signal },
       onText: (text) => texts.push(text),
       ...more,
@@ -281,7 +285,7 @@ describe('giving up', () => {
     const resilience = createResilience({ registry, clock: Date.now })
     provider.script([{ status: 429, headers: { 'retry-after': '20' } }])
     const request = { system: null, messages: [], settings: {}, signal: controller.signal }
-    const asked = resilience.generate({ chain: [SERVER], request, onText: () => {} })
+    const asked = resilience.generate({ chain: [SERVER], caller: CALLER, request, onText: () => {} })
     await expect.poll(() => provider.requests.length).toBe(1)
     setTimeout(() => controller.abort(), 30)
     expect(await asked).toMatchObject({ ok: false, error: { kind: 'aborted' } })
@@ -325,11 +329,50 @@ describe('the breaker', () => {
     expect(provider.requests).toHaveLength(12)
   })
 
-  test('is not opened by requests that were wrong in themselves', async () => {
-    const { run } = stage()
-    provider.always({ status: 400 })
+  test.each([400, 401, 403, 404, 429])(
+    'is not opened by %i: the request, the key or the model is at fault',
+    async (status) => {
+      const { run } = stage({ retries: 0 })
+      provider.always({ status })
+      for (let i = 0; i < 12; i++) await run([SERVER])
+      expect(provider.requests).toHaveLength(12)
+    },
+  )
+
+  test.each<[string, Behaviour]>([
+    ['500', { status: 500 }],
+    ['an overload', { status: 529 }],
+    ['a cut connection', chatReply([], { finishReason: null, ending: 'cut' })],
+  ])('is opened by %s', async (_name, behaviour) => {
+    const { run } = stage({ retries: 0 })
+    provider.always(behaviour)
     for (let i = 0; i < 12; i++) await run([SERVER])
-    expect(provider.requests).toHaveLength(12)
+    expect(provider.requests).toHaveLength(10)
+  })
+
+  test('is opened by our own timeout, and not by a shorter one of a caller', async () => {
+    const { run } = stage({ retries: 0, timeouts: { firstTokenMs: 40 } })
+    provider.always({ isSilent: true })
+    for (let i = 0; i < 12; i++) await run([SERVER], { timeouts: { firstTokenMs: 1 } })
+    expect((await run([SERVER])).attempts[0]?.outcome).toBe('timeout')
+    for (let i = 0; i < 12; i++) await run([SERVER])
+    expect((await run([SERVER])).attempts[0]?.outcome).toBe('unavailable')
+    // Longer than ours is as good.
+    expect((await run([SERVER], { timeouts: { firstTokenMs: 1 } })).attempts[0]?.outcome).toBe('unavailable')
+  })
+
+  test('is opened for one model of one caller, and not for another', async () => {
+    const { run } = stage({ retries: 0 })
+    provider.always(DOWN)
+    for (let i = 0; i < 11; i++) await run([SERVER])
+    expect(provider.requests).toHaveLength(10)
+    provider.always(null)
+    expect(await run([{ ...SERVER, model: 'm2' }])).toMatchObject({ ok: true })
+    for (const other of [{ conversationId: 'd' }, { keyId: 'l' }, { organizationId: 'p' }]) {
+      expect(await run([SERVER], {}, { caller: { ...CALLER, conversationId: 'e', ...other } })).toMatchObject({
+        ok: true,
+      })
+    }
   })
 
   test('is not opened by those who went away', async () => {

@@ -1,9 +1,9 @@
 import type { Clock } from '../lib/clock.ts'
 import { AI_SYSTEM_FACTS, parseAiSystem } from './ai-systems.ts'
 import { CallerError, PhaseTimeoutError, runAttempt } from './attempt.ts'
-import { type Breaker, createBreaker } from './breaker.ts'
+import { createBreaker } from './breaker.ts'
 import { fitFiles } from './fit-files.ts'
-import type { Model, ModelRequest, ModelResult, ModelUsage } from './model.ts'
+import type { Model, ModelCaller, ModelRequest, ModelResult, ModelUsage } from './model.ts'
 import { ModelError, type ModelErrorKind } from './model-error.ts'
 import { abortedError } from './provider-errors.ts'
 import type { ModelRegistry } from './registry.ts'
@@ -46,8 +46,10 @@ export type Outcome =
 export type GenerateOptions = {
   /** The model that was asked for, then the fallbacks in order. */
   chain: readonly ChainLink[]
+  /** What this request does to its provider counts against this caller first, and against others late. */
+  caller: ModelCaller
   /** `settings.timeouts` goes before the timeouts of the constructor. */
-  request: Omit<ModelRequest, 'attempt'>
+  request: Omit<ModelRequest, 'attempt' | 'caller'>
   onText(text: string): void
   /** Says which model it is that answers, just before its first text. */
   onFirstToken?(answering: { aiSystem: string; model: string }): void
@@ -78,7 +80,7 @@ export type ResilienceOptions = {
   now?: () => number
 }
 
-/** One for the whole server: it holds the breakers, one for each system. */
+/** One for the whole server: it holds the breaker. */
 export function createResilience(options: ResilienceOptions): Resilience {
   const {
     registry,
@@ -89,15 +91,9 @@ export function createResilience(options: ResilienceOptions): Resilience {
     now = () => performance.now(),
   } = options
   const defaults: TurnTimeouts = { ...DEFAULT_TIMEOUTS, ...options.timeouts }
-  const breakers = new Map<string, Breaker>()
+  const breaker = createBreaker({ now })
 
-  function breakerOf(aiSystem: string): Breaker {
-    const breaker = breakers.get(aiSystem) ?? createBreaker({ now })
-    breakers.set(aiSystem, breaker)
-    return breaker
-  }
-
-  async function generate({ chain, request, onText, onFirstToken }: GenerateOptions): Promise<Outcome> {
+  async function generate({ chain, caller, request, onText, onFirstToken }: GenerateOptions): Promise<Outcome> {
     const timeouts = { ...defaults, ...request.settings.timeouts }
     const deadline = now() + timeouts.totalMs
     const attempts: Attempt[] = []
@@ -148,7 +144,9 @@ export function createResilience(options: ResilienceOptions): Resilience {
 
     async function call(model: Model, attempt: Attempt): Promise<ModelResult> {
       const label = labelOf(model.aiSystem)
-      const entered = breakerOf(model.aiSystem).enter()
+      // The settings name one account of each system, so the system stands for the account.
+      const { organizationId, keyId, conversationId } = caller
+      const entered = breaker.enter([`${model.aiSystem} ${model.model}`, organizationId, keyId ?? '', conversationId])
       if ('waitMs' in entered) {
         const message = `${label} has failed too often in a row and is left alone for a moment`
         throw new ModelError('unavailable', message, { aiSystem: model.aiSystem, retryAfterMs: entered.waitMs })
@@ -163,13 +161,13 @@ export function createResilience(options: ResilienceOptions): Resilience {
         onText(text)
       }
       const messages = fitFiles(request.messages, model, request.settings.attachments)
-      const numbered = { ...request, messages, attempt: callsMade++ }
+      const numbered = { ...request, caller, messages, attempt: callsMade++ }
       try {
         const result = await runAttempt({ model, label, request: numbered, timeouts, deadline, now, onText: takeText })
         admission.succeeded()
         return result
       } catch (error) {
-        if (error instanceof ModelError && saysSomethingAbout(error)) admission.failed()
+        if (error instanceof ModelError && isOutage(error, timeouts, defaults)) admission.failed()
         else admission.released()
         throw error
       }
@@ -222,11 +220,16 @@ function isFinal(error: ModelError): boolean {
 }
 
 /**
- * Whether a failure counts for the breaker. What the rehearsal's script makes fail says nothing about the next one.
+ * Whether a failure counts for the breaker: only what says that the provider is ill. A timeout does if the server's own
+ * would have come as well, and not if a caller has set a shorter one. The rehearsal fails because a script says so, and a
+ * local model is late because others are before it in its queue.
  */
-function saysSomethingAbout(error: ModelError): boolean {
-  if (error.aiSystem === 'rehearsal') return false
-  return error.kind === 'failed' || error.kind === 'rate_limited' || error.kind === 'timeout'
+function isOutage(error: ModelError, timeouts: TurnTimeouts, usual: TurnTimeouts): boolean {
+  if (error.aiSystem === 'rehearsal' || error.aiSystem === 'local') return false
+  if (!(error instanceof PhaseTimeoutError)) return error.isOutage
+  if (error.phase === 'total') return false
+  const phase = error.phase === 'firstToken' ? 'firstTokenMs' : 'betweenTokensMs'
+  return timeouts[phase] >= usual[phase]
 }
 
 function labelOf(aiSystem: string): string {

@@ -56,6 +56,22 @@ export const selectDecisions = prepareRead((db, p: Parameters<RunKey>) =>
     .where('run_id', '=', p('runId')),
 )
 
+/** The runs of a node about whose calls somebody has decided. */
+export const selectDecidedRuns = prepareRead((db, p: Parameters<{ nodeId: string }>) =>
+  db
+    .selectFrom('tool_decision')
+    .innerJoin('running_turn', (join) =>
+      join
+        .onRef('running_turn.organization_id', '=', 'tool_decision.organization_id')
+        .onRef('running_turn.conversation_id', '=', 'tool_decision.conversation_id')
+        .onRef('running_turn.run_id', '=', 'tool_decision.run_id'),
+    )
+    .select('tool_decision.run_id')
+    .distinct()
+    .where('tool_decision.decision', 'in', ['approved', 'rejected'])
+    .where('running_turn.node_id', '=', p('nodeId')),
+)
+
 export const deleteDecisions = prepareWrite((db, p: Parameters<RunKey>) =>
   db
     .deleteFrom('tool_decision')

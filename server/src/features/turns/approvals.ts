@@ -1,11 +1,13 @@
 import { AppError, badField } from '../../errors.ts'
 import type { Clock } from '../../lib/clock.ts'
+import { type Repeated, repeat } from '../../lib/repeat.ts'
 import { type Database, WriteConflict } from '../../storage/database.ts'
 import {
   changeStatus,
   type Decision,
   IS_DECIDED,
   insertDecision,
+  selectDecidedRuns,
   selectDecisions,
   takeApproval,
 } from './approval-queries.ts'
@@ -15,6 +17,7 @@ import type { RunLog } from './reply-log.ts'
 import type { RunKey } from './run.ts'
 import { findRun } from './run-queries.ts'
 import type { AskApproval } from './tool-execution.ts'
+import type { Place } from './turn-limits.ts'
 import { confirmTurn } from './turn-queries.ts'
 import { nextStatus } from './turn-state.ts'
 
@@ -23,28 +26,53 @@ type Answer = Awaited<ReturnType<AskApproval>>
 
 /** Milliseconds that somebody has to decide. */
 const PATIENCE_MS = 3_600_000
-/** Milliseconds between looks for what was decided on another node. */
+/** Milliseconds between looks for what was decided on other nodes, one look for all that wait here. */
 const POLL_MS = 250
 
 /**
  * Calls that somebody has to allow. While there are some the run is `waiting`, which its stream shows; a decision is
- * stored, so that it can be given on any node, and given twice it counts once.
+ * stored, so that it can be given on any node, and given twice it counts once. Meanwhile the run's place among the turns
+ * under way is free for others.
  */
-export function createApprovals(deps: { database: Database; clock: Clock; isAlone: boolean }) {
-  const { database, clock, isAlone } = deps
-  /** Whom to tell of a decision that was made here, by run. */
+export function createApprovals(deps: { database: Database; clock: Clock; nodeId: string; isAlone: boolean }) {
+  const { database, clock, nodeId, isAlone } = deps
+  /** Whom to tell of a decision, by run. */
   const waiting = new Map<string, () => void>()
+  let polling: Repeated | null = null
+
+  async function lookForAll(): Promise<void> {
+    for (const { run_id } of await selectDecidedRuns(database, { nodeId })) waiting.get(run_id)?.()
+  }
+
+  function beginToWait(runId: string, look: () => void): void {
+    waiting.set(runId, look)
+    // The next look comes anyway.
+    if (!isAlone) polling ??= repeat(lookForAll, POLL_MS, () => {})
+  }
+
+  /** False when it has not waited. */
+  function endToWait(runId: string): boolean {
+    if (!waiting.delete(runId)) return false
+    if (waiting.size === 0) {
+      void polling?.stop()
+      polling = null
+    }
+    return true
+  }
 
   /** Asks on behalf of one run, which may be waiting already. `fault` is told when its status cannot be stored. */
-  function forRun(run: RunKey & { fence: number; isWaiting: boolean }, reply: RunLog, fault: (error: unknown) => void) {
-    const { fence, ...key } = run
+  function forRun(
+    run: RunKey & { fence: number; isWaiting: boolean; place: Place },
+    reply: RunLog,
+    fault: (error: unknown) => void,
+  ) {
+    const { fence, place, ...key } = run
     const pending = new Map<string, (answer: Answer) => void>()
     let { isWaiting } = run
     const taking = new Set<string>()
     let isChanging = false
     let waitedMs = 0
     let since = 0
-    let poll: NodeJS.Timeout | undefined
 
     /** Makes the run what it should be: waiting as long as there is somebody to wait for. */
     async function adjust(): Promise<void> {
@@ -75,16 +103,16 @@ export function createApprovals(deps: { database: Database; clock: Clock; isAlon
 
     function begin(): void {
       since = clock()
-      waiting.set(key.runId, look)
-      if (!isAlone) poll = setInterval(look, POLL_MS)
+      place.pause()
+      beginToWait(key.runId, look)
       // Who saw the status may have been quicker than the event.
       look()
     }
 
     function end(): void {
-      if (!waiting.delete(key.runId)) return
+      if (!endToWait(key.runId)) return
       waitedMs += clock() - since
-      clearInterval(poll)
+      place.resume()
     }
 
     function look(): void {

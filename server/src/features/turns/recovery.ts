@@ -97,13 +97,13 @@ export function createRecovery(deps: {
     const waiting = found.run.status === 'waiting' ? await toAccepted(key, found.run, fence) : null
     const resumption = waiting && (await toResumption(database, key, found.run, events, waiting))
     if (resumption) {
-      runner.run({ ...waiting, resumption, leave: limits.occupy(found.run.apiKeyId) })
+      runner.run({ ...waiting, resumption, place: limits.occupy({ organizationId, keyId: found.run.apiKeyId }) })
       return 'restarted'
     }
     const turn = events.length === 0 ? await toRestart(key, found.run, fence) : null
     // Under the fence, so that of two nodes that both think it is theirs one restarts it.
     if (turn && (await tryWrite([holdOn(key, fence), countRestart(database, key)]))) {
-      runner.run({ ...turn, leave: limits.occupy(found.run.apiKeyId) })
+      runner.run({ ...turn, place: limits.occupy({ organizationId, keyId: found.run.apiKeyId }) })
       return 'restarted'
     }
     const isEnded = await end(key, found.run, fence, events)
@@ -128,7 +128,7 @@ export function createRecovery(deps: {
   }
 
   /** The turn as it was accepted, if it can be one again. */
-  async function toAccepted(key: RunKey, run: Run, fence: number | null): Promise<Omit<AcceptedTurn, 'leave'> | null> {
+  async function toAccepted(key: RunKey, run: Run, fence: number | null): Promise<Omit<AcceptedTurn, 'place'> | null> {
     if (runner.unsettled.has(run.id)) return null
     const [found, userMessage] = await Promise.all([
       conversations.find(key),
@@ -140,6 +140,7 @@ export function createRecovery(deps: {
       ...{ ...key, conversation, userMessage, replyMessageId: run.replyMessageId, kind: run.kind },
       ...{ isWaiting: fence === null, fence: fence ?? 1, acceptedAt: run.createdAt, claimId: run.claimId },
       budget: run.budget,
+      keyId: run.apiKeyId,
       standing: null,
       target: { aiSystem: conversation.aiSystem, model: conversation.model },
     }

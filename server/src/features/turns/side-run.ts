@@ -1,4 +1,5 @@
 import type { Clock } from '../../lib/clock.ts'
+import type { ModelCaller } from '../../models/model.ts'
 import type { ChainLink, GenerateOptions, Outcome, Resilience } from '../../models/resilience.ts'
 import type { ModelSettings } from '../../models/settings.ts'
 import type { Database, Statement } from '../../storage/database.ts'
@@ -25,6 +26,8 @@ export type SideDeps = {
 /** A call of a model that the server makes by itself, behind a turn. */
 export type SideCall = {
   chain: readonly [ChainLink, ...ChainLink[]]
+  /** Of the turn behind which it is made. */
+  caller: ModelCaller
   context: Context
   settings: ModelSettings
   signal: AbortSignal
@@ -51,6 +54,7 @@ export async function callAside(
   const request: GenerateOptions['request'] = { ...call.context, settings: call.settings, signal: call.signal }
   const outcome = await deps.models.generate({
     chain: call.chain,
+    caller: call.caller,
     request,
     onText: (text) => texts.push(cleaner.push(text)),
   })

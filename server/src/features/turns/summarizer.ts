@@ -100,7 +100,7 @@ export function createSummarizer(deps: SideDeps & { ids: IdSource; background: B
     const claim = { ...key, version, upToMessageId, expiresAt: at + GIVE_UP_MS, at }
     if (!(await tryWrite([beginSummary(database, claim)]))) return null
     const result = await callAside(deps, {
-      ...{ chain, signal, context: summaryRequest(earlier?.text ?? null, taken, size) },
+      ...{ chain, caller: turn.accepted, signal, context: summaryRequest(earlier?.text ?? null, taken, size) },
       settings: { maxTokens, timeouts: { totalMs: SUMMARY_MS } },
     })
     const text = cutToTokens(result.text.trim(), size * 2)
@@ -164,7 +164,8 @@ export function createSummarizer(deps: SideDeps & { ids: IdSource; background: B
       if (!sent || end.status !== 'completed' || !isSummarized(accepted.conversation)) return
       const room = sent.window - replyTokens(accepted.conversation) - sent.systemTokens
       if (sent.historyTokens + end.usage.completionTokens < room * FULL) return
-      background.add(`summary ${accepted.conversationId}`, (signal) => summarize(turn, signal))
+      const { organizationId, keyId, conversationId } = accepted
+      background.add([organizationId, keyId ?? ''], `summary ${conversationId}`, (signal) => summarize(turn, signal))
     },
   }
 }

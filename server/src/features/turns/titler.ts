@@ -47,7 +47,12 @@ export function createTitler(
     // Somebody has named it, an earlier turn has, or it is gone.
     if (!found || found.isDeleted || found.conversation.name !== extract) return
     const result = await callAside(deps, {
-      ...{ chain: [chosen], context: titleRequest(userMessage.content, reply?.content ?? ''), signal },
+      ...{
+        chain: [chosen],
+        caller: accepted,
+        context: titleRequest(userMessage.content, reply?.content ?? ''),
+        signal,
+      },
       settings: { maxTokens: MOST_WRITTEN, timeouts: { totalMs: TITLE_MS } },
     })
     if (signal.aborted && !result.outcome.ok) return
@@ -71,7 +76,10 @@ export function createTitler(
       const { accepted, end } = turn
       if (model === null || end.status !== 'completed' || accepted.conversation.name !== null) return
       if (accepted.userMessage.role !== 'user') return
-      background.add(`title ${accepted.conversationId}`, (signal) => makeTitle(turn, model, signal))
+      const { organizationId, keyId, conversationId } = accepted
+      background.add([organizationId, keyId ?? ''], `title ${conversationId}`, (signal) =>
+        makeTitle(turn, model, signal),
+      )
     },
   }
 }

@@ -17,7 +17,7 @@ import type { AcceptedTurn, TurnOrigin, TurnRequest } from './turn.ts'
 import { beginningOf, MOST_WAITING } from './turn-beginning.ts'
 import { isSummarized } from './turn-context.ts'
 import { type Draft, draftTurn, type Place, type Said } from './turn-draft.ts'
-import type { Leave, TurnLimits } from './turn-limits.ts'
+import type { TurnLimits, Place as TurnPlace } from './turn-limits.ts'
 import type { PrepareTurn } from './turn-preparation.ts'
 import { NOBODY_WAITS, selectRunningTurn, TURN_IS_RUNNING } from './turn-queries.ts'
 import { LINE_HAS_ROOM, selectLine } from './waiting-queries.ts'
@@ -80,20 +80,20 @@ export function createTurnAcceptance(deps: {
   }
 
   /** Takes a place among the turns under way. Whatever else is in the way is said before that there is none left. */
-  async function enter(key: ConversationKey, origin: TurnOrigin, place: Place): Promise<Leave> {
+  async function enter(key: ConversationKey, origin: TurnOrigin, place: Place): Promise<TurnPlace> {
     try {
-      return limits.enter(origin.keyId)
+      return limits.enter(origin)
     } catch (full) {
       await findOpen(key)
       throw (place === 'held' ? await findObstacle(key) : undefined) ?? full
     }
   }
 
-  async function inPlace(leave: Leave, accepted: Promise<Draft>): Promise<AcceptedTurn> {
+  async function inPlace(place: TurnPlace, accepted: Promise<Draft>): Promise<AcceptedTurn> {
     try {
-      return { ...(await accepted), leave }
+      return { ...(await accepted), place }
     } catch (error) {
-      leave()
+      place.leave()
       throw error
     }
   }
@@ -177,7 +177,7 @@ export function createTurnAcceptance(deps: {
       const take = takeMessage(turn, turn, request)
       const earlier = { read: readFrom(started.messages), before: turn.userMessage.id }
       const plan = { turn, change: [...started.statements, ...take], earlier }
-      return inPlace(limits.enter(request.keyId), store(plan, request))
+      return inPlace(limits.enter(request), store(plan, request))
     },
 
     /**

@@ -6,7 +6,7 @@ import type { RunKind } from './run.ts'
 import type { AcceptedTurn, TurnOrigin } from './turn.ts'
 
 /** A turn that has a place, and is not stored yet. */
-export type Draft = Omit<AcceptedTurn, 'leave'>
+export type Draft = Omit<AcceptedTurn, 'place'>
 export type Place = 'held' | 'in line'
 /** What a user says, and the files that stand with it. */
 export type Said = { text: string; attachments: readonly Attachment[] }
@@ -39,6 +39,7 @@ export function draftTurn(
     ...{ organizationId: origin.organizationId, conversationId: conversation.id, runId },
     ...{ conversation, userMessage, replyMessageId: newId(), kind },
     ...{ isWaiting: place === 'in line', fence: FIRST_FENCE, acceptedAt, claimId: origin.claim?.id ?? null },
+    keyId: origin.keyId,
     target: { aiSystem: conversation.aiSystem, model: conversation.model },
     budget: null,
     standing: kind === 'send' && place === 'held' ? { lastMessageId, messageCount, name } : null,

@@ -90,7 +90,7 @@ export function createTurnRunner(
     const ended = execute(accepted, reply, abort.signal, stop, () => stopped).finally(() => {
       running.delete(runId)
       askings.delete(runId)
-      accepted.leave()
+      accepted.place.leave()
       line.tell(conversationId)
     })
     const { userMessage, replyMessageId: messageId } = accepted
@@ -151,8 +151,8 @@ export function createTurnRunner(
     const toolbox = await tools.open(key.organizationId, conversation.configuration, signal)
     const onFault = (error: unknown) => log.error({ err: error, runId: accepted.runId }, 'a tool failed in the server')
     const stopAsLost = (error: unknown) => stop({ lost: error })
-    const { runId, fence, resumption } = accepted
-    const asking = { ...key, runId, fence, isWaiting: resumption !== undefined }
+    const { runId, fence, place, resumption } = accepted
+    const asking = { ...key, runId, fence, place, isWaiting: resumption !== undefined }
     const askApproval = approvals.forRun(asking, reply, stopAsLost)
     askings.set(runId, askApproval)
     try {

@@ -82,6 +82,7 @@ async function ask(
   }
   const outcome = await models.generate({
     chain: chainOf(accepted.conversation),
+    caller: accepted,
     request: {
       ...context,
       ...(toolbox && { tools: toolbox.definitions, mustAnswer }),

@@ -6,7 +6,7 @@ import type { ReplyEvent, ToolEvent } from './reply-event.ts'
 import type { OnCrash, Reservation, RunKey, RunKind } from './run.ts'
 import type { Payer } from './token-budget.ts'
 import type { BuiltContext } from './turn-context.ts'
-import type { Leave } from './turn-limits.ts'
+import type { Place } from './turn-limits.ts'
 
 /** A turn whose message is stored and whose conversation is held, or waited for: it is ours to execute. */
 export type AcceptedTurn = RunKey & {
@@ -20,6 +20,8 @@ export type AcceptedTurn = RunKey & {
   acceptedAt: number
   /** The idempotency claim of its request. */
   claimId: string | null
+  /** The API key that asked; null where nobody knows it any more. */
+  keyId: string | null
   /** What the conversation asks for; a fallback may be what answers. */
   target: { aiSystem: string; model: string }
   /** What it has reserved of the daily tokens of its key; null for a key without a budget. */
@@ -30,8 +32,7 @@ export type AcceptedTurn = RunKey & {
   ahead?: Promise<BuiltContext | null>
   /** Where it goes on, if it waited for an approval when its server stopped. */
   resumption?: Resumption
-  /** Gives its place among the turns under way back. */
-  leave: Leave
+  place: Place
 }
 
 /** The API key that asked, and how it wants the turn to behave. */

@@ -1,14 +1,20 @@
 import type { Clock } from '../../lib/clock.ts'
+import { type Repeated, repeat } from '../../lib/repeat.ts'
 import { type Database, StorageError, WriteConflict } from '../../storage/database.ts'
 import type { RunKey } from './run.ts'
 import { startRun } from './run-queries.ts'
 import { holdNext, selectRunningTurn } from './turn-queries.ts'
 import { nextStatus } from './turn-state.ts'
-import { leaveLine, selectLine } from './waiting-queries.ts'
+import { leaveLine, selectFreeLines, selectLine } from './waiting-queries.ts'
 
 export type WaitingLine = ReturnType<typeof createWaitingLine>
 
 type Waiting = RunKey & { fence: number }
+
+/** Milliseconds between looks for the lines that have become free, one look for all that wait here. */
+const POLL_MS = 100
+/** Milliseconds after which a turn looks by itself when it has heard nothing. */
+const LOOK_AGAIN_MS = 1_000
 
 /**
  * Lets the turns that wait for a conversation have it one after the other, first come first served, over all nodes: a
@@ -19,26 +25,49 @@ export function createWaitingLine(deps: {
   clock: Clock
   nodeId: string
   leaseMs: number
-  /** Milliseconds after which to look again when nothing was heard: other nodes do not tell when they are done. */
-  lookAgainMs: number
+  /** No other node can be there. */
+  isAlone: boolean
 }) {
-  const { database, clock, nodeId, leaseMs, lookAgainMs } = deps
+  const { database, clock, nodeId, leaseMs, isAlone } = deps
   /** Who to tell, by conversation. */
   const listeners = new Map<string, Set<() => void>>()
+  let polling: Repeated | null = null
+
+  /** Other nodes do not tell when they are done. */
+  async function lookForAll(): Promise<void> {
+    for (const { conversation_id } of await selectFreeLines(database, { nodeId })) tell(conversation_id)
+  }
+
+  function listen(conversationId: string, listener: () => void): void {
+    const those = listeners.get(conversationId) ?? new Set()
+    listeners.set(conversationId, those.add(listener))
+    if (!isAlone) polling ??= repeat(lookForAll, POLL_MS, () => {})
+  }
+
+  function unlisten(conversationId: string, listener: () => void): void {
+    const those = listeners.get(conversationId)
+    those?.delete(listener)
+    if (those?.size === 0) listeners.delete(conversationId)
+    if (listeners.size > 0) return
+    void polling?.stop()
+    polling = null
+  }
+
+  function tell(conversationId: string): void {
+    for (const listener of [...(listeners.get(conversationId) ?? [])]) listener()
+  }
 
   function newsOrTimeout(conversationId: string, signal: AbortSignal): Promise<void> {
     return new Promise((resolve) => {
-      const those = listeners.get(conversationId) ?? new Set()
       const done = () => {
         clearTimeout(timer)
         signal.removeEventListener('abort', done)
-        those.delete(done)
-        if (those.size === 0) listeners.delete(conversationId)
+        unlisten(conversationId, done)
         resolve()
       }
-      const timer = setTimeout(done, lookAgainMs)
+      const timer = setTimeout(done, LOOK_AGAIN_MS)
       signal.addEventListener('abort', done)
-      listeners.set(conversationId, those.add(done))
+      listen(conversationId, done)
     })
   }
 
@@ -100,8 +129,6 @@ export function createWaitingLine(deps: {
     },
 
     /** Tells those who wait for a conversation that something has changed there. */
-    tell(conversationId: string): void {
-      for (const listener of [...(listeners.get(conversationId) ?? [])]) listener()
-    },
+    tell,
   }
 }

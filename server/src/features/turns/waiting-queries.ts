@@ -78,4 +78,24 @@ export const selectLine = prepareRead((db, p: Parameters<ConversationKey>) =>
     .orderBy('run_id'),
 )
 
+/** The conversations on which nothing runs and for which somebody waits on this node. */
+export const selectFreeLines = prepareRead((db, p: Parameters<{ nodeId: string }>) =>
+  db
+    .selectFrom('waiting_turn')
+    .select('conversation_id')
+    .distinct()
+    .where('node_id', '=', p('nodeId'))
+    .where((eb) =>
+      eb.not(
+        eb.exists(
+          eb
+            .selectFrom('running_turn')
+            .select('running_turn.run_id')
+            .whereRef('running_turn.organization_id', '=', 'waiting_turn.organization_id')
+            .whereRef('running_turn.conversation_id', '=', 'waiting_turn.conversation_id'),
+        ),
+      ),
+    ),
+)
+
 export const selectWaitingTurns = prepareRead((db) => db.selectFrom('waiting_turn').selectAll().orderBy('run_id'))

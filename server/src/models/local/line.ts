@@ -1,3 +1,5 @@
+import { createFairQueue, type Path, QueueFullError } from '../../lib/fair-queue.ts'
+
 /** Milliseconds for one turn before any has been measured. */
 const FIRST_GUESS_MS = 5_000
 
@@ -5,7 +7,7 @@ const FIRST_GUESS_MS = 5_000
 const LEAST_WAIT_MS = 1_000
 const LONGEST_WAIT_MS = 60_000
 
-/** Nobody else may wait; `waitMs` is a guess at when it makes sense to come back. */
+/** Nobody else may wait, or somebody who waits less has come; `waitMs` is a guess at when it makes sense to come back. */
 export class LineFullError extends Error {
   readonly waitMs: number
 
@@ -18,21 +20,27 @@ export class LineFullError extends Error {
 
 export type Line = {
   /**
-   * Resolves when it is one's turn, with the function that ends it. Rejects with a {@link LineFullError} at once, or with
-   * the signal's reason while waiting.
+   * Resolves when it is one's turn, with the function that ends it. Rejects with a {@link LineFullError}, or with the
+   * signal's reason while waiting.
    */
-  enter(signal: AbortSignal): Promise<() => void>
+  enter(path: Path, signal: AbortSignal): Promise<() => void>
   isIdle(): boolean
 }
 
-/** One at a time, in the order in which they came; up to `most` wait. `now` is in milliseconds that only grow. */
+/** One at a time, organizations and keys in turn; up to `most` wait. `now` is in milliseconds that only grow. */
 export function createLine({ most, now }: { most: number; now: () => number }): Line {
-  const waiting: (() => void)[] = []
-  let isTaken = false
+  const queue = createFairQueue({ atOnce: 1, most })
   let usualMs = FIRST_GUESS_MS
 
-  function begin(): () => void {
-    isTaken = true
+  function full(waiting: number): LineFullError {
+    const waitMs = usualMs * (waiting + 1)
+    return new LineFullError(Math.ceil(Math.min(Math.max(waitMs, LEAST_WAIT_MS), LONGEST_WAIT_MS)))
+  }
+
+  async function enter(path: Path, signal: AbortSignal): Promise<() => void> {
+    const leave = await queue.enter(path, signal).catch((error: unknown) => {
+      throw error instanceof QueueFullError ? full(error.waiting) : error
+    })
     const begunAt = now()
     let isOver = false
     return () => {
@@ -40,31 +48,9 @@ export function createLine({ most, now }: { most: number; now: () => number }): 
       isOver = true
       // Half of it is the last one: prompts and replies of one server resemble each other.
       usualMs = (usualMs + now() - begunAt) / 2
-      isTaken = false
-      waiting.shift()?.()
+      leave()
     }
   }
 
-  async function enter(signal: AbortSignal): Promise<() => void> {
-    signal.throwIfAborted()
-    if (!isTaken) return begin()
-    if (waiting.length >= most) {
-      const waitMs = usualMs * (waiting.length + 1)
-      throw new LineFullError(Math.ceil(Math.min(Math.max(waitMs, LEAST_WAIT_MS), LONGEST_WAIT_MS)))
-    }
-    const { promise, resolve, reject } = Promise.withResolvers<() => void>()
-    const take = () => {
-      signal.removeEventListener('abort', leave)
-      resolve(begin())
-    }
-    const leave = () => {
-      waiting.splice(waiting.indexOf(take), 1)
-      reject(signal.reason)
-    }
-    signal.addEventListener('abort', leave, { once: true })
-    waiting.push(take)
-    return promise
-  }
-
-  return { enter, isIdle: () => !isTaken }
+  return { enter, isIdle: () => queue.count().atWork === 0 }
 }

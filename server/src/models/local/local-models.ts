@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs'
 import type { Dispatcher } from 'undici'
+import type { Path } from '../../lib/fair-queue.ts'
 import type { Model, ModelRequest, ModelResult } from '../model.ts'
 import { ModelError, type ModelErrorKind } from '../model-error.ts'
 import { abortedError } from '../provider-errors.ts'
@@ -117,7 +118,8 @@ export function createLocalModels(options: LocalModelsOptions): LocalModels {
     signal.throwIfAborted()
     if (request.tools?.length && !request.mustAnswer) throw failed('refused', 'A local model cannot call tools')
     const path = await pathOf(source)
-    const leave = await enter(source, line, signal)
+    const { organizationId = '', keyId = null } = request.caller ?? {}
+    const leave = await enter(source, line, [organizationId, keyId ?? ''], signal)
     try {
       const inMemory = openMemory()
       const loaded = await inMemory.use(source.id, path).catch((error) => {
@@ -153,9 +155,9 @@ export function createLocalModels(options: LocalModelsOptions): LocalModels {
     throw failed('unavailable', message, { retryAfterMs: DOWNLOAD_RETRY_AFTER_MS })
   }
 
-  async function enter({ id }: LocalSource, line: Line, signal: AbortSignal): Promise<() => void> {
+  async function enter({ id }: LocalSource, line: Line, path: Path, signal: AbortSignal): Promise<() => void> {
     try {
-      return await line.enter(signal)
+      return await line.enter(path, signal)
     } catch (error) {
       if (!(error instanceof LineFullError)) throw error
       const message = `The local model ${id} is busy, and its line of ${settings.queue} is full`

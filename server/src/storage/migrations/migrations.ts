@@ -1,12 +1,16 @@
 import { StorageError } from '../database.ts'
 import type { ColumnTypes } from '../dialect.ts'
 import { initial } from './0001-initial.ts'
+import { waitingByNode } from './0003-waiting-by-node.ts'
 
 /** One numbered step of the schema. Once released it is never changed. */
 export type Migration = { number: number; name: string; statements(types: ColumnTypes): string[] }
 
 /** In order of their numbers, which have no gaps. */
-export const migrations: readonly Migration[] = [{ number: 1, name: 'initial', statements: initial }]
+export const migrations: readonly Migration[] = [
+  { number: 1, name: 'initial', statements: initial },
+  { number: 2, name: 'waiting-by-node', statements: waitingByNode },
+]
 
 /** What is left to do on a database that has come as far as `applied`. Throws when a newer Dramatis has been here. */
 export function pendingMigrations(applied: number): readonly Migration[] {
