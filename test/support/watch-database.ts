@@ -24,9 +24,9 @@ export async function watchDatabase(server: RunningApp, work: () => Promise<unkn
   const { read, scan, write } = database
   const traffic: Traffic = { batches: [], reads: [] }
   const noting =
-    (ask: typeof read): typeof read =>
-    async (query) => {
-      const rows = await ask(query)
+    (ask: typeof scan): typeof scan =>
+    async (query, organizationId) => {
+      const rows = await ask(query, organizationId)
       const { sql, parameters } = query
       if (!UPKEEP.test(sql)) traffic.reads.push({ sql, parameters, rows: rows.length })
       return rows as never

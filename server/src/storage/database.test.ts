@@ -119,7 +119,7 @@ onEveryDatabase('a database', (kind) => {
     const query = dialect.builder
       .selectFrom('organization')
       .select(members.map((key, i) => dialect.jsonMember('name', key).as(`m${i}`)))
-    expect(Object.values((await database.scan(query.compile()))[0] ?? {})).toEqual([
+    expect(Object.values((await database.scan(query.compile(), A))[0] ?? {})).toEqual([
       'x',
       'true',
       'false',

@@ -25,18 +25,22 @@ export type Database = {
   dialect: Dialect
   /** A read of few rows by key. */
   read<Row>(query: CompiledQuery<Row>): Promise<Row[]>
-  /** A read of many rows: kept away from the thread that streams. */
-  scan<Row>(query: CompiledQuery<Row>): Promise<Row[]>
+  /**
+   * A read of many rows: kept away from the thread that streams. There are few at a time, and organizations take turns.
+   */
+  scan<Row>(query: CompiledQuery<Row>, organizationId: string): Promise<Row[]>
   /**
    * Applies a batch and resolves once it is durable, with the number of rows each statement touched.
    * Throws {@link WriteConflict} when a unique constraint or a guard was violated; then nothing was written.
    */
   write(batch: readonly Statement[]): Promise<number[]>
   /**
-   * Takes what was deleted out of the files too, as far as that is in our hands: SQLite rewrites its whole file,
-   * PostgreSQL the given tables. Meanwhile writes wait. Throws {@link StorageError} when it could not be done.
+   * Takes what was deleted out of the files too, as far as that is in our hands: in SQLite's the gaps are overwritten
+   * between the writes of others, PostgreSQL's given tables are rewritten, which locks them and is done at most a small
+   * part of the time: then this waits, until the signal if there is one. All who ask before it is done share it. Throws {@link StorageError} when it could
+   * not be done.
    */
-  scrub(tables: readonly (keyof Schema)[]): Promise<void>
+  scrub(tables: readonly (keyof Schema)[], signal?: AbortSignal): Promise<void>
   close(): Promise<void>
 }
 

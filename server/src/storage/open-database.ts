@@ -1,4 +1,5 @@
 import type { Database } from './database.ts'
+import { withFairScans } from './fair-scans.ts'
 
 /** Where the data is. */
 export type DatabaseLocation = { kind: 'sqlite'; file: string } | { kind: 'postgres'; url: string }
@@ -16,8 +17,10 @@ export type OpenOptions = {
 export async function openDatabase(location: DatabaseLocation, options: OpenOptions): Promise<Database> {
   if (location.kind === 'sqlite') {
     const { openSqlite } = await import('./sqlite.ts')
-    return openSqlite({ file: location.file, ...options })
+    // One thread reads, so one at a time.
+    return withFairScans(await openSqlite({ file: location.file, ...options }), { atOnce: 1, atOnceEach: 1 })
   }
   const { openPostgres } = await import('./postgres.ts')
-  return openPostgres({ url: location.url, log: options.log })
+  // Of its 16 connections half are for what is short.
+  return withFairScans(await openPostgres({ url: location.url, log: options.log }), { atOnce: 8, atOnceEach: 4 })
 }

@@ -1,8 +1,8 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import type pg from 'pg'
 
-/** Bytes, with indexes: rewriting locks a table against everybody, at about 100 MB/s. */
-const LARGEST_REWRITTEN = 1024 ** 3
+/** Bytes, with indexes: rewriting locks a table against everybody, at about 100 MB/s, so for some 5 s at most. */
+const LARGEST_REWRITTEN = 512 * 1024 ** 2
 /** How often to try to get hold of a table, and milliseconds in between: with turns under way the gaps are short. */
 const MOST_TRIES = 50
 const TRY_AGAIN_MS = 20
@@ -18,15 +18,16 @@ const STATISTICS = 'pg_catalog.pg_statistic'
 
 /**
  * Takes what was deleted out of the files of these tables and their indexes. A plain VACUUM only marks the room as free,
- * the bytes stay until something else is written there: a table is rewritten, unless it is larger than 1 GiB or is never
- * free; then a line in the log says what is left to do.
+ * the bytes stay until something else is written there: a table is rewritten, unless it is larger than 512 MiB or is
+ * never free; then a line in the log says what is left to do. Resolves with the milliseconds for which tables were locked.
  */
 export async function vacuum(
   client: pg.ClientBase,
   tables: readonly string[],
   log: (message: string) => void,
   patienceMs = PATIENCE_MS,
-): Promise<void> {
+): Promise<number> {
+  let lockedMs = 0
   if (!(await untilNobodySees(client, patienceMs))) {
     log(
       'what was erased may be left in files, for a transaction that is older has not ended: erase something again later',
@@ -34,10 +35,13 @@ export async function vacuum(
   }
   for (const table of [...tables, STATISTICS]) {
     // Names of our own tables, never of a caller.
-    if ((await sizeOf(client, table)) <= LARGEST_REWRITTEN && (await rewrite(client, table))) continue
+    const took = (await sizeOf(client, table)) <= LARGEST_REWRITTEN ? await rewrite(client, table) : null
+    lockedMs += took ?? 0
+    if (took !== null) continue
     await client.query(`vacuum (analyze) ${table}`)
     log(`what was erased is gone from ${table}, but not from its file: run "vacuum full ${table}" at a quiet time`)
   }
+  return lockedMs
 }
 
 /**
@@ -59,16 +63,20 @@ async function untilNobodySees(client: pg.ClientBase, patienceMs: number): Promi
   }
 }
 
-/** False when the table was never free. Does not queue for its lock, because everybody else would queue behind it. */
-async function rewrite(client: pg.ClientBase, table: string): Promise<boolean> {
+/**
+ * How many milliseconds it took; null when the table was never free. Does not queue for its lock, because everybody else
+ * would queue behind it.
+ */
+async function rewrite(client: pg.ClientBase, table: string): Promise<number | null> {
   const before = await fileOf(client, table)
   for (let tries = 0; tries < MOST_TRIES; tries++) {
+    const begunAt = performance.now()
     await client.query(`vacuum (full, analyze, skip_locked) ${table}`)
     // A table that was skipped has the file that it had.
-    if ((await fileOf(client, table)) !== before) return true
+    if ((await fileOf(client, table)) !== before) return performance.now() - begunAt
     await wait(TRY_AGAIN_MS)
   }
-  return false
+  return null
 }
 
 async function sizeOf(client: pg.ClientBase, table: string): Promise<number> {

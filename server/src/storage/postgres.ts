@@ -9,6 +9,7 @@ import {
   sql,
 } from 'kysely'
 import pg from 'pg'
+import { createPaced } from '../lib/paced.ts'
 import { type Database, StorageError, WriteConflict } from './database.ts'
 import type { Dialect } from './dialect.ts'
 import { createMerger, type Query } from './postgres-merge.ts'
@@ -54,6 +55,8 @@ const MOST_ATTEMPTS = 10
 const BIGINT = 20
 /** Milliseconds for an answer. */
 const ANSWER_MS = 15_000
+/** Rewriting tables locks them: 2 % of the time at most, and so many milliseconds at once after a rest. */
+const REWRITING = { share: 0.02, burstMs: 5_000 }
 /** How much longer a long read may take. */
 const SCAN_FACTOR = 8
 
@@ -102,6 +105,19 @@ export async function openPostgres(options: PostgresOptions): Promise<Database> 
     }
   }
 
+  const rewriteTables = createPaced<string>(async (tables) => {
+    try {
+      const client = await pool.connect()
+      try {
+        return await vacuum(client, [...tables], options.log)
+      } finally {
+        client.release()
+      }
+    } catch (error) {
+      throw explain(error)
+    }
+  }, REWRITING)
+
   return {
     dialect: postgresDialect,
     read: (query) => readWithin(query, answerMs),
@@ -118,18 +134,7 @@ export async function openPostgres(options: PostgresOptions): Promise<Database> 
         }
       }
     },
-    async scrub(tables) {
-      try {
-        const client = await pool.connect()
-        try {
-          await vacuum(client, tables, options.log)
-        } finally {
-          client.release()
-        }
-      } catch (error) {
-        throw explain(error)
-      }
-    },
+    scrub: rewriteTables,
     close: () => pool.end(),
   }
 }

@@ -112,6 +112,7 @@ test('a file is written as it was said, with more texts than are remembered and 
   expect(new Set((await Promise.all(written)).map(String))).toEqual(new Set(['1,1']))
   const rows = await database.scan<{ id: string; name: string; created_at: number }>(
     database.dialect.builder.selectFrom('organization').select(['id', 'name', 'created_at']).orderBy('id').compile(),
+    'somebody',
   )
   expect(rows.map(({ id, name, created_at }) => `${id} ${name} ${created_at}`)).toEqual(
     Array.from({ length: 1_500 }, (_, n) => `${String(n).padStart(5, '0')} the ${n}th and ${n % 700} ${n}`),

@@ -3,11 +3,8 @@ import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
 import { type BatchMessage, type ReadBatch, readBatches } from './sqlite-batches.ts'
 import { sqliteCode } from './sqlite-errors.ts'
+import { AUTOCHECKPOINT, createScrubber } from './sqlite-scrub.ts'
 import { CLOSE, type WriteOutcomes } from './sqlite-threads.ts'
-
-const SQLITE_BUSY = 5
-/** Bytes: rewriting takes about 7 ms a MB, and writes wait for it. */
-const LARGEST_REWRITTEN = 1024 ** 3
 
 /**
  * The thread that writes. Every batch that has queued by the time a transaction starts goes into it, each under a
@@ -17,7 +14,7 @@ function serve(port: MessagePort, file: string): void {
   const connection = new DatabaseSync(file, { timeout: 5_000 })
   // FULL: with WAL, NORMAL may lose the last commits when the power goes, and they have been shown to people by then.
   connection.exec(
-    'pragma synchronous = full; pragma wal_autocheckpoint = 4000; pragma cache_size = -32000; pragma temp_store = memory',
+    `pragma synchronous = full; pragma wal_autocheckpoint = ${AUTOCHECKPOINT}; pragma cache_size = -32000; pragma temp_store = memory`,
   )
   // Overwrites what is deleted. A turn of ten events took 0.177 ms of the processor with it and 0.176 without.
   connection.exec('pragma secure_delete = on')
@@ -28,6 +25,10 @@ function serve(port: MessagePort, file: string): void {
     savepoint: connection.prepare('savepoint batch'),
     release: connection.prepare('release batch'),
   }
+  const scrubber = createScrubber(file, connection)
+  /** Batches that ask for a clean file. */
+  let wanting: number[] = []
+  let isScrubbing = false
   /** The texts that have come over, and what was prepared of them, by number. */
   let texts: string[] = []
   let prepared: StatementSync[] = []
@@ -40,11 +41,9 @@ function serve(port: MessagePort, file: string): void {
       return
     }
     const group: Batch[] = []
-    const scrubs: number[] = []
-    for (let message: BatchMessage | undefined = first; message; message = nextMessage()) take(message, group, scrubs)
+    for (let message: BatchMessage | undefined = first; message; message = nextMessage()) take(message, group)
     if (group.length > 0) port.postMessage(commitGroup(group))
-    // One does for all who want it by now.
-    if (scrubs.length > 0) port.postMessage(scrub(scrubs))
+    if (wanting.length > 0 && !isScrubbing) void scrub()
   })
   port.postMessage(nothing())
 
@@ -52,7 +51,7 @@ function serve(port: MessagePort, file: string): void {
     return receiveMessageOnPort(port)?.message as BatchMessage | undefined
   }
 
-  function take(message: BatchMessage, group: Batch[], scrubs: number[]): void {
+  function take(message: BatchMessage, group: Batch[]): void {
     if (message.isFresh) {
       texts = []
       prepared = []
@@ -61,27 +60,33 @@ function serve(port: MessagePort, file: string): void {
     // The numbers are those of now: a message behind it in the group may begin anew.
     const known = { texts, prepared }
     for (const batch of readBatches(message)) {
-      if (batch.isScrub) scrubs.push(batch.id)
+      if (batch.isScrub) wanting.push(batch.id)
       else group.push({ ...batch, known })
     }
   }
 
-  /**
-   * VACUUM, because `secure_delete` is not enough: when SQLite splits a page, copies of what it moved away stay in the
-   * gap of the old one. Of 1,000 texts written among others and deleted under it, 4 could still be read in the file.
-   */
-  function scrub(ids: readonly number[]): WriteOutcomes {
-    try {
-      const isRewritten = sizeOf(connection) <= LARGEST_REWRITTEN
-      // The copy that it makes is as large as the file.
-      if (isRewritten) connection.exec('pragma temp_store = file; vacuum; pragma temp_store = memory')
-      const { busy } = connection.prepare('pragma wal_checkpoint(truncate)').get() as { busy: number }
-      if (busy !== 0) throw Object.assign(new Error('a reader keeps the write-ahead log'), { errcode: SQLITE_BUSY })
-      return { touched: ids.flatMap((id) => [id, 1, isRewritten ? 1 : 0]), refused: [] }
-    } catch (error) {
-      connection.exec('pragma temp_store = memory')
-      return { touched: [], refused: ids.map((id) => ({ id, failure: describe(error) })) }
+  /** Cleans the file for all who want it until it is clean; for who comes later it begins anew. */
+  async function scrub(): Promise<void> {
+    let served: number[] = []
+    const serve = () => {
+      served = wanting
+      wanting = []
     }
+    isScrubbing = true
+    try {
+      const isClean = await scrubber.scrub(serve)
+      if (!isClean) serve()
+      port.postMessage({
+        touched: served.flatMap((id) => [id, 1, isClean ? 1 : 0]),
+        refused: [],
+      } satisfies WriteOutcomes)
+    } catch (error) {
+      if (served.length === 0) serve()
+      const refused = served.map((id) => ({ id, failure: describe(error) }))
+      port.postMessage({ touched: [], refused } satisfies WriteOutcomes)
+    }
+    isScrubbing = false
+    if (wanting.length > 0) void scrub()
   }
 
   function commitGroup(group: readonly Batch[]): WriteOutcomes {
@@ -137,13 +142,6 @@ type Batch = ReadBatch & { known: Known }
 
 function nothing(): WriteOutcomes {
   return { touched: [], refused: [] }
-}
-
-function sizeOf(connection: DatabaseSync): number {
-  const row = connection
-    .prepare('select page_count * page_size as bytes from pragma_page_count, pragma_page_size')
-    .get()
-  return Number(row?.['bytes'])
 }
 
 /** SQLite names the columns of a violated constraint; this finds the name that PostgreSQL would give. */

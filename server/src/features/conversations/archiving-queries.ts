@@ -90,7 +90,7 @@ export async function findOldest(
     .limit(range.limit)
   if (range.after !== null) query = query.where('id', '>', range.after)
   if (range.before !== null) query = query.where('id', '<', range.before)
-  return (await database.scan(query.compile())).map(toMessage)
+  return (await database.scan(query.compile(), key.organizationId)).map(toMessage)
 }
 
 export type StoredConversation = Key & {

@@ -208,7 +208,7 @@ export async function findConversations(
     query = query.where(database.dialect.jsonMember('conversation.metadata', key), '=', value)
   }
   if (after !== null) query = query.where('conversation.id', '<', after)
-  return (await database.scan(query.compile())).map(toConversation)
+  return (await database.scan(query.compile(), organizationId)).map(toConversation)
 }
 
 export function toConversation(row: ConversationRow & { is_secret: 0 | 1 | null }): Conversation {

@@ -163,7 +163,7 @@ export async function findMessages(database: Database, key: ConversationKey, isL
     .where('organization_id', '=', key.organizationId)
     .where('conversation_id', '=', key.conversationId)
     .orderBy('id')
-  return (await database.scan(query.compile())).map(toMessage)
+  return (await database.scan(query.compile(), key.organizationId)).map(toMessage)
 }
 
 /** All messages of several conversations, by conversation id, each in order. */
@@ -181,7 +181,8 @@ export async function findMessagesOf(
     .where('conversation_id', 'in', conversationIds)
     .orderBy('conversation_id')
     .orderBy('id')
-  for (const row of await database.scan(query.compile())) byConversation.get(row.conversation_id)?.push(toMessage(row))
+  for (const row of await database.scan(query.compile(), organizationId))
+    byConversation.get(row.conversation_id)?.push(toMessage(row))
   return byConversation
 }
 

@@ -24,7 +24,7 @@ export async function findConversationsOfUser(
     .orderBy('conversation.id')
     .limit(limit)
   if (after !== null) query = query.where('conversation.id', '>', after)
-  return (await database.scan(query.compile())).map((row) => ({
+  return (await database.scan(query.compile(), organizationId)).map((row) => ({
     conversation: toConversation(row),
     isDeleted: row.deleted_at !== null,
     score: { score: row.score, text: row.score_text, tags: row.score_tags },
@@ -45,7 +45,7 @@ export async function findReplacedAfter(
     .orderBy('id')
     .limit(limit)
   if (after !== null) query = query.where('id', '>', after)
-  return (await database.scan(query.compile())).map((row) => ({
+  return (await database.scan(query.compile(), organizationId)).map((row) => ({
     message: toMessage(row),
     replacedBy: row.replaced_by,
     replacedAt: row.replaced_at,

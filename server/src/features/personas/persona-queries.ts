@@ -212,7 +212,7 @@ export async function findPersonas(
 
   // A few rows along the key are no long read; a filter may have to look at all there are.
   const isShort = limit <= SHORT_PAGE && filter.q === null && filter.tag === null
-  const rows = await (isShort ? database.read(query.compile()) : database.scan(query.compile()))
+  const rows = await (isShort ? database.read(query.compile()) : database.scan(query.compile(), organizationId))
   return rows.map((row) => ({
     persona: toPersona(row),
     version: toVersion({

@@ -95,7 +95,7 @@ export async function findToErase(database: Database, organizationId: string, ta
     'externalUserId' in target
       ? query.where('external_user_id', '=', target.externalUserId)
       : query.where('id', '=', target.conversationId)
-  return (await database.scan(those.compile())).map(({ id }) => id)
+  return (await database.scan(those.compile(), organizationId)).map(({ id }) => id)
 }
 
 /** Deletes conversations softly: from now on nothing new begins on them. Locks them in the order of their ids. */

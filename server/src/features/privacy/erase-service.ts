@@ -1,5 +1,7 @@
 import { AppError } from '../../errors.ts'
 import type { Clock } from '../../lib/clock.ts'
+import { createFairPlaces } from '../../lib/fair-places.ts'
+import { createFairQueue } from '../../lib/fair-queue.ts'
 import type { IdSource } from '../../lib/ids.ts'
 import { type Repeated, repeat } from '../../lib/repeat.ts'
 import type { Database } from '../../storage/database.ts'
@@ -24,6 +26,9 @@ export type EraseService = ReturnType<typeof createEraseService>
 /** Milliseconds between looks for erasures that were left unfinished, and the age from which one is taken for that. */
 const RESUME_MS = 60_000
 
+/** Erasures that delete rows at the same time, those of one organization, and requests that wait: in all, and of each. */
+const ERASING = { atOnce: 2, atOnceEach: 1, most: 500, each: 100 }
+
 /**
  * Erases for good: rows, and what they had left in the database's files. A marker is stored first, so that an erasure
  * goes on after a crash; every step may be done again.
@@ -38,13 +43,26 @@ export function createEraseService(deps: {
 }) {
   const { database, ids, clock, turns, erasers } = deps
   const underWay = new Map<string, Promise<void>>()
-  let isStopping = false
-  const scrub = oneForAll(() => database.scrub(ERASED_TABLES))
+  const stopping = new AbortController()
+  // How many wait is bounded by the places, and by what is stored.
+  const queue = createFairQueue({ ...ERASING, most: Number.POSITIVE_INFINITY })
+  const places = createFairPlaces({ perKey: ERASING.each, inAll: ERASING.most })
+
+  /** Takes a place among the requests that wait for an erasure. Throws 429. */
+  function enter(organizationId: string): () => void {
+    // An organization counts as one key: whose of its keys asks makes no difference.
+    const holder = { organizationId, keyId: organizationId }
+    if (places.obstacle(holder) === null) return places.occupy(holder)
+    throw new AppError('rate_limited', 'as many erasures are under way as may be', {
+      refusedBy: 'erasures',
+      retryAfterMs: 1_000,
+      quota: { limit: ERASING.each, remaining: 0, resetMs: 1_000 },
+    })
+  }
 
   async function eraseRows(organizationId: string, target: Target): Promise<void> {
     for (;;) {
-      if (isStopping)
-        throw new AppError('unavailable', 'the server is stopping; the erasure goes on when it starts again')
+      if (stopping.signal.aborted) throw stopped()
       const found = await findToErase(database, organizationId, target)
       if (found.length === 0) return
       // In this order: no turn begins on a closed conversation, so those that are stopped are the last ones.
@@ -57,10 +75,13 @@ export function createEraseService(deps: {
 
   async function carryOut({ organizationId, id, target }: Erasure): Promise<void> {
     if (target) {
-      await eraseRows(organizationId, target)
+      const leave = await queue.enter([organizationId])
+      await eraseRows(organizationId, target).finally(leave)
       await database.write([forgetTarget(database, { organizationId, id })])
     }
-    await scrub()
+    await database.scrub(ERASED_TABLES, stopping.signal).catch((error: unknown) => {
+      throw stopping.signal.aborted ? stopped() : error
+    })
     await database.write([deleteErasure(database, { organizationId, id })])
   }
 
@@ -84,27 +105,37 @@ export function createEraseService(deps: {
     /**
      * Erases everything of a user, deleted conversations too, and resolves when it is gone. Turns that are running are
      * cancelled. For a user that nobody knows there is nothing to do but what others have not finished: one that was
-     * erased a moment ago has its rows gone, and not yet what is left in files.
+     * erased a moment ago has its rows gone, and not yet what is left in files. Throws 429 when too many are waiting.
      */
     async eraseUser(organizationId: string, externalUserId: string): Promise<void> {
       const target = { externalUserId }
-      if ((await findToErase(database, organizationId, target)).length > 0) return erase(organizationId, target)
-      for (const left of await findErasures(database, clock())) {
-        if (left.organizationId === organizationId) await finish(left)
+      const leave = enter(organizationId)
+      try {
+        if ((await findToErase(database, organizationId, target)).length > 0) return await erase(organizationId, target)
+        for (const left of await findErasures(database, clock())) {
+          if (left.organizationId === organizationId) await finish(left)
+        }
+      } finally {
+        leave()
       }
     },
 
-    /** The same for one conversation. Throws 404. */
+    /** The same for one conversation. Throws 404 and 429. */
     async eraseConversation(organizationId: string, conversationId: string): Promise<void> {
       const target = { conversationId }
-      const found = await findToErase(database, organizationId, target)
-      if (found.length === 0) throw new AppError('not_found', 'there is no such conversation')
-      await erase(organizationId, target)
+      const leave = enter(organizationId)
+      try {
+        const found = await findToErase(database, organizationId, target)
+        if (found.length === 0) throw new AppError('not_found', 'there is no such conversation')
+        await erase(organizationId, target)
+      } finally {
+        leave()
+      }
     },
 
     /** Ends erasures under way between two batches; the next server goes on with them. */
     async stop(): Promise<void> {
-      isStopping = true
+      stopping.abort()
       await Promise.allSettled(underWay.values())
     },
 
@@ -115,6 +146,10 @@ export function createEraseService(deps: {
       return left.length
     },
   }
+}
+
+function stopped(): AppError {
+  return new AppError('unavailable', 'the server is stopping; the erasure goes on when it starts again')
 }
 
 /** Goes on with what a server has left unfinished: at once, and then from time to time. */
@@ -134,21 +169,5 @@ export function keepErasures(deps: {
     async stop() {
       await Promise.all([erasures.stop(), first, later.stop()])
     },
-  }
-}
-
-/** Runs `task` once for all who ask before it begins: what takes long is not done for each of them. */
-function oneForAll(task: () => Promise<void>): () => Promise<void> {
-  let current: Promise<void> = Promise.resolve()
-  let next: Promise<void> | null = null
-  return () => {
-    next ??= current
-      .catch(() => {})
-      .then(() => {
-        current = next ?? Promise.resolve()
-        next = null
-        return task()
-      })
-    return next
   }
 }

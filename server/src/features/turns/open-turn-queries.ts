@@ -11,5 +11,5 @@ export async function findOldestOpenMessage(database: Database, key: Conversatio
     .where('ended_at', 'is', null)
     .orderBy('user_message_id')
     .limit(1)
-  return (await database.scan(query.compile()))[0]?.user_message_id ?? null
+  return (await database.scan(query.compile(), key.organizationId))[0]?.user_message_id ?? null
 }

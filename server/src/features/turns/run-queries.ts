@@ -155,7 +155,7 @@ export async function findRuns(
     .orderBy('id', 'desc')
     .limit(limit)
   if (after !== null) query = query.where('id', '<', after)
-  return (await database.scan(query.compile())).map(toRun)
+  return (await database.scan(query.compile(), key.organizationId)).map(toRun)
 }
 
 function toRun(row: RunRow): Run {

@@ -167,7 +167,7 @@ export async function findTurnsOf(
     .select(['conversation_id', 'run_id'])
     .where('organization_id', '=', organizationId)
     .where('conversation_id', 'in', conversationIds)
-  return (await database.scan(query.compile())).map(({ conversation_id, run_id }) => ({
+  return (await database.scan(query.compile(), organizationId)).map(({ conversation_id, run_id }) => ({
     ...{ organizationId, conversationId: conversation_id, runId: run_id },
   }))
 }
