@@ -55,6 +55,7 @@ import { createWaitingLine } from './features/turns/waiting-line.ts'
 import { createAddressOf } from './http/address.ts'
 import { trackConnections } from './http/connections.ts'
 import { createMetrics } from './http/metrics.ts'
+import { limitOpenRequests } from './http/open-requests.ts'
 import { documentRoutes } from './http/openapi.ts'
 import { shedNewWork, watchLoad } from './http/overload.ts'
 import { limitRequests } from './http/rate-limit.ts'
@@ -62,7 +63,9 @@ import { createHttpServer } from './http/server.ts'
 import { systemRoutes } from './http/system-routes.ts'
 import { createBackground } from './lib/background.ts'
 import { systemClock } from './lib/clock.ts'
+import { createFairQueue } from './lib/fair-queue.ts'
 import { createIdSource } from './lib/ids.ts'
+import { repeat } from './lib/repeat.ts'
 import { parseAiSystem } from './models/ai-systems.ts'
 import { createProgressReport } from './models/local/progress-report.ts'
 import { createModelRegistry, type ModelRegistry } from './models/registry.ts'
@@ -78,6 +81,13 @@ export const VERSION = '0.1.0'
 const FLUSH_MS = 1_000
 /** Summaries and titles that are made at the same time, those of one organization, and that may wait for their turn. */
 const SIDE_CALLS = { atOnce: 16, atOnceEach: 8, most: 1_000 }
+
+/** Calls of tools that are made at the same time, those of one organization, and that may wait for their turn. */
+const TOOL_CALLS = { atOnce: 256, atOnceEach: 128, most: 10_000 }
+/** Milliseconds between looks how many organizations there are. */
+const COUNT_EVERY_MS = 10_000
+/** Requests that may be open for each turn that may be under way. */
+const OPEN_A_TURN = 5
 
 export type Services = ReturnType<typeof createServices>
 
@@ -133,7 +143,11 @@ export async function createApp(config: Config, log: FastifyBaseLogger): Promise
     resolveModel: async (aiSystem, model) => registry.resolve(parseAiSystem(aiSystem) ?? 'default', model),
   })
 
-  const metrics = createMetrics({ runningTurns: () => runner.count() })
+  const metrics = createMetrics({
+    runningTurns: () => runner.count(),
+    waitingTurns: () => limits.waiting(),
+    openRequests: () => openRequests.count(),
+  })
   // A SQLite file has one server, so whatever another node has begun there was begun by one that is gone.
   const isAlone = config.database.kind === 'sqlite'
   const node = { nodeId, leaseMs: config.leaseMs, isAlone }
@@ -164,10 +178,22 @@ export async function createApp(config: Config, log: FastifyBaseLogger): Promise
       summarizer.consider(turn)
       titler.consider(turn)
     },
-    ...{ tools, files },
+    ...{ tools, files, toolCalls: createFairQueue(TOOL_CALLS) },
     onEnded: ({ end, ...turn }) => metrics.turnEnded({ ...turn, ...end.usage, status: end.status }),
   })
-  const limits = createTurnLimits({ perKey: config.limits.runningTurnsPerKey, inAll: config.limits.runningTurns })
+  // Places are shared where there is somebody to share them with; the command line makes organizations.
+  const countOrganizations = async () => (await organizations.list()).length
+  let organizationCount = await countOrganizations()
+  const counting = repeat(
+    async () => {
+      organizationCount = await countOrganizations()
+    },
+    COUNT_EVERY_MS,
+    (error) => log.warn({ err: error }, 'organizations could not be counted; it will be tried again'),
+  )
+  const isShared = () => organizationCount > 1
+  const { runningTurnsPerKey, runningTurns } = config.limits
+  const limits = createTurnLimits({ perKey: runningTurnsPerKey, inAll: runningTurns, isShared })
   const budgets = createTokenBudgets(shared)
   const acceptance = createTurnAcceptance({
     ...{ ...shared, ...node, conversations: conversationTurns, limits, budgets, recentTalk },
@@ -217,6 +243,9 @@ export async function createApp(config: Config, log: FastifyBaseLogger): Promise
   const load = watchLoad(config.limits.shedDelayMs)
   shedNewWork(http, load)
   answerOnce(http, { idempotency, ride, showAgain: (...answer) => showAgain(conversations, ...answer) })
+  const openRequests = limitOpenRequests(http, {
+    ...{ perKey: OPEN_A_TURN * runningTurnsPerKey, inAll: OPEN_A_TURN * runningTurns, isShared },
+  })
   limitRequests(http, {
     perMinute: config.limits.requestsPerMinute,
     now: () => performance.now(),
@@ -275,6 +304,7 @@ export async function createApp(config: Config, log: FastifyBaseLogger): Promise
         background.stop(),
         upkeep.stop(),
         sweeper.stop(),
+        counting.stop(),
         erasing.stop(),
         archiving.stop(),
         attaching.stop(),

@@ -18,7 +18,11 @@ export type Metrics = ReturnType<typeof createMetrics>
  * What `/metrics` shows, in Prometheus' text format. Ours count from the start; garbage collections and delays of the
  * event loop are watched from the first time on that somebody looks: that costs 60 files, and a timer of 10 ms.
  */
-export function createMetrics(sources: { runningTurns: () => number }) {
+export function createMetrics(sources: {
+  runningTurns: () => number
+  waitingTurns: () => number
+  openRequests: () => number
+}) {
   const registry = new Registry()
   const registers = [registry]
   let watching: Promise<void> | null = null
@@ -68,6 +72,23 @@ export function createMetrics(sources: { runningTurns: () => number }) {
     registers,
     collect() {
       this.set(sources.runningTurns())
+    },
+  })
+
+  new Gauge({
+    name: 'dramatis_waiting_turns',
+    help: 'Turns that wait for an approval and have given their place to others.',
+    registers,
+    collect() {
+      this.set(sources.waitingTurns())
+    },
+  })
+  new Gauge({
+    name: 'dramatis_open_requests',
+    help: 'Requests that are open and may last: turns, readers of events, exports.',
+    registers,
+    collect() {
+      this.set(sources.openRequests())
     },
   })
 

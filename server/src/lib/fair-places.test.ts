@@ -21,7 +21,7 @@ test('whoever is alone may have them all', () => {
 })
 
 test('one of several leaves half for who may come, and those who come leave some too', () => {
-  const places = createFairPlaces({ perKey: 100, inAll: 24, isShared: true })
+  const places = createFairPlaces({ perKey: 100, inAll: 24, isShared: () => true })
   const taken = fill(places, 'a')
   expect(taken).toHaveLength(12)
   expect(places.obstacle(of('a'))).toEqual({ limit: 'organization', most: 12 })
@@ -32,10 +32,15 @@ test('one of several leaves half for who may come, and those who come leave some
   expect(places.obstacle(of('a'))).toMatchObject({ limit: 'organization' })
 })
 
-test('the second organization that comes makes it so', () => {
-  const places = createFairPlaces({ perKey: 100, inAll: 20 })
-  places.occupy(of('b'))()
-  expect(fill(places, 'a')).toHaveLength(10)
+test('it may become known later that there are others', () => {
+  let isShared = false
+  const places = createFairPlaces({ perKey: 100, inAll: 20, isShared: () => isShared })
+  const taken = Array.from({ length: 15 }, () => places.occupy(of('a')))
+  expect(places.obstacle(of('a'))).toBeNull()
+  isShared = true
+  expect(places.obstacle(of('a'))).toEqual({ limit: 'organization', most: 10 })
+  for (const leave of taken.splice(6)) leave()
+  expect(places.obstacle(of('a'))).toBeNull()
 })
 
 test('a key has its own limit, and giving back twice gives back once', () => {
@@ -54,7 +59,7 @@ test('whatever the others do, a newcomer finds a place while they go through the
       fc.integer({ min: 4, max: 200 }),
       fc.array(fc.constantFrom('a', 'b'), { maxLength: 600 }),
       (inAll, come) => {
-        const places = createFairPlaces({ perKey: 1_000, inAll, isShared: true })
+        const places = createFairPlaces({ perKey: 1_000, inAll, isShared: () => true })
         for (const organizationId of come) {
           if (!places.obstacle(of(organizationId))) places.occupy(of(organizationId))
         }

@@ -7,21 +7,13 @@ export type FairPlaces = ReturnType<typeof createFairPlaces>
 /**
  * Counts places that are held for a while: at most `perKey` of one API key, and `inAll`. Where there is more than one
  * organization, none can hold them all: once half of them are taken, one that has its share, an equal part for each that
- * holds some and one for who may come, gets no more. `isShared` says that there are others before any of them has come.
+ * holds some and one for who may come, gets no more. `isShared` says whether there are others, who need not have come yet.
  */
-export function createFairPlaces(options: { perKey: number; inAll: number; isShared?: boolean }) {
-  const { perKey, inAll } = options
+export function createFairPlaces(options: { perKey: number; inAll: number; isShared?: () => boolean }) {
+  const { perKey, inAll, isShared = () => false } = options
   const ofOrganization = new Map<string, number>()
   const ofKey = new Map<string, number>()
   let taken = 0
-  let isShared = options.isShared ?? false
-  let known: string | null = null
-
-  /** From the second one on places are shared, whatever was known at the start. */
-  function meet(organizationId: string): void {
-    known ??= organizationId
-    if (organizationId !== known) isShared = true
-  }
 
   function share(organizationId: string): number {
     const others = ofOrganization.size - (ofOrganization.has(organizationId) ? 1 : 0)
@@ -29,11 +21,10 @@ export function createFairPlaces(options: { perKey: number; inAll: number; isSha
   }
 
   function obstacle({ organizationId, keyId }: Holder): Obstacle | null {
-    meet(organizationId)
     if (taken >= inAll) return { limit: 'all', most: inAll }
     if (keyId !== null && (ofKey.get(keyId) ?? 0) >= perKey) return { limit: 'key', most: perKey }
     const most = share(organizationId)
-    const isOver = isShared && taken * 2 >= inAll && (ofOrganization.get(organizationId) ?? 0) >= most
+    const isOver = isShared() && taken * 2 >= inAll && (ofOrganization.get(organizationId) ?? 0) >= most
     return isOver ? { limit: 'organization', most } : null
   }
 
@@ -42,7 +33,6 @@ export function createFairPlaces(options: { perKey: number; inAll: number; isSha
 
     /** Takes a place even if there is none, and gives the function that gives it back. */
     occupy({ organizationId, keyId }: Holder): () => void {
-      meet(organizationId)
       const change = (by: 1 | -1) => {
         taken += by
         add(ofOrganization, organizationId, by)

@@ -38,6 +38,8 @@ const LOOK_MS = 50
 export function createIdempotencyService(deps: { database: Database; clock: Clock }) {
   const { database, clock } = deps
   const starts = new Map<string, Promise<unknown>>()
+  /** The answers that are waited for, under what those share who wait for the same. */
+  const awaited = new Map<string, Promise<Answer>>()
 
   function statementFor(
     keyed: { organizationId: string; conversationId: string | null; claim: { id: string }; bodyHash: string },
@@ -67,6 +69,16 @@ export function createIdempotencyService(deps: { database: Database; clock: Cloc
       body: row.body,
       createdAt: row.created_at,
     }
+  }
+
+  async function waitForAnswer(keyed: KeyedRequest, known: KnownClaim): Promise<Answer> {
+    const until = Math.min(known.createdAt, clock()) + ANSWER_MS
+    for (let claim: KnownClaim | null = known; claim; claim = await keyed.look()) {
+      if (claim.status !== null) return { status: claim.status, headers: claim.headers, body: claim.body }
+      if (clock() > until) throw answerIsLost(claim)
+      await wait(LOOK_MS)
+    }
+    throw firstHasFailed()
   }
 
   return {
@@ -131,14 +143,12 @@ export function createIdempotencyService(deps: { database: Database; clock: Cloc
      * The answer of the request that came first; waits while that is under way. Throws 409 when the server died before
      * the answer was stored, and 503 when the request has failed and given the key back.
      */
-    async answerOf(keyed: KeyedRequest, known: KnownClaim): Promise<Answer> {
-      const until = Math.min(known.createdAt, clock()) + ANSWER_MS
-      for (let claim: KnownClaim | null = known; claim; claim = await keyed.look()) {
-        if (claim.status !== null) return { status: claim.status, headers: claim.headers, body: claim.body }
-        if (clock() > until) throw answerIsLost(claim)
-        await wait(LOOK_MS)
-      }
-      throw firstHasFailed()
+    answerOf(keyed: KeyedRequest, known: KnownClaim): Promise<Answer> {
+      if (known.status !== null) return waitForAnswer(keyed, known)
+      const name = `${keyed.organizationId} ${keyed.startName}`
+      const answer = awaited.get(name) ?? waitForAnswer(keyed, known).finally(() => awaited.delete(name))
+      awaited.set(name, answer)
+      return answer
     },
   }
 }

@@ -17,7 +17,7 @@ export function privacyRoutes(deps: { exports: ExportService; erasures: EraseSer
     app.get(
       '/conversations/:conversationId/export',
       {
-        config: { scope: 'conversations:read' },
+        config: { scope: 'conversations:read', mayLast: true },
         schema: {
           tags,
           summary: 'Download a conversation',
@@ -42,7 +42,7 @@ export function privacyRoutes(deps: { exports: ExportService; erasures: EraseSer
     app.get(
       '/users/:externalUserId/export',
       {
-        config: { scope: 'conversations:read' },
+        config: { scope: 'conversations:read', mayLast: true },
         schema: {
           tags,
           summary: 'Download everything of a user of yours',

@@ -127,7 +127,7 @@ export function createRoutes(deps: {
 
   return async (app) => {
     const keeps = (body: unknown) => ((body as StartRequest['body']).message ? 'run' : 'effect')
-    const config = { scope: 'conversations:write', isNewWork: true, idempotency: { keeps } } as const
+    const config = { scope: 'conversations:write', isNewWork: true, mayLast: true, idempotency: { keeps } } as const
     const description =
       'With `message` the first user message is sent in the same request: the reply is in `chatMessages`, or streams ' +
       'as server-sent events with `stream: true`, after an event `conversation`.'

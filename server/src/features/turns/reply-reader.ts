@@ -20,6 +20,8 @@ export function createReplyReader(deps: {
   conversations: Pick<ConversationTurns, 'findMessageOrReplaced'>
 }) {
   const { database, conversations } = deps
+  /** The runs that somebody watches: all who do share one look. */
+  const followed = new Map<string, ReplyView>()
 
   async function readEnded(key: RunKey, found: FoundRun): Promise<{ events: ReplyEvent[]; end: RunEnd }> {
     const { status, usage, error, finishReason } = found.run
@@ -44,6 +46,8 @@ export function createReplyReader(deps: {
 
     /** The reply of a run that another node executes. Looks for news as long as somebody watches. */
     follow(key: RunKey): ReplyView {
+      const known = followed.get(key.runId)
+      if (known && !known.isLost) return known
       const listeners = new Set<() => void>()
       let events: ReplyEvent[] = []
       let end: RunEnd | null = null
@@ -79,7 +83,7 @@ export function createReplyReader(deps: {
         }
       }
 
-      return {
+      const view: ReplyView = {
         get events() {
           return events
         },
@@ -94,10 +98,15 @@ export function createReplyReader(deps: {
         },
         watch(listener) {
           listeners.add(listener)
+          followed.set(key.runId, view)
           void look()
-          return () => listeners.delete(listener)
+          return () => {
+            listeners.delete(listener)
+            if (listeners.size === 0 && followed.get(key.runId) === view) followed.delete(key.runId)
+          }
         },
       }
+      return view
     },
   }
 }

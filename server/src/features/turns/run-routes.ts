@@ -58,7 +58,7 @@ export function runRoutes(turns: TurnService): FastifyPluginAsyncTypebox {
     app.get(
       '/conversations/:conversationId/runs/:runId/events',
       {
-        config: { scope: 'conversations:read' },
+        config: { scope: 'conversations:read', mayLast: true },
         schema: {
           ...{ tags, params: RunPath, querystring: EventsQuery },
           summary: 'Read the events of a run, or the rest of them',

@@ -1,3 +1,4 @@
+import { QueueFullError } from '../../lib/fair-queue.ts'
 import type { ToolCall } from '../../models/tool-call.ts'
 import { ToolError } from '../tools/server-tool.ts'
 import type { Toolbox } from '../tools/toolbox.ts'
@@ -15,6 +16,8 @@ export type Execution = {
   reply: RunLog
   signal: AbortSignal
   askApproval: AskApproval
+  /** Resolves when it is the turn of a call that is made here, with the function that ends it. */
+  enterCall(signal: AbortSignal): Promise<() => void>
   onFault(error: unknown): void
 }
 
@@ -35,7 +38,7 @@ async function executeCall(call: ToolCall, execution: Omit<Execution, 'calls'>):
 
 /** Null for a call that stays open. */
 async function resultOf(call: ToolCall, execution: Omit<Execution, 'calls'>): Promise<string | null> {
-  const { toolbox, signal, askApproval, onFault } = execution
+  const { toolbox, signal, askApproval, enterCall, onFault } = execution
   const tool = toolbox.find(call.name)
   if (tool === undefined) return `Error: there is no tool called ${call.name}.`
   if (call.invalidInput !== undefined) return 'Error: the input is no JSON object.'
@@ -45,9 +48,11 @@ async function resultOf(call: ToolCall, execution: Omit<Execution, 'calls'>): Pr
     if (decision === 'rejected') return 'Error: the user has not allowed this call.'
     if (decision === 'expired') return 'Error: nobody has allowed this call in time.'
     if (decision === 'left' || signal.aborted) return null
-    return await tool.call(call.input, signal)
+    const leave = await enterCall(signal)
+    return await tool.call(call.input, signal).finally(leave)
   } catch (error) {
     if (signal.aborted) return null
+    if (error instanceof QueueFullError) return 'Error: too many tools are being called at the moment.'
     if (error instanceof ToolError) return `Error: ${error.message}`
     onFault(error)
     return 'Error: the tool failed in the server.'

@@ -36,7 +36,7 @@ export function toolRoutes(deps: { turns: TurnService; runner: Pick<TurnRunner, 
     app.post(
       '/conversations/:conversationId/tool-results',
       {
-        config: { scope: 'conversations:write', isNewWork: true, idempotency: { keeps: 'run' } },
+        config: { scope: 'conversations:write', isNewWork: true, mayLast: true, idempotency: { keeps: 'run' } },
         schema: {
           ...{ tags, params: Path, querystring: TurnOptions, body: ToolResults },
           summary: 'Give the results of the tools that you run',

@@ -28,7 +28,7 @@ test('refuses everybody when the process has as many as it may', () => {
 })
 
 test('refuses one organization its last half when there are others', () => {
-  const limits = createTurnLimits({ perKey: 100, inAll: 8, isShared: true })
+  const limits = createTurnLimits({ perKey: 100, inAll: 8, isShared: () => true })
   for (let n = 0; n < 4; n++) limits.enter(of('a', 'loud'))
   expect(() => limits.enter(of('b', 'loud'))).toThrow(
     expect.objectContaining({ code: 'rate_limited', refusedBy: 'running_turns_of_organization' }),

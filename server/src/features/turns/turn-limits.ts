@@ -20,7 +20,7 @@ const RETRY_AFTER_MS = 1_000
  * at the same time cannot all find the last one free. Those that wait for an approval are counted apart, up to the same
  * numbers: they may wait for an hour.
  */
-export function createTurnLimits(options: { perKey: number; inAll: number; isShared?: boolean }) {
+export function createTurnLimits(options: { perKey: number; inAll: number; isShared?: () => boolean }) {
   const running = createFairPlaces(options)
   const waiting = createFairPlaces(options)
   let isClosed = false

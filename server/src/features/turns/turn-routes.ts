@@ -50,7 +50,12 @@ export function turnRoutes(deps: {
 
   return async (app) => {
     const method = ['PATCH', 'POST'] as const
-    const config = { scope: 'conversations:write', isNewWork: true, idempotency: { keeps: 'run' } } as const
+    const config = {
+      scope: 'conversations:write',
+      isNewWork: true,
+      mayLast: true,
+      idempotency: { keeps: 'run' },
+    } as const
     const configOfSending = { ...config, idempotency: { operation: 'send', keeps: 'run' } } as const
     const sending = { tags, params: Path, querystring: SendOptions, body: UserMessage }
     const url = (name: string) => `/conversations/:conversationId/${name}`

@@ -1,6 +1,7 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import { AppError } from '../../errors.ts'
 import type { Clock } from '../../lib/clock.ts'
+import type { FairQueue } from '../../lib/fair-queue.ts'
 import type { IdSource } from '../../lib/ids.ts'
 import type { Resilience } from '../../models/resilience.ts'
 import { WriteConflict } from '../../storage/database.ts'
@@ -60,6 +61,8 @@ export function createTurnRunner(
     replyLog: ReplyLog
     models: Pick<Resilience, 'generate'>
     tools: Pick<ToolService, 'open'>
+    /** Where calls of tools wait for their turn: organizations and keys alternate. */
+    toolCalls: FairQueue
     files: Pick<TurnFiles, 'load'>
     approvals: Pick<Approvals, 'forRun'>
     line: WaitingLine
@@ -67,7 +70,7 @@ export function createTurnRunner(
     log: Log
   },
 ) {
-  const { clock, replyLog, tools, approvals, line, recentTalk, log } = deps
+  const { clock, replyLog, tools, toolCalls, approvals, line, recentTalk, log } = deps
   const running = new Map<string, Running>()
   /** What tells whether a run waits for an approval, by run. */
   const askings = new Map<string, { isWaiting(): boolean }>()
@@ -149,6 +152,7 @@ export function createTurnRunner(
     progress.sent = sent
     if (!(await closeOpenCalls(key, window.messages))) progress.window = window
     const toolbox = await tools.open(key.organizationId, conversation.configuration, signal)
+    const enterCall = (aborted: AbortSignal) => toolCalls.enter([key.organizationId, accepted.keyId ?? ''], aborted)
     const onFault = (error: unknown) => log.error({ err: error, runId: accepted.runId }, 'a tool failed in the server')
     const stopAsLost = (error: unknown) => stop({ lost: error })
     const { runId, fence, place, resumption } = accepted
@@ -156,7 +160,7 @@ export function createTurnRunner(
     const askApproval = approvals.forRun(asking, reply, stopAsLost)
     askings.set(runId, askApproval)
     try {
-      await takeSteps(deps, { accepted, context, toolbox, reply, signal, progress, askApproval, onFault })
+      await takeSteps(deps, { accepted, context, toolbox, reply, signal, progress, askApproval, enterCall, onFault })
     } finally {
       await toolbox?.close().catch(onFault)
     }

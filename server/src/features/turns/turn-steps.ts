@@ -26,6 +26,7 @@ type Steps = {
   progress: Progress
   /** Says also how long the asking has taken so far. */
   askApproval: AskApproval & { waitedMs(): number }
+  enterCall(signal: AbortSignal): Promise<() => void>
   onFault(error: unknown): void
 }
 
