@@ -1,46 +1,16 @@
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
-import { createEraseService } from '../server/src/features/privacy/erase-service.ts'
 import { SCOPES } from '../server/src/http/caller.ts'
-import { type Answer, createOrganization, expectError, type Json, type RunningApp, serve } from './support/app.ts'
-import { type DatabaseKind, onEveryDatabase } from './support/databases.ts'
+import { type Answer, expectError, type Json, type RunningApp } from './support/app.ts'
+import { onEveryDatabase } from './support/databases.ts'
 import { chatReply, type ProviderServer, startProviderServer } from './support/provider-server.ts'
 import { startToolServer, type ToolServer } from './support/tool-server.ts'
+import { startWithTwo } from './support/two-organizations.ts'
 
 type Headers = { 'x-hl-api-key': string }
 
 const REHEARSAL = { aiSystem: 'rehearsal', model: 'rehearsal' }
 const MODEL = { aiSystem: 'openai-compatible', model: 'm' }
 const SLOW = { rehearsal: { text: 'too late', delayMs: 60_000 } }
-
-/** A server with two organizations: `loud` does its worst, and `quiet` wants a turn. */
-async function startWithTwo(kind: DatabaseKind, env: Record<string, string> = {}) {
-  const place = await kind.create()
-  const first = await serve(place)
-  const [loud, quiet] = [await createOrganization(first, 'Loud'), await createOrganization(first, 'Quiet')]
-  await first.close()
-  const running = await serve(place, env)
-  const close = async () => {
-    await running.close()
-    await place.remove()
-  }
-  const server: RunningApp = { ...running, close }
-  const keyOf = ({ key }: { key: string }): Headers => ({ 'x-hl-api-key': key })
-  const start = async (key: Headers, fields: Json) => {
-    const answer = await server.call('POST', '/conversations', fields, key)
-    if (answer.status !== 200) throw new Error(`conversation: ${answer.status} ${answer.text}`)
-    return `/conversations/${answer.body['conversationId']}`
-  }
-  const send = (key: Headers, path: string, query = '') =>
-    server.call('PATCH', `${path}/chat${query}`, { message: 'Hi' }, key)
-  /** Sends a message, and resolves when the run is stored; `answer` is what comes of it. */
-  const begin = async (key: Headers, fields: Json) => {
-    const path = await start(key, fields)
-    const response = await server.open('POST', `${path}/chat-sse`, { message: 'Hi' }, key)
-    const runId = response.headers.get('x-dramatis-run-id')
-    return { path, run: `${path}/runs/${runId}`, response }
-  }
-  return { server, loud: keyOf(loud), quiet: keyOf(quiet), organizations: { loud, quiet }, start, send, begin }
-}
 
 async function statusOf(server: RunningApp, key: Headers, run: string): Promise<unknown> {
   return (await server.call('GET', run, undefined, key)).body['status']
@@ -222,112 +192,5 @@ onEveryDatabase('places for turns', (kind) => {
     expect((await server.call('POST', `${run}/cancel`, undefined, loud)).status).toBe(200)
     await answer
     await expect.poll(async () => (await send(loud, await start(loud, REHEARSAL))).status).toBe(200)
-  }, 60_000)
-})
-
-onEveryDatabase('what is done behind turns and beside them', (kind) => {
-  test('titles of one organization are made while those of another are held up', async () => {
-    const provider = await startProviderServer()
-    const gate = Promise.withResolvers<void>()
-    provider.always(({ body }) => {
-      const isLoud = JSON.stringify(body).includes('loud words')
-      return isLoud ? { ...chatReply(['A title']), before: gate.promise } : chatReply(['A quiet title'])
-    })
-    const { server, loud, quiet, start } = await startWithTwo(kind, {
-      ...{ OPENAI_COMPATIBLE_BASE_URL: `${provider.url}/v1`, DRAMATIS_TITLE_MODEL: 'openai-compatible:titles' },
-    })
-    for (let n = 0; n < 20; n++) await start(loud, { ...REHEARSAL, message: 'loud words' })
-    const path = await start(quiet, { ...REHEARSAL, message: 'soft words' })
-    const name = async () => (await server.call('GET', path, undefined, quiet)).body['conversationName']
-    await expect.poll(name, { timeout: 10_000 }).toBe('A quiet title')
-    expect(provider.requests.filter(({ body }) => JSON.stringify(body).includes('loud words'))).toHaveLength(8)
-    gate.resolve()
-    await server.close()
-    await provider.close()
-  }, 60_000)
-
-  test('calls of tools of one organization go out while those of another hang', async () => {
-    const service = await startToolServer()
-    service.on('/hang', () => {})
-    const { server, loud, quiet, start, send } = await startWithTwo(kind, { DRAMATIS_ALLOW_PRIVATE_HOSTS: '127.0.0.1' })
-    const withCalls = (name: string, calls: number) => ({
-      ...REHEARSAL,
-      configuration: {
-        tools: [
-          {
-            ...{ type: 'http', name, description: 'Does it.', inputSchema: { type: 'object' }, method: 'POST' },
-            url: `${service.url}/${name}`,
-          },
-        ],
-        rehearsal: { text: 'Done.', toolCalls: [Array.from({ length: calls }, () => ({ name }))] },
-      },
-    })
-    const paths = await Promise.all(Array.from({ length: 10 }, () => start(loud, withCalls('hang', 16))))
-    const hanging = paths.map((path) => send(loud, path))
-    const hung = () => service.requests.filter(({ path }) => path === '/hang').length
-    await expect.poll(hung, { timeout: 20_000 }).toBe(128)
-    expect((await send(quiet, await start(quiet, withCalls('look', 2)))).status).toBe(200)
-    expect(service.requests.filter(({ path }) => path === '/look')).toHaveLength(2)
-    expect(hung()).toBe(128)
-    for (const path of paths) {
-      const { data } = (await server.call<{ data: { runId: string }[] }>('GET', `${path}/runs`, undefined, loud)).body
-      await server.call('POST', `${path}/runs/${data[0]?.runId}/cancel`, undefined, loud)
-    }
-    await Promise.all(hanging)
-    await server.close()
-    await service.close()
-  }, 60_000)
-
-  test('long reads of one organization do not stand before those of another', async () => {
-    const { server, organizations } = await startWithTwo(kind)
-    const { database } = server.app.services
-    const query = database.dialect.builder.selectFrom('organization').selectAll().compile()
-    let theirs = 0
-    const all = Array.from({ length: 400 }, () => database.scan(query, organizations.loud.id).then(() => theirs++))
-    await database.scan(query, organizations.quiet.id)
-    // In order of their coming it would have been the last.
-    expect(theirs).toBeLessThan(350)
-    await Promise.all(all)
-    await server.close()
-  })
-
-  test('erasures in a loop hold up nobody’s turn, and as many as may are under way', async () => {
-    const { server, loud, quiet, organizations, start, send } = await startWithTwo(kind)
-    const path = await start(quiet, REHEARSAL)
-    let isOver = false
-    let erased = 0
-    const erasing = Array.from({ length: 4 }, async () => {
-      while (!isOver) {
-        const victim = await start(loud, { ...REHEARSAL, systemMessage: 'x'.repeat(10_000) })
-        const answer = server.call('DELETE', `${victim}?erase=true`, undefined, loud)
-        // The last one may wait for its turn when the server closes.
-        answer.then(({ status }) => {
-          if (status === 204) erased++
-        })
-        await Promise.race([answer, new Promise((resolve) => setTimeout(resolve, 1_000))])
-      }
-    })
-    await expect.poll(() => erased, { timeout: 20_000 }).toBeGreaterThan(2)
-    for (let n = 0; n < 10; n++) expect((await send(quiet, path)).status).toBe(200)
-    isOver = true
-    await Promise.all(erasing)
-
-    const gate = Promise.withResolvers<void>()
-    const { services } = server.app
-    const erasures = createEraseService({
-      ...{ ...services, database: { ...services.database, scrub: () => gate.promise } },
-      ...{ turns: { stopAll: async () => {} }, erasers: [] },
-    })
-    const ids = await Promise.all(Array.from({ length: 101 }, () => start(loud, REHEARSAL)))
-    const idOf = (victim: string) => victim.slice('/conversations/'.length)
-    const waiting = ids.slice(0, 100).map((victim) => erasures.eraseConversation(organizations.loud.id, idOf(victim)))
-    await expect(erasures.eraseConversation(organizations.loud.id, idOf(ids[100] as string))).rejects.toMatchObject({
-      ...{ code: 'rate_limited', refusedBy: 'erasures' },
-    })
-    const other = erasures.eraseConversation(organizations.quiet.id, idOf(path))
-    gate.resolve()
-    await Promise.all([...waiting, other])
-    expect((await server.call('GET', path, undefined, quiet)).status).toBe(404)
-    await server.close()
   }, 60_000)
 })

@@ -22,6 +22,7 @@ import { createWholeConversations } from './features/conversations/whole-convers
 import { createFeedbackService } from './features/feedback/feedback-service.ts'
 import { answerOnce } from './features/idempotency/idempotency-hooks.ts'
 import { createIdempotencyService, keepClaims } from './features/idempotency/idempotency-service.ts'
+import { watchOrganizations } from './features/organizations/organization-count.ts'
 import { createOrganizationService } from './features/organizations/organization-service.ts'
 import { personaRoutes } from './features/personas/persona-routes.ts'
 import { createPersonaService } from './features/personas/persona-service.ts'
@@ -65,7 +66,6 @@ import { createBackground } from './lib/background.ts'
 import { systemClock } from './lib/clock.ts'
 import { createFairQueue } from './lib/fair-queue.ts'
 import { createIdSource } from './lib/ids.ts'
-import { repeat } from './lib/repeat.ts'
 import { parseAiSystem } from './models/ai-systems.ts'
 import { createProgressReport } from './models/local/progress-report.ts'
 import { createModelRegistry, type ModelRegistry } from './models/registry.ts'
@@ -84,8 +84,6 @@ const SIDE_CALLS = { atOnce: 16, atOnceEach: 8, most: 1_000 }
 
 /** Calls of tools that are made at the same time, those of one organization, and that may wait for their turn. */
 const TOOL_CALLS = { atOnce: 256, atOnceEach: 128, most: 10_000 }
-/** Milliseconds between looks how many organizations there are. */
-const COUNT_EVERY_MS = 10_000
 /** Requests that may be open for each turn that may be under way. */
 const OPEN_A_TURN = 5
 
@@ -181,17 +179,8 @@ export async function createApp(config: Config, log: FastifyBaseLogger): Promise
     ...{ tools, files, toolCalls: createFairQueue(TOOL_CALLS) },
     onEnded: ({ end, ...turn }) => metrics.turnEnded({ ...turn, ...end.usage, status: end.status }),
   })
-  // Places are shared where there is somebody to share them with; the command line makes organizations.
-  const countOrganizations = async () => (await organizations.list()).length
-  let organizationCount = await countOrganizations()
-  const counting = repeat(
-    async () => {
-      organizationCount = await countOrganizations()
-    },
-    COUNT_EVERY_MS,
-    (error) => log.warn({ err: error }, 'organizations could not be counted; it will be tried again'),
-  )
-  const isShared = () => organizationCount > 1
+  const counting = await watchOrganizations({ organizations, log })
+  const isShared = counting.areSeveral
   const { runningTurnsPerKey, runningTurns } = config.limits
   const limits = createTurnLimits({ perKey: runningTurnsPerKey, inAll: runningTurns, isShared })
   const budgets = createTokenBudgets(shared)

@@ -9,7 +9,7 @@ const LEAF = 8
 const NOTHING = Buffer.alloc(65_536)
 
 /**
- * Up to this many pages the first byte of any other page is 0 or 1: overflow pages and those of the list of free pages
+ * Below this many pages the first byte of any other page is 0 or 1: overflow pages and those of the list of free pages
  * begin with the number of a page.
  */
 export const MOST_PAGES = 0x0200_0000

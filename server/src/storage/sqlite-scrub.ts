@@ -33,6 +33,7 @@ type StepResult = 'more' | 'held up' | 'clean'
  * locks that SQLite holds on it (https://www.sqlite.org/howtocorrupt.html, 2.2).
  */
 export function createScrubber(file: string, connection: DatabaseSync) {
+  // SQLite before 3.51 takes it for `passive`, which does no harm.
   const log = connection.prepare('pragma wal_checkpoint(noop)')
   let descriptor: number | undefined
 
@@ -40,7 +41,7 @@ export function createScrubber(file: string, connection: DatabaseSync) {
     const cleaner = new DatabaseSync(file, { timeout: 0 })
     const read = (pragma: string) => Number(Object.values(cleaner.prepare(`pragma ${pragma}`).get() ?? {})[0])
     const size = read('page_size')
-    if (read('auto_vacuum') !== 0 || read('page_count') > MOST_PAGES) {
+    if (read('auto_vacuum') !== 0 || read('page_count') >= MOST_PAGES) {
       cleaner.close()
       return null
     }
