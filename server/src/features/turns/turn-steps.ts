@@ -1,9 +1,9 @@
-import { createHash } from 'node:crypto'
 import type { Clock } from '../../lib/clock.ts'
 import type { ModelMessage } from '../../models/model.ts'
 import { DEFAULT_TIMEOUTS, type Outcome, type Resilience } from '../../models/resilience.ts'
 import type { ToolCall } from '../../models/tool-call.ts'
 import type { Toolbox } from '../tools/toolbox.ts'
+import { callIdOf } from './call-ids.ts'
 import type { Context } from './context.ts'
 import { lastText, openCalls, type Step, stepsOf } from './reply-event.ts'
 import type { RunLog } from './reply-log.ts'
@@ -46,7 +46,7 @@ export async function takeSteps(deps: { models: Pick<Resilience, 'generate'>; cl
     else {
       const spentMs = deps.clock() - startedAt - askApproval.waitedMs()
       progress.outcome = await ask(deps, turn, context, isLast, spentMs)
-      const calls = callsOf(progress.outcome, toolbox)
+      const calls = callsOf(progress.outcome, toolbox, (n) => callIdOf(turn.accepted.runId, step, n))
       if (calls.length === 0) return
       settleStep(progress, context, lastText(reply.events), calls)
       reply.append({ kind: 'calls', calls })
@@ -99,19 +99,17 @@ async function ask(
   return outcome
 }
 
-/** The calls of a reply that is whole; one that was cut may have cut calls. */
-function callsOf(outcome: Outcome, toolbox: Toolbox | null): ToolCall[] {
+/** The calls of a reply that is whole, under ids of ours; one that was cut may have cut calls. */
+function callsOf(outcome: Outcome, toolbox: Toolbox | null, idOf: (n: number) => string): ToolCall[] {
   if (!outcome.ok || toolbox === null) return []
   const { toolCalls = [], finishReason } = outcome.result
   if (finishReason === 'length' || finishReason === 'content_filter') return []
-  return toolCalls.slice(0, MOST_CALLS).map(storable)
+  return toolCalls.slice(0, MOST_CALLS).map((call, n) => ({ ...call, id: idOf(n), name: storable(call.name) }))
 }
 
-/** A call whose id and name can be stored everywhere, whatever the model made up. */
-function storable(call: ToolCall): ToolCall {
-  const isFine = /^[\x21-\x7e]{1,256}$/.test(call.id)
-  const id = isFine ? call.id : `call_${createHash('sha256').update(call.id).digest('hex').slice(0, 24)}`
-  return { ...call, id, name: call.name.replaceAll('\0', '\ufffd').toWellFormed().slice(0, 256) }
+/** A name that can be stored everywhere, whatever the model made up. */
+function storable(name: string): string {
+  return name.replaceAll('\0', '\ufffd').toWellFormed().slice(0, 256)
 }
 
 /** Adds what a step has cost that is over, so that what comes after it can break off. */
