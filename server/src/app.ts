@@ -150,13 +150,14 @@ export async function createApp(config: Config, log: FastifyBaseLogger): Promise
     onError: (error, name) => log.warn({ err: error }, `the server failed to make a ${name}`),
   })
   const side = { ...shared, conversations: conversationTurns, models, background, log, onCalled: metrics.countTokens }
-  const summarizer = createSummarizer(side)
+  const budgets = createTokenBudgets(shared)
+  const summarizer = createSummarizer({ ...side, budgets })
   const files = createTurnFiles({ attachments, log })
   const recentTalk = createRecentTalk({ now: () => performance.now() })
-  const titler = createTitler({ ...side, model: config.titleModel })
+  const titler = createTitler({ ...side, budgets, model: config.titleModel })
   const runner = createTurnRunner({
     ...shared,
-    ...{ log, approvals, line, recentTalk },
+    ...{ log, approvals, line, recentTalk, budgets },
     conversations: conversationTurns,
     replyLog: createReplyLog({ database }),
     models,
@@ -168,7 +169,6 @@ export async function createApp(config: Config, log: FastifyBaseLogger): Promise
     onEnded: ({ end, ...turn }) => metrics.turnEnded({ ...turn, ...end.usage, status: end.status }),
   })
   const limits = createTurnLimits({ perKey: config.limits.runningTurnsPerKey, inAll: config.limits.runningTurns })
-  const budgets = createTokenBudgets(shared)
   const acceptance = createTurnAcceptance({
     ...{ ...shared, ...node, conversations: conversationTurns, limits, budgets, recentTalk },
     prepareTurn: createPreparation({ conversations: conversationTurns, recentTalk, models: registry }),

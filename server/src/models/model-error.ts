@@ -8,6 +8,7 @@ import { AppError, type ErrorCode } from '../errors.ts'
  * - `rate_limited`: the provider said 429 (or is shedding load with 529).
  * - `timeout`: a phase took too long.
  * - `failed`: everything else the provider or the network did, a stream without a finish reason included.
+ * - `unaffordable`: the one who pays has not enough left; no request was made.
  * - `aborted`: we closed the connection ourselves.
  */
 export type ModelErrorKind =
@@ -17,6 +18,7 @@ export type ModelErrorKind =
   | 'rate_limited'
   | 'timeout'
   | 'failed'
+  | 'unaffordable'
   | 'aborted'
 
 export type ModelErrorOptions = {
@@ -27,6 +29,8 @@ export type ModelErrorOptions = {
   retryable?: boolean
   /** Milliseconds, from the provider's Retry-After. */
   retryAfterMs?: number
+  /** The connection could not be made: nothing of the request has left. */
+  isUnsent?: boolean
   cause?: unknown
 }
 
@@ -37,6 +41,7 @@ const CODE_OF_KIND: Record<ModelErrorKind, ErrorCode> = {
   rate_limited: 'unavailable',
   timeout: 'provider_timeout',
   failed: 'provider_error',
+  unaffordable: 'rate_limited',
   aborted: 'cancelled',
 }
 
@@ -47,6 +52,7 @@ export class ModelError extends Error {
   readonly status: number | undefined
   readonly retryable: boolean
   readonly retryAfterMs: number | undefined
+  readonly isUnsent: boolean
 
   constructor(kind: ModelErrorKind, message: string, options: ModelErrorOptions) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause })
@@ -56,10 +62,18 @@ export class ModelError extends Error {
     this.status = options.status
     this.retryable = options.retryable ?? (kind === 'rate_limited' || kind === 'failed' || kind === 'timeout')
     this.retryAfterMs = options.retryAfterMs
+    this.isUnsent = options.isUnsent ?? false
+  }
+
+  /** Whether the provider may count the prompt although the call came to nothing: it had it, and did not refuse it. */
+  get mayHaveCost(): boolean {
+    if (this.kind === 'timeout' || this.kind === 'aborted') return true
+    return this.kind === 'failed' && this.status === undefined && !this.isUnsent
   }
 
   /** What a caller of ours gets to see of it. */
   toAppError(): AppError {
+    if (this.cause instanceof AppError) return this.cause
     return new AppError(CODE_OF_KIND[this.kind], this.message, {
       cause: this,
       ...(this.retryAfterMs === undefined ? {} : { retryAfterMs: this.retryAfterMs }),

@@ -3,7 +3,7 @@ import { AI_SYSTEM_FACTS, parseAiSystem } from './ai-systems.ts'
 import { CallerError, PhaseTimeoutError, runAttempt } from './attempt.ts'
 import { type Breaker, createBreaker } from './breaker.ts'
 import { fitFiles } from './fit-files.ts'
-import type { Model, ModelRequest, ModelResult, ModelUsage } from './model.ts'
+import type { Model, ModelMessage, ModelRequest, ModelResult, ModelUsage } from './model.ts'
 import { ModelError, type ModelErrorKind } from './model-error.ts'
 import { abortedError } from './provider-errors.ts'
 import type { ModelRegistry } from './registry.ts'
@@ -37,6 +37,8 @@ export type Attempt = {
   outcome: 'completed' | ModelErrorKind
   error: string | null
   usage: ModelUsage | null
+  /** It failed, and the provider may count its prompt all the same. */
+  mayHaveCost?: true
 }
 
 export type Outcome =
@@ -49,9 +51,17 @@ export type GenerateOptions = {
   /** `settings.timeouts` goes before the timeouts of the constructor. */
   request: Omit<ModelRequest, 'attempt'>
   onText(text: string): void
+  /**
+   * Says before each attempt how many tokens its reply may have at most, or why it may not be made: then nothing more is.
+   * Absent, an attempt has what the settings say.
+   */
+  admit?(attempt: Admitted): Promise<number | ModelError>
   /** Says which model it is that answers, just before its first text. */
   onFirstToken?(answering: { aiSystem: string; model: string }): void
 }
+
+/** An attempt that is about to be made, and those that were made before it. */
+export type Admitted = ChainLink & { messages: ModelMessage[]; made: readonly Attempt[] }
 
 export type Resilience = {
   /**
@@ -78,6 +88,9 @@ export type ResilienceOptions = {
   now?: () => number
 }
 
+/** Nobody was asked. */
+const UNASKED: readonly ModelErrorKind[] = ['not_configured', 'unavailable', 'unaffordable']
+
 /** One for the whole server: it holds the breakers, one for each system. */
 export function createResilience(options: ResilienceOptions): Resilience {
   const {
@@ -97,7 +110,7 @@ export function createResilience(options: ResilienceOptions): Resilience {
     return breaker
   }
 
-  async function generate({ chain, request, onText, onFirstToken }: GenerateOptions): Promise<Outcome> {
+  async function generate({ chain, request, onText, admit, onFirstToken }: GenerateOptions): Promise<Outcome> {
     const timeouts = { ...defaults, ...request.settings.timeouts }
     const deadline = now() + timeouts.totalMs
     const attempts: Attempt[] = []
@@ -141,6 +154,7 @@ export function createResilience(options: ResilienceOptions): Resilience {
         if (!(thrown instanceof ModelError)) throw thrown
         attempt.outcome = thrown.kind
         attempt.error = thrown.message
+        if (attempt.firstTokenAt !== null || thrown.mayHaveCost) attempt.mayHaveCost = true
         attempt.endedAt = clock()
         return { model: null, error: thrown, attempt }
       }
@@ -148,6 +162,10 @@ export function createResilience(options: ResilienceOptions): Resilience {
 
     async function call(model: Model, attempt: Attempt): Promise<ModelResult> {
       const label = labelOf(model.aiSystem)
+      const messages = fitFiles(request.messages, model, request.settings.attachments)
+      const admitted = await admit?.({ aiSystem: model.aiSystem, model: model.model, messages, made: attempts })
+      if (admitted instanceof ModelError) throw admitted
+      const settings = admitted === undefined ? request.settings : { ...request.settings, maxTokens: admitted }
       const entered = breakerOf(model.aiSystem).enter()
       if ('waitMs' in entered) {
         const message = `${label} has failed too often in a row and is left alone for a moment`
@@ -162,8 +180,7 @@ export function createResilience(options: ResilienceOptions): Resilience {
         }
         onText(text)
       }
-      const messages = fitFiles(request.messages, model, request.settings.attachments)
-      const numbered = { ...request, messages, attempt: callsMade++ }
+      const numbered = { ...request, messages, settings, attempt: callsMade++ }
       try {
         const result = await runAttempt({ model, label, request: numbered, timeouts, deadline, now, onText: takeText })
         admission.succeeded()
@@ -186,7 +203,7 @@ export function createResilience(options: ResilienceOptions): Resilience {
     function failure(): Outcome {
       if (request.signal.aborted) return { ok: false, error: aborted(), attempts }
       // A fallback that is not configured is no explanation of what happened.
-      const asked = errors.findLast((error) => error.kind !== 'not_configured' && error.kind !== 'unavailable')
+      const asked = errors.findLast(({ kind }) => !UNASKED.includes(kind))
       return { ok: false, error: asked ?? errors[0] ?? nobodyToAsk(), attempts }
     }
 
@@ -218,7 +235,11 @@ function nobodyToAsk(): ModelError {
 
 /** Nobody else needs to be asked. */
 function isFinal(error: ModelError): boolean {
-  return error.kind === 'aborted' || (error instanceof PhaseTimeoutError && error.phase === 'total')
+  return (
+    error.kind === 'aborted' ||
+    error.kind === 'unaffordable' ||
+    (error instanceof PhaseTimeoutError && error.phase === 'total')
+  )
 }
 
 /**
