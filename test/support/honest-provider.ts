@@ -95,11 +95,22 @@ export function createHonestProvider(model: {
   return { counted: () => counted, behave }
 }
 
+/** Tokens of each page of a PDF file; how many it has stands in its name. */
+const PAGE_TOKENS = 2_000
+
+type Part = { type: string; text?: string; file?: { filename: string } }
+
+function contentTokens(content: unknown): number {
+  if (typeof content === 'string') return countTokens(content)
+  const parts = (content ?? []) as Part[]
+  const pagesOf = ({ file }: Part) => Number(/-(\d+)-pages/.exec(file?.filename ?? '')?.[1] ?? 0)
+  return parts.reduce((sum, part) => sum + countTokens(part.text ?? '') + pagesOf(part) * PAGE_TOKENS, 0)
+}
+
 /** Tokens of a prompt: of each message with its frame and its calls, of the tools, and of the form of the reply. */
 function promptOf({ messages, tools, response_format }: Sent): number {
   const ofMessages = messages.map(({ content, tool_calls }) => {
-    const text = typeof content === 'string' ? content : JSON.stringify(content ?? '')
-    return countTokens(text) + (tool_calls ? countTokens(JSON.stringify(tool_calls)) : 0) + FRAME
+    return contentTokens(content) + (tool_calls ? countTokens(JSON.stringify(tool_calls)) : 0) + FRAME
   })
   const beside = [tools, response_format].map((part) => (part ? countTokens(JSON.stringify(part)) : 0))
   return [...ofMessages, ...beside].reduce((sum, tokens) => sum + tokens, 0)
