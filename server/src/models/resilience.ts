@@ -69,7 +69,7 @@ export type Resilience = {
    * times, after a jittered pause that doubles, or the one the provider asked for) if that makes sense, and then the next
    * of the chain gets its turn; after the first text nothing is tried again. Our own timeouts are not tried again at the
    * same model: it has had its time. Fails with the last error that came from a provider. Rejects only with what
-   * `onText` threw.
+   * `onText` threw, or `admit`.
    */
   generate(options: GenerateOptions): Promise<Outcome>
 }
@@ -163,7 +163,9 @@ export function createResilience(options: ResilienceOptions): Resilience {
     async function call(model: Model, attempt: Attempt): Promise<ModelResult> {
       const label = labelOf(model.aiSystem)
       const messages = fitFiles(request.messages, model, request.settings.attachments)
-      const admitted = await admit?.({ aiSystem: model.aiSystem, model: model.model, messages, made: attempts })
+      // Where nobody counts, nothing is waited for.
+      const admitted =
+        admit && (await admit({ aiSystem: model.aiSystem, model: model.model, messages, made: attempts }))
       if (admitted instanceof ModelError) throw admitted
       const settings = admitted === undefined ? request.settings : { ...request.settings, maxTokens: admitted }
       const entered = breakerOf(model.aiSystem).enter()

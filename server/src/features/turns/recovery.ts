@@ -146,7 +146,7 @@ export function createRecovery(deps: {
       ...{ isWaiting: fence === null, fence: fence ?? 1, acceptedAt: run.createdAt, claimId: run.claimId },
       budget: run.budget,
       standing: null,
-      ...(earlier && { earlier }),
+      ...(earlier && earlier.promptTokens > 0 && { earlier }),
       target: { aiSystem: conversation.aiSystem, model: conversation.model },
     }
   }
