@@ -24,7 +24,7 @@ export type Approvals = ReturnType<typeof createApprovals>
 type Answer = Awaited<ReturnType<AskApproval>>
 
 /** Milliseconds that somebody has to decide. */
-const PATIENCE_MS = 3_600_000
+const AN_HOUR_MS = 3_600_000
 /** Milliseconds between looks for what was decided on another node. */
 const POLL_MS = 250
 /** How often, and how many milliseconds apart, to look for the event that says which calls a run waits for. */
@@ -35,8 +35,14 @@ const LOOK_AGAIN_MS = 20
  * Calls that somebody has to allow. While there are some the run is `waiting`, which its stream shows; a decision is
  * stored, so that it can be given on any node, and given twice it counts once.
  */
-export function createApprovals(deps: { database: Database; clock: Clock; isAlone: boolean }) {
-  const { database, clock, isAlone } = deps
+export function createApprovals(deps: {
+  database: Database
+  clock: Clock
+  isAlone: boolean
+  /** Milliseconds that somebody has to decide; an hour by default. */
+  patienceMs?: number
+}) {
+  const { database, clock, isAlone, patienceMs = AN_HOUR_MS } = deps
   /** Whom to tell of a decision that was made here, by run. */
   const waiting = new Map<string, () => void>()
 
@@ -140,7 +146,7 @@ export function createApprovals(deps: { database: Database; clock: Clock; isAlon
           else adjust().catch(fault)
         }
         const leave = () => settle('left')
-        const timer = setTimeout(expire, PATIENCE_MS, call.id)
+        const timer = setTimeout(expire, patienceMs, call.id)
         signal.addEventListener('abort', leave)
         pending.set(call.id, settle)
         // In the next tick, when all calls of the step have asked.
