@@ -82,7 +82,9 @@ async function ask(
   const totalMs = (settings.timeouts?.totalMs ?? DEFAULT_TIMEOUTS.totalMs) - spentMs
   const { usage } = progress.earlier ?? NOTHING
   const plan = {
-    ...{ system: context.system, beside: progress.beside ?? {}, reply: replyTokens(accepted.conversation) },
+    system: context.system,
+    beside: progress.beside ?? {},
+    reply: replyTokens(accepted.conversation),
     spent: usage.promptTokens + usage.completionTokens,
   }
   const cleaner = createTextCleaner()
