@@ -11,6 +11,7 @@ import {
 } from './support/app.ts'
 import { onEveryDatabase } from './support/databases.ts'
 import { startServer } from './support/process.ts'
+import { chatReply, type ProviderServer, startProviderServer } from './support/provider-server.ts'
 
 type Key = { id: string; headers: { 'x-hl-api-key': string } }
 type Usage = { prompt_tokens: number; completion_tokens: number; total_tokens: number }
@@ -47,10 +48,15 @@ async function bookedFor(server: RunningApp, key: Key): Promise<{ reserved: numb
 
 onEveryDatabase('a daily token budget', (kind) => {
   let server: RunningApp
+  let provider: ProviderServer
   beforeAll(async () => {
-    server = await startApp(kind)
+    provider = await startProviderServer()
+    server = await startApp(kind, { OPENAI_COMPATIBLE_BASE_URL: `${provider.url}/v1`, OPENAI_COMPATIBLE_MODEL: 'm' })
   })
-  afterAll(() => server.close())
+  afterAll(async () => {
+    await server.close()
+    await provider.close()
+  })
 
   /** A conversation whose replies may have `maxTokens`. */
   async function converse(rehearsal: Json, maxTokens?: number): Promise<string> {
@@ -125,20 +131,20 @@ onEveryDatabase('a daily token budget', (kind) => {
   }, 60_000)
 
   test('refuses what it may not suffice for, until the next day', async () => {
-    const estimate = await estimateOf(50)
-    const key = await createKey(server, estimate + 10)
-    const id = await converse(REPLY, 50)
+    const limit = 200
+    const key = await createKey(server, limit)
+    const id = await converse({ text: 'word '.repeat(40).trim() }, 50)
     const first = await send(id, key)
     expect(first.status).toBe(200)
     const { used } = await bookedFor(server, key)
     expect(used).toBe(first.body.usage.total_tokens)
 
-    const refused: Answer<unknown> = await send(id, key, 'word '.repeat(20))
+    const refused: Answer<unknown> = await send(id, key, 'word '.repeat(60))
     const { message } = expectError(refused, 'rate_limited')
     expect(message).toMatch(/^the daily token budget of this API key is used up: /)
     const number = (name: string) => Number(refused.headers.get(name))
-    expect(number('ratelimit-limit')).toBe(estimate + 10)
-    expect(number('ratelimit-remaining')).toBe(estimate + 10 - used)
+    expect(number('ratelimit-limit')).toBe(limit)
+    expect(number('ratelimit-remaining')).toBe(limit - used)
     const midnight = new Date().setUTCHours(24, 0, 0, 0)
     expect(Math.abs((midnight - Date.now()) / 1_000 - number('retry-after'))).toBeLessThan(5)
     expect(number('ratelimit-reset')).toBe(number('retry-after'))
@@ -148,31 +154,59 @@ onEveryDatabase('a daily token budget', (kind) => {
     expect(text).toMatch(/dramatis_refused_requests_total\{reason="token_budget"\} [1-9]/)
   })
 
+  test('says at once what no day suffices for, and what to do about it', async () => {
+    const key = await createKey(server, 500)
+    const id = await converse(REPLY, 50)
+    const { message } = expectError(await send<unknown>(id, key, 'word '.repeat(600)), 'unprocessable_entity')
+    expect(message).toMatch(
+      /^this turn may need \d+ tokens, and the daily token budget of this API key is 500: .*contextWindow/,
+    )
+    expect(await bookedFor(server, key)).toEqual({ reserved: 0, used: 0 })
+  })
+
+  test('shortens the reply rather than refuse it, as far as a reply makes sense', async () => {
+    const key = await createKey(server, 1_000)
+    const id = await converse({ text: 'word '.repeat(6_000).trim() })
+    const first = await send(id, key)
+    expect(first.status).toBe(200)
+    const { used } = await bookedFor(server, key)
+    expect(used).toBe(first.body.usage.total_tokens)
+    // What the rehearsal counts is less than what is taken for its prompt.
+    expect(used).toBeGreaterThan(900)
+    expect(used).toBeLessThanOrEqual(1_000)
+    expectError(await send<unknown>(await converse(REPLY), key), 'rate_limited')
+    const { body } = await server.call<{ data: Json[] }>('GET', '/api-keys')
+    const shown = (one: Key) => body.data.find(({ id }) => id === one.id)?.['tokensUsedToday']
+    expect(shown(key)).toBe(used)
+    expect(shown(await createKey(server))).toBeUndefined()
+  })
+
   test('comes after everything else that stands in the way', async () => {
     const poor = await createKey(server, 1)
     const busy = await converse({ ...REPLY, delayMs: 60_000 }, 50)
-    expectError(await send<unknown>(busy, poor), 'rate_limited')
+    expectError(await send<unknown>(busy, poor), 'unprocessable_entity')
     const running = send(busy, await createKey(server))
     const runs = () => server.call<{ data: { runId: string }[] }>('GET', `/conversations/${busy}/runs`)
     await expect.poll(async () => (await runs()).body.data.length).toBe(1)
     const runId = (await runs()).body.data[0]?.runId
     expect(expectError(await send<unknown>(busy, poor), 'conflict').runId).toBe(runId)
-    expectError(await send<unknown>(busy, poor, MESSAGE, '?onBusy=wait'), 'rate_limited')
+    expectError(await send<unknown>(busy, poor, MESSAGE, '?onBusy=wait'), 'unprocessable_entity')
     expectError(await send<unknown>('01890000-0000-7000-8000-00000000000a', poor), 'not_found')
     await server.call('POST', `/conversations/${busy}/runs/${runId}/cancel`)
     await running
     expect(await bookedFor(server, poor)).toEqual({ reserved: 0, used: 0 })
   })
 
-  test('counts what was used, even where that is more than was reserved', async () => {
-    const key = await createKey(server, 10_000)
-    const talkative = await converse({ text: 'word '.repeat(6_000).trim() })
-    const first = await send(talkative, key)
-    expect(first.body.usage.completion_tokens).toBe(6_000)
-    expect(await bookedFor(server, key)).toEqual({ reserved: 0, used: first.body.usage.total_tokens })
-    // 4,000 are left, and without `maxTokens` 4,096 are taken for the longest reply.
-    expectError(await send<unknown>(await converse(REPLY), key), 'rate_limited')
-    expect((await send(await converse(REPLY, 500), key)).status).toBe(200)
+  test('counts what a provider counted, even where that is more than was reserved', async () => {
+    const key = await createKey(server, 20_000)
+    provider.always(chatReply(['One', ' two.'], { usage: { prompt_tokens: 12_000, completion_tokens: 12_000 } }))
+    const { body } = await server.call('POST', '/conversations', { aiSystem: 'openai-compatible', model: 'm' })
+    const id = body['conversationId'] as string
+    expect((await send(id, key)).status).toBe(200)
+    expect(await bookedFor(server, key)).toEqual({ reserved: 0, used: 24_000 })
+    expectError(await send<unknown>(await converse(REPLY, 1), key), 'rate_limited')
+    expect(provider.requests.at(-1)?.body).toMatchObject({ max_tokens: 4_096 })
+    provider.always(null)
   })
 
   test('is booked for every way to begin a turn and every way to end it', async () => {

@@ -36,8 +36,12 @@ describe.skipIf(!hasCurl)('the page on tools', () => {
     const { id, items } = await paste(0)
     expect(shapeOf(items)).toEqual(['calls:get_weather', 'end:tool_calls'])
     const [shown, results] = json()
-    expect(items[0]?.choice).toEqual(shown?.['choice'])
-    const answer = await server.call<Whole>('POST', `/conversations/${id}/tool-results`, results)
+    const [call] = items[0]?.choice.message.toolCalls ?? []
+    /** As it stands on the page, but with the id that this call has. */
+    const withId = (value: unknown) =>
+      JSON.parse(JSON.stringify(value).replaceAll(/call_[0-9a-f]{24}/g, String(call?.toolCallId))) as Json
+    expect(items[0]?.choice).toEqual(withId(shown?.['choice']))
+    const answer = await server.call<Whole>('POST', `/conversations/${id}/tool-results`, withId(results))
     expect(answer.body.choices[0]?.message.content).toContain('Rain, 7 degrees.')
   })
 

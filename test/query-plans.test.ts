@@ -5,7 +5,7 @@ import type { SqlValue } from '../server/src/storage/database.ts'
 import { createMerger } from '../server/src/storage/postgres-merge.ts'
 import { type Json, type RunningApp, serve } from './support/app.ts'
 import { onEveryDatabase, type TestDatabase } from './support/databases.ts'
-import { chatReply, type ProviderServer, startProviderServer } from './support/provider-server.ts'
+import { chatChunk, chatReply, type ProviderServer, startProviderServer } from './support/provider-server.ts'
 import { type Traffic, tableOf, watchDatabase } from './support/watch-database.ts'
 
 type Query = { text: string; values: readonly SqlValue[] }
@@ -22,7 +22,11 @@ onEveryDatabase('the queries of a turn', (kind) => {
     const provider = await startProviderServer()
     provider.always(chatReply(['One', ' two']))
     const place = await kind.create()
-    const env = { OPENAI_COMPATIBLE_BASE_URL: `${provider.url}/v1`, DRAMATIS_LEASE_MS: '600000' }
+    const env = {
+      OPENAI_COMPATIBLE_BASE_URL: `${provider.url}/v1`,
+      DRAMATIS_LEASE_MS: '600000',
+      DRAMATIS_TITLE_MODEL: 'openai-compatible:m',
+    }
     const server = await serve(place, env)
     const traffic = await watchDatabase(server, () => everythingThatTurnsDo(server, provider))
     await server.close()
@@ -61,6 +65,32 @@ async function everythingThatTurnsDo(server: RunningApp, provider: ProviderServe
   await call('POST', '/chat-sse', { message }, { 'idempotency-key': 'a' })
   await call('POST', '/chat-sse', { message }, { 'idempotency-key': 'a' })
   await call('PATCH', '/chat', { message }, { 'x-hl-api-key': String(key.body['key']) })
+  // An attempt that was cut may have cost its prompt, so the next one needs more than was reserved.
+  provider.script([chatReply([], { finishReason: null, ending: 'cut' })])
+  await call('PATCH', '/chat', { message }, { 'x-hl-api-key': String(key.body['key']) })
+  const poor = await server.call('POST', '/api-keys', {
+    name: 'p',
+    scopes: ['conversations:write'],
+    dailyTokens: 4_500,
+  })
+  const refused = { 'x-hl-api-key': String(poor.body['key']) }
+  await call('PATCH', '/chat', { message }, refused)
+  provider.script([chatReply(['x'], { usage: { prompt_tokens: 4_500, completion_tokens: 1 } })])
+  await call('PATCH', '/chat', { message }, refused)
+  expect((await server.call('PATCH', `${path}/chat`, { message }, refused)).status).toBe(429)
+  const tool = { type: 'client', name: 't', description: 'x', inputSchema: { type: 'object' } }
+  const calls = [{ index: 0, id: 'c', type: 'function', function: { name: 't', arguments: '{}' } }]
+  provider.script([
+    {
+      headers: { 'content-type': 'text/event-stream' },
+      pieces: [
+        chatChunk([{ index: 0, delta: { tool_calls: calls }, finish_reason: 'tool_calls' }]),
+        'data: [DONE]\n\n',
+      ],
+    },
+  ])
+  const withTool = { ...model, message, configuration: { tools: [tool] } }
+  await server.call('POST', '/conversations', withTool, { 'x-hl-api-key': String(key.body['key']) })
   const { runId } = await call('POST', '/regenerate')
   const { chatMessages } = (await call('GET', '')) as { chatMessages: { role: string; messageId: string }[] }
   const last = chatMessages.findLast(({ role }) => role === 'user')

@@ -4,6 +4,7 @@ import { createOrganization, expectError, type Json, type RunningApp, serve } fr
 import { type Conversation, createLong, SMALL_ARCHIVE } from './support/archive.ts'
 import { onEveryDatabase, type TestDatabase } from './support/databases.ts'
 import { chatChunk, chatReply, type ProviderServer, startProviderServer } from './support/provider-server.ts'
+import type { Whole } from './support/tools.ts'
 import { messagesRead, watchDatabase } from './support/watch-database.ts'
 
 type Said = { role: string; content: string }
@@ -149,8 +150,8 @@ onEveryDatabase('a talk that a server remembers', (kind) => {
       const call = { index: 0, id: `call_${++replies}`, function: { name: 'look', arguments: '{}' } }
       const pieces = [chatChunk([{ delta: { tool_calls: [call] }, finish_reason: 'tool_calls' }]), 'data: [DONE]\n\n']
       provider.script([{ headers: { 'content-type': 'text/event-stream' }, pieces }])
-      await send(on, id)
-      return call.id
+      const { body } = await send(on, id)
+      return (body as unknown as Whole).choices[0]?.message.toolCalls?.[0]?.toolCallId ?? ''
     }
     /** What is sent next begins with all that was sent before, whichever server sends it. */
     const expectMore = async (next: () => Promise<unknown>, roles: string[]) => {

@@ -1,4 +1,6 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
+import { createApprovals } from '../server/src/features/turns/approvals.ts'
+import { createReplyLog } from '../server/src/features/turns/reply-log.ts'
 import { createOrganization, expectError, type Json, type RunningApp, serve, startApp } from './support/app.ts'
 import { onEveryDatabase } from './support/databases.ts'
 import { startToolServer, type ToolServer } from './support/tool-server.ts'
@@ -110,6 +112,26 @@ onEveryDatabase('calls that need an approval', (kind) => {
     await rest()
     expectError(await decide('reject'), 'conflict')
     expect(service.requests).toEqual([])
+  })
+
+  test('are not made when their time is over, and then nobody is told that they are', async () => {
+    const id = await startWithTools(server, [tool('pay')], script('pay'))
+    const { path, waitingFor, decide } = await untilWaiting(id)
+    // The same rows, with less patience than the server has.
+    const { database, clock, ids, organizations } = server.app.services
+    const impatient = createApprovals({ database, clock, nodeId: ids.next(), isAlone: true, patienceMs: 1 })
+    const organizationId = (await organizations.first())?.id ?? ''
+    const run = { organizationId, conversationId: id, runId: path.split('/').at(-1) ?? '', fence: 1, isWaiting: true }
+    const place = { pause: () => {}, resume: () => {}, leave: () => {} }
+    const faults: unknown[] = []
+    const silent = createReplyLog({ database }).open({ ...run, stored: [], onLost: (reason) => faults.push(reason) })
+    const ask = impatient.forRun({ ...run, place }, silent, (error) => faults.push(error))
+    const call = { id: waitingFor[0] ?? '', name: 'pay', input: {} }
+    expect(await ask(call, new AbortController().signal)).toBe('expired')
+    expect(faults).toEqual([])
+    for (const what of ['approve', 'reject']) expectError(await decide(what), 'conflict')
+    expect(service.requests).toEqual([])
+    await server.call('POST', `${path}/cancel`)
   })
 
   test('are not made when the run is cancelled meanwhile', async () => {

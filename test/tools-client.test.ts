@@ -9,6 +9,8 @@ const weather = { type: 'client', name: 'get_weather', description: 'The weather
 const time = { type: 'client', name: 'get_time', description: 'The time.', inputSchema: { type: 'object' } }
 const EVENTS = { accept: 'text/event-stream' }
 
+const OUR_ID = /^call_[0-9a-f]{24}$/
+
 onEveryDatabase('tools that the caller runs', (kind) => {
   let server: RunningApp
   let provider: ProviderServer
@@ -94,8 +96,8 @@ onEveryDatabase('tools that the caller runs', (kind) => {
     const called = await chat(id)
     const toolCalls = called.body.choices[0]?.message.toolCalls ?? []
     expect(toolCalls).toEqual([
-      { toolCallId: 'call_9pw1qnYScqvGrCH58HWCvFH6', name: 'get_weather', input: { city: 'Zürich' } },
-      { toolCallId: 'call_Vd4cHqXJ2mXnBqGqz8cM1kZQ', name: 'get_time', input: { zone: 'Europe/Zurich' } },
+      { toolCallId: expect.stringMatching(OUR_ID), name: 'get_weather', input: { city: 'Zürich' } },
+      { toolCallId: expect.stringMatching(OUR_ID), name: 'get_time', input: { zone: 'Europe/Zurich' } },
     ])
     const replied = await answer(
       id,

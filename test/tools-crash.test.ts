@@ -1,10 +1,10 @@
 import { expect, test } from 'vitest'
-import { type Json, serve } from './support/app.ts'
+import { ADMIN_KEY, type Json, serve } from './support/app.ts'
 import { onEveryDatabase } from './support/databases.ts'
 import { startServer } from './support/process.ts'
 import { chatReply, fixtureReply, startProviderServer } from './support/provider-server.ts'
 import { startToolServer } from './support/tool-server.ts'
-import { itemsOf, readConversation, shapeOf } from './support/tools.ts'
+import { itemsOf, readConversation, shapeOf, watchWaits } from './support/tools.ts'
 
 const tool = (name: string, url: string, more: Json = {}) => ({
   ...{
@@ -97,7 +97,8 @@ onEveryDatabase('a server that dies while it calls tools', (kind) => {
     const status = async () => answer ?? (await runsOf(dying.call))[0]?.status
     await expect.poll(status, { timeout: 20_000 }).toBe('waiting')
     const path = `/conversations/${id}/runs/${(await runsOf(dying.call))[0]?.runId}`
-    const [pay, ship] = ['call_3_0', 'call_3_1']
+    const shown = await fetch(`${dying.url}${path}/events`, { headers: { 'x-hl-api-key': ADMIN_KEY } })
+    const [pay, ship] = (await watchWaits(shown).next()) ?? []
     service.on('/pay', () => {})
     await dying.call('POST', `${path}/approve`, { toolCallId: pay })
     await service.asked('/pay')

@@ -162,13 +162,14 @@ export async function createApp(config: Config, log: FastifyBaseLogger): Promise
     onError: (error, name) => log.warn({ err: error }, `the server failed to make a ${name}`),
   })
   const side = { ...shared, conversations: conversationTurns, models, background, log, onCalled: metrics.countTokens }
-  const summarizer = createSummarizer(side)
+  const budgets = createTokenBudgets(shared)
+  const summarizer = createSummarizer({ ...side, budgets })
   const files = createTurnFiles({ attachments, log })
   const recentTalk = createRecentTalk({ now: () => performance.now() })
-  const titler = createTitler({ ...side, model: config.titleModel })
+  const titler = createTitler({ ...side, budgets, model: config.titleModel })
   const runner = createTurnRunner({
     ...shared,
-    ...{ log, approvals, line, recentTalk },
+    ...{ log, approvals, line, recentTalk, budgets },
     conversations: conversationTurns,
     replyLog: createReplyLog({ database }),
     models,
@@ -183,7 +184,6 @@ export async function createApp(config: Config, log: FastifyBaseLogger): Promise
   const isShared = counting.areSeveral
   const { runningTurnsPerKey, runningTurns } = config.limits
   const limits = createTurnLimits({ perKey: runningTurnsPerKey, inAll: runningTurns, isShared })
-  const budgets = createTokenBudgets(shared)
   const acceptance = createTurnAcceptance({
     ...{ ...shared, ...node, conversations: conversationTurns, limits, budgets, recentTalk },
     prepareTurn: createPreparation({ conversations: conversationTurns, recentTalk, models: registry }),

@@ -19,6 +19,8 @@ export type Behaviour = {
   before?: Promise<unknown>
   /** Never answers at all. */
   isSilent?: boolean
+  /** Told of each piece of bytes that was written. */
+  wrote?(piece: string | Uint8Array): void
 }
 
 /** One request as it came in. */
@@ -167,6 +169,7 @@ async function perform(behaviour: Behaviour, response: ServerResponse): Promise<
     if (response.destroyed) return
     if (typeof piece === 'string' || piece instanceof Uint8Array) {
       response.write(piece)
+      behaviour.wrote?.(piece)
       // Otherwise the client would get several of them in one read.
       await nextTurnOfTheLoop()
     } else if ('waitMs' in piece) await wait(piece.waitMs)

@@ -62,3 +62,27 @@ export async function readConversation(server: RunningApp, id: string): Promise<
 }
 
 export type { Answer }
+
+/** Reads the stream of a run and says, each time that the run waits, for which calls; null when it has ended. */
+export function watchWaits(response: Response): { next(): Promise<string[] | null>; text(): string } {
+  const reader = (response.body as ReadableStream<Uint8Array>).getReader()
+  const decoder = new TextDecoder()
+  let text = ''
+  let told = 0
+  const waits = () => itemsOf(text.slice(0, text.lastIndexOf('\n\n') + 2)).items.filter(({ status }) => status)
+  return {
+    text: () => text,
+    async next() {
+      for (;;) {
+        const wait = waits()[told]
+        if (wait) {
+          told++
+          return wait.waitingFor ?? []
+        }
+        const { done, value } = await reader.read()
+        if (done) return null
+        text += decoder.decode(value, { stream: true })
+      }
+    },
+  }
+}

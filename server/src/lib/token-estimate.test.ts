@@ -70,3 +70,38 @@ test('nothing is nothing', () => {
   expect(estimateTokens('')).toBe(0)
   expect(estimateTokens('a')).toBe(1)
 })
+
+describe('texts that are made to be undercounted', () => {
+  const most = (text: string) => Math.max(...TOKENIZERS.map(({ count }) => count(text)))
+  const letters = (from: number, to: number) =>
+    fc
+      .array(fc.integer({ min: from, max: to }), { minLength: 200, maxLength: 300 })
+      .map((units) => String.fromCharCode(...units))
+
+  test('of one character again and again, or of two, by 40 % at worst', () => {
+    const characters = Array.from({ length: 128 }, (_, unit) => String.fromCharCode(unit))
+    const pairs = characters.flatMap((one) => ['"', '{', '\r', '\0', '('].map((other) => one + other))
+    const wrong = [...characters, ...pairs].filter(
+      (text) => estimateTokens(text.repeat(200)) < 0.6 * most(text.repeat(200)),
+    )
+    expect(wrong).toEqual([])
+  })
+
+  test('of any ASCII characters', () => {
+    fc.assert(
+      fc.property(letters(0, 127), (text) => {
+        expect(estimateTokens(text)).toBeGreaterThanOrEqual(0.9 * most(text))
+      }),
+    )
+  })
+
+  test('of letters that hardly anybody writes, 2.5 times at worst', () => {
+    const anywhere = fc.integer({ min: 1, max: 0xd6 }).chain((page) => letters(page << 8, (page << 8) | 255))
+    fc.assert(
+      fc.property(anywhere, (text) => {
+        expect(estimateTokens(text)).toBeGreaterThanOrEqual(most(text) / 2.5)
+      }),
+      { numRuns: 300 },
+    )
+  })
+})

@@ -15,9 +15,12 @@ const SPACE = 4
 const SPACES = 5
 const BREAK = 6
 const SIGN = 7
+/** Control characters, which no vocabulary puts together; nor does it the ends of lines of the Mac of old. */
+const CONTROL = 8
 
 const KINDS = new Uint8Array(128).fill(SIGN)
-KINDS.fill(LOWER, 97, 123).fill(UPPER, 65, 91).fill(DIGIT, 48, 58).fill(BREAK, 0, 32).fill(SPACE, 32, 33)
+KINDS.fill(LOWER, 97, 123).fill(UPPER, 65, 91).fill(DIGIT, 48, 58).fill(CONTROL, 0, 32).fill(SPACE, 32, 33)
+KINDS.fill(BREAK, 9, 11).fill(CONTROL, 127, 128)
 
 /** What a character costs behind another: a row for the one before, a column for the one itself. */
 const STEPS = Uint8Array.from(
@@ -37,8 +40,10 @@ const STEPS = Uint8Array.from(
     /* sign   */ [0, 12, 16, 16, 0, 0, 16, 12],
   ].flat(),
 )
-/** The same sign again: rulers and dots are few long tokens. */
-const SAME_SIGN = 2
+/** The same sign again: rulers and dots are few long tokens, while quotes and brackets come in pairs at best. */
+const SAME_SIGN = 4
+const SAME_BRACKET = 8
+const BRACKETS = new Set([...'"&\'[]`{}'].map((sign) => sign.charCodeAt(0)))
 /** A letter behind the fourth of its word, and one behind the eighth. */
 const LONG_WORD = 5
 const VERY_LONG_WORD = 6
@@ -53,7 +58,8 @@ const BLOCKS: readonly [from: number, to: number, weight: number][] = [
   [0x0180, 0x0300, 26],
   [0x0300, 0x0370, 32], // accents on their own
   [0x0370, 0x0400, 16], // Greek
-  [0x0400, 0x0530, 11], // Cyrillic
+  [0x0400, 0x0450, 11], // Cyrillic
+  [0x0450, 0x0530, 30], // its rarer letters
   [0x0530, 0x0590, 32], // Armenian
   [0x0590, 0x0600, 17], // Hebrew
   [0x0600, 0x0700, 16], // Arabic
@@ -70,7 +76,8 @@ const BLOCKS: readonly [from: number, to: number, weight: number][] = [
   [0x3000, 0x3040, 16],
   [0x3040, 0x30a0, 17], // Hiragana
   [0x30a0, 0x3100, 16], // Katakana
-  [0x3400, 0xa000, 27], // ideographs
+  [0x3400, 0x4e00, 46], // rare ideographs
+  [0x4e00, 0xa000, 27], // ideographs
   [0xac00, 0xd7b0, 20], // Hangul
   [0xd800, 0xe000, 24], // half of an emoji
   [0xfe00, 0xfe10, 32],
@@ -104,6 +111,12 @@ export function estimateTokens(text: string): number {
       continue
     }
     let kind = KINDS[unit] as number
+    if (kind === CONTROL) {
+      sum += TOKEN
+      // Nothing joins it; but on Windows two of them end a line.
+      before = unit === 13 && text.charCodeAt(i + 1) === 10 ? BREAK : SPACE
+      continue
+    }
     sum += STEPS[(before << 3) | kind] as number
     if (kind <= UPPER) {
       letters = before === kind || (before === UPPER && kind === LOWER) ? letters + 1 : 1
@@ -112,7 +125,9 @@ export function estimateTokens(text: string): number {
       if (letters > 4 && kind === LOWER) sum += letters > 8 ? VERY_LONG_WORD : LONG_WORD
       if (consonants > 2) sum += CLUSTER
     } else if (kind === SIGN) {
-      if (before === SIGN && text.charCodeAt(i - 1) === unit) sum += SAME_SIGN - (STEPS[(SIGN << 3) | SIGN] as number)
+      if (before === SIGN && text.charCodeAt(i - 1) === unit) {
+        sum += (BRACKETS.has(unit) ? SAME_BRACKET : SAME_SIGN) - (STEPS[(SIGN << 3) | SIGN] as number)
+      }
     } else if (kind === SPACE && before >= SPACE && before <= BREAK) {
       kind = SPACES
     }

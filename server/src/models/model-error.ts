@@ -8,6 +8,7 @@ import { AppError, type ErrorCode } from '../errors.ts'
  * - `rate_limited`: the provider said 429 (or is shedding load with 529).
  * - `timeout`: a phase took too long.
  * - `failed`: everything else the provider or the network did, a stream without a finish reason included.
+ * - `unaffordable`: the one who pays has not enough left; no request was made.
  * - `aborted`: we closed the connection ourselves.
  */
 export type ModelErrorKind =
@@ -17,6 +18,7 @@ export type ModelErrorKind =
   | 'rate_limited'
   | 'timeout'
   | 'failed'
+  | 'unaffordable'
   | 'aborted'
 
 export type ModelErrorOptions = {
@@ -29,6 +31,8 @@ export type ModelErrorOptions = {
   retryAfterMs?: number
   /** Says that the provider itself is ill; false by default. */
   isOutage?: boolean
+  /** The connection could not be made: nothing of the request has left. */
+  isUnsent?: boolean
   cause?: unknown
 }
 
@@ -39,6 +43,7 @@ const CODE_OF_KIND: Record<ModelErrorKind, ErrorCode> = {
   rate_limited: 'unavailable',
   timeout: 'provider_timeout',
   failed: 'provider_error',
+  unaffordable: 'rate_limited',
   aborted: 'cancelled',
 }
 
@@ -51,6 +56,7 @@ export class ModelError extends Error {
   readonly retryAfterMs: number | undefined
   /** It is the provider that is ill, and not this request, its model or its key: what the breaker counts. */
   readonly isOutage: boolean
+  readonly isUnsent: boolean
 
   constructor(kind: ModelErrorKind, message: string, options: ModelErrorOptions) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause })
@@ -61,10 +67,18 @@ export class ModelError extends Error {
     this.retryable = options.retryable ?? (kind === 'rate_limited' || kind === 'failed' || kind === 'timeout')
     this.retryAfterMs = options.retryAfterMs
     this.isOutage = options.isOutage ?? false
+    this.isUnsent = options.isUnsent ?? false
+  }
+
+  /** Whether the provider may count the prompt although the call came to nothing: it had it, and did not refuse it. */
+  get mayHaveCost(): boolean {
+    if (this.kind === 'timeout' || this.kind === 'aborted') return true
+    return this.kind === 'failed' && this.status === undefined && !this.isUnsent
   }
 
   /** What a caller of ours gets to see of it. */
   toAppError(): AppError {
+    if (this.cause instanceof AppError) return this.cause
     return new AppError(CODE_OF_KIND[this.kind], this.message, {
       cause: this,
       ...(this.retryAfterMs === undefined ? {} : { retryAfterMs: this.retryAfterMs }),

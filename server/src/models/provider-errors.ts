@@ -50,6 +50,7 @@ export function errorFromNetwork(source: ErrorSource, cause: unknown, received: 
   return new ModelError('failed', sentence(`${source.label} ${what}`, networkReason(cause), source.redact), {
     aiSystem: source.aiSystem,
     isOutage: true,
+    isUnsent: !received && causes(cause).some(({ code }) => NO_CONNECTION.has(code)),
     cause,
   })
 }
@@ -141,6 +142,13 @@ const REASON_OF_CODE: Readonly<Record<string, string>> = {
   UND_ERR_BODY_TIMEOUT: 'it was silent for too long',
   UND_ERR_SOCKET: 'the connection was closed',
 }
+
+/** Of these, the ones that say that no connection came to be. */
+const NO_CONNECTION: ReadonlySet<string> = new Set([
+  ...['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'ETIMEDOUT', 'EHOSTUNREACH', 'ENETUNREACH', 'UND_ERR_CONNECT_TIMEOUT'],
+  ...['CERT_HAS_EXPIRED', 'DEPTH_ZERO_SELF_SIGNED_CERT', 'SELF_SIGNED_CERT_IN_CHAIN', 'UND_ERR_DESTROYED'],
+  ...['UNABLE_TO_VERIFY_LEAF_SIGNATURE', 'ERR_TLS_CERT_ALTNAME_INVALID', 'UND_ERR_CLOSED'],
+])
 
 /** Whether it is the connection that failed. */
 export function isNetworkError(error: unknown): boolean {

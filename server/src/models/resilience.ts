@@ -3,7 +3,7 @@ import { AI_SYSTEM_FACTS, parseAiSystem } from './ai-systems.ts'
 import { CallerError, PhaseTimeoutError, runAttempt } from './attempt.ts'
 import { createBreaker } from './breaker.ts'
 import { fitFiles } from './fit-files.ts'
-import type { Model, ModelCaller, ModelRequest, ModelResult, ModelUsage } from './model.ts'
+import type { Model, ModelCaller, ModelMessage, ModelRequest, ModelResult, ModelUsage } from './model.ts'
 import { ModelError, type ModelErrorKind } from './model-error.ts'
 import { abortedError } from './provider-errors.ts'
 import type { ModelRegistry } from './registry.ts'
@@ -37,6 +37,8 @@ export type Attempt = {
   outcome: 'completed' | ModelErrorKind
   error: string | null
   usage: ModelUsage | null
+  /** It failed, and the provider may count its prompt all the same. */
+  mayHaveCost?: true
 }
 
 export type Outcome =
@@ -51,9 +53,17 @@ export type GenerateOptions = {
   /** `settings.timeouts` goes before the timeouts of the constructor. */
   request: Omit<ModelRequest, 'attempt' | 'caller'>
   onText(text: string): void
+  /**
+   * Says before each attempt how many tokens its reply may have at most, or why it may not be made: then nothing more is.
+   * Absent, an attempt has what the settings say.
+   */
+  admit?(attempt: Admitted): Promise<number | ModelError>
   /** Says which model it is that answers, just before its first text. */
   onFirstToken?(answering: { aiSystem: string; model: string }): void
 }
+
+/** An attempt that is about to be made, and those that were made before it. */
+export type Admitted = ChainLink & { messages: ModelMessage[]; made: readonly Attempt[] }
 
 export type Resilience = {
   /**
@@ -61,7 +71,7 @@ export type Resilience = {
    * times, after a jittered pause that doubles, or the one the provider asked for) if that makes sense, and then the next
    * of the chain gets its turn; after the first text nothing is tried again. Our own timeouts are not tried again at the
    * same model: it has had its time. Fails with the last error that came from a provider. Rejects only with what
-   * `onText` threw.
+   * `onText` threw, or `admit`.
    */
   generate(options: GenerateOptions): Promise<Outcome>
 }
@@ -80,6 +90,9 @@ export type ResilienceOptions = {
   now?: () => number
 }
 
+/** Nobody was asked. */
+const UNASKED: readonly ModelErrorKind[] = ['not_configured', 'unavailable', 'unaffordable']
+
 /** One for the whole server: it holds the breaker. */
 export function createResilience(options: ResilienceOptions): Resilience {
   const {
@@ -93,7 +106,7 @@ export function createResilience(options: ResilienceOptions): Resilience {
   const defaults: TurnTimeouts = { ...DEFAULT_TIMEOUTS, ...options.timeouts }
   const breaker = createBreaker({ now })
 
-  async function generate({ chain, caller, request, onText, onFirstToken }: GenerateOptions): Promise<Outcome> {
+  async function generate({ chain, caller, request, onText, admit, onFirstToken }: GenerateOptions): Promise<Outcome> {
     const timeouts = { ...defaults, ...request.settings.timeouts }
     const deadline = now() + timeouts.totalMs
     const attempts: Attempt[] = []
@@ -137,6 +150,7 @@ export function createResilience(options: ResilienceOptions): Resilience {
         if (!(thrown instanceof ModelError)) throw thrown
         attempt.outcome = thrown.kind
         attempt.error = thrown.message
+        if (attempt.firstTokenAt !== null || thrown.mayHaveCost) attempt.mayHaveCost = true
         attempt.endedAt = clock()
         return { model: null, error: thrown, attempt }
       }
@@ -144,6 +158,12 @@ export function createResilience(options: ResilienceOptions): Resilience {
 
     async function call(model: Model, attempt: Attempt): Promise<ModelResult> {
       const label = labelOf(model.aiSystem)
+      const messages = fitFiles(request.messages, model, request.settings.attachments)
+      // Where nobody counts, nothing is waited for.
+      const admitted =
+        admit && (await admit({ aiSystem: model.aiSystem, model: model.model, messages, made: attempts }))
+      if (admitted instanceof ModelError) throw admitted
+      const settings = admitted === undefined ? request.settings : { ...request.settings, maxTokens: admitted }
       // The settings name one account of each system, so the system stands for the account.
       const { organizationId, keyId, conversationId } = caller
       const entered = breaker.enter([`${model.aiSystem} ${model.model}`, organizationId, keyId ?? '', conversationId])
@@ -160,8 +180,7 @@ export function createResilience(options: ResilienceOptions): Resilience {
         }
         onText(text)
       }
-      const messages = fitFiles(request.messages, model, request.settings.attachments)
-      const numbered = { ...request, caller, messages, attempt: callsMade++ }
+      const numbered = { ...request, caller, messages, settings, attempt: callsMade++ }
       try {
         const result = await runAttempt({ model, label, request: numbered, timeouts, deadline, now, onText: takeText })
         admission.succeeded()
@@ -184,7 +203,7 @@ export function createResilience(options: ResilienceOptions): Resilience {
     function failure(): Outcome {
       if (request.signal.aborted) return { ok: false, error: aborted(), attempts }
       // A fallback that is not configured is no explanation of what happened.
-      const asked = errors.findLast((error) => error.kind !== 'not_configured' && error.kind !== 'unavailable')
+      const asked = errors.findLast(({ kind }) => !UNASKED.includes(kind))
       return { ok: false, error: asked ?? errors[0] ?? nobodyToAsk(), attempts }
     }
 
@@ -216,7 +235,11 @@ function nobodyToAsk(): ModelError {
 
 /** Nobody else needs to be asked. */
 function isFinal(error: ModelError): boolean {
-  return error.kind === 'aborted' || (error instanceof PhaseTimeoutError && error.phase === 'total')
+  return (
+    error.kind === 'aborted' ||
+    error.kind === 'unaffordable' ||
+    (error instanceof PhaseTimeoutError && error.phase === 'total')
+  )
 }
 
 /**

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { isJsonObject, type JsonValue } from '../lib/json.ts'
+import { isJsonObject, type JsonObject, type JsonValue } from '../lib/json.ts'
 import { type ToolCall, toToolCall } from './tool-call.ts'
 
 type Begun = { index: number; id: string; name: string; input: string }
@@ -18,7 +18,7 @@ export function createCallCollector() {
     const id = typeof piece.id === 'string' ? piece.id : ''
     const { name, arguments: input = '' } = piece.function
     const last = begun.findLast((call) => call.index === index)
-    const isNew = last === undefined || (id !== '' && id !== last.id)
+    const isNew = last === undefined || (id !== '' && id !== last.id) || beginsAgain(last, piece.function)
     const call = isNew ? { index, id, name: '', input: '' } : last
     if (isNew) begun.push(call)
     if (typeof name === 'string' && name !== '') call.name = name
@@ -44,5 +44,19 @@ export function createCallCollector() {
           return toToolCall(own, name, input)
         })
     },
+  }
+}
+
+/** Some servers give every call the same id too: a name with an input of its own, where there is a whole one, is new. */
+function beginsAgain({ name, input }: Begun, { name: next, arguments: more }: JsonObject): boolean {
+  const hasInput = typeof more === 'string' ? more.trimStart().startsWith('{') : isJsonObject(more)
+  return name !== '' && typeof next === 'string' && next !== '' && hasInput && isWhole(input)
+}
+
+function isWhole(input: string): boolean {
+  try {
+    return isJsonObject(JSON.parse(input))
+  } catch {
+    return false
   }
 }

@@ -36,8 +36,20 @@ export const selectApiKeyByHash = prepareRead((db, p: Parameters<{ hash: string 
     .where('hash', '=', p('hash')),
 )
 
-export const selectApiKeys = prepareRead((db, p: Parameters<{ organizationId: string }>) =>
-  db.selectFrom('api_key').selectAll().where('organization_id', '=', p('organizationId')).orderBy('id'),
+/** The keys of an organization, with what each has used of the budget of `day` (UTC, `2026-01-31`). */
+export const selectApiKeys = prepareRead((db, p: Parameters<{ organizationId: string; day: string }>) =>
+  db
+    .selectFrom('api_key')
+    .leftJoin('token_budget', (join) =>
+      join
+        .onRef('token_budget.organization_id', '=', 'api_key.organization_id')
+        .onRef('token_budget.api_key_id', '=', 'api_key.id')
+        .on('token_budget.day', '=', p('day')),
+    )
+    .selectAll('api_key')
+    .select('token_budget.used')
+    .where('api_key.organization_id', '=', p('organizationId'))
+    .orderBy('api_key.id'),
 )
 
 export const revokeApiKey = prepareWrite(

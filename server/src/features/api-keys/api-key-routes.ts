@@ -21,6 +21,9 @@ const ApiKeyDto = Named('ApiKey', {
   prefix: Type.String({ description: 'The beginning of the key, to tell it from others.' }),
   scopes: Type.Array(ScopeName),
   dailyTokens: DailyTokens,
+  tokensUsedToday: Nullable<number>(
+    Type.Integer({ description: 'What it has used of that today; null for a key without a limit.' }),
+  ),
   createdAt: Timestamp,
   expiresAt: NullableTimestamp,
   revokedAt: NullableTimestamp,

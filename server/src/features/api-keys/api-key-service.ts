@@ -13,6 +13,8 @@ export type ApiKey = {
   scopes: Scope[]
   /** Tokens that the key may use in a day (UTC); null for no limit. */
   dailyTokens: number | null
+  /** What it has used today of its budget; null without one. */
+  tokensUsedToday: number | null
   createdAt: number
   expiresAt: number | null
   revokedAt: number | null
@@ -51,6 +53,7 @@ export function createApiKeyService(deps: { database: Database; ids: IdSource; c
       prefix: prefixOf(secret),
       scopes: SCOPES.filter((scope) => key.scopes.includes(scope)),
       dailyTokens: key.dailyTokens ?? null,
+      tokensUsedToday: key.dailyTokens ? 0 : null,
       createdAt: clock(),
       expiresAt: key.expiresAt,
       revokedAt: null,
@@ -115,13 +118,15 @@ export function createApiKeyService(deps: { database: Database; ids: IdSource; c
     },
 
     async list(organizationId: string): Promise<ApiKey[]> {
-      const rows = await selectApiKeys(database, { organizationId })
+      const day = new Date(clock()).toISOString().slice(0, 10)
+      const rows = await selectApiKeys(database, { organizationId, day })
       return rows.map((row) => ({
         id: row.id,
         name: row.name,
         prefix: row.prefix,
         scopes: parseScopes(row.scopes),
         dailyTokens: row.daily_tokens,
+        tokensUsedToday: row.daily_tokens === null ? null : (row.used ?? 0),
         createdAt: row.created_at,
         expiresAt: row.expires_at,
         revokedAt: row.revoked_at,

@@ -1,30 +1,20 @@
 import { estimateTokens } from '../../lib/token-estimate.ts'
 import { isText, textOf } from './media-type.ts'
+import { measurePdf } from './pdf-size.ts'
 
 /** What a large image costs with most providers; a small one costs less. */
 const IMAGE_TOKENS = 1_600
 /** A page of a PDF file is sent as its text and as an image: Anthropic says 1,500 to 3,000 for the text alone. */
 const PAGE_TOKENS = 3_000
-/** Bytes of a page where the file does not say how many it has. */
-const PAGE_BYTES = 50_000
+/** Characters of its text that make a token at most, where a page has more of them than fits on one. */
+const CHARACTERS_PER_TOKEN = 2
 /** The name of the file and what stands around its text. */
 const FRAME_TOKENS = 32
 
 /** About how many tokens a file takes in a prompt. */
-export function estimateFileTokens(mediaType: string, bytes: Uint8Array): number {
+export async function estimateFileTokens(mediaType: string, bytes: Uint8Array): Promise<number> {
   if (isText(mediaType)) return estimateTokens(textOf(bytes)) + FRAME_TOKENS
-  return mediaType === 'application/pdf' ? countPages(bytes) * PAGE_TOKENS : IMAGE_TOKENS
-}
-
-/**
- * About how many pages a PDF file has: the pages that can be seen in it, or the number that the tree of pages gives. Both
- * may be compressed; then its size has to do.
- */
-export function countPages(bytes: Uint8Array): number {
-  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1')
-  const seen = text.match(/\/Type\s*\/Page(?![A-Za-z])/g)?.length ?? 0
-  const counts = [...text.matchAll(/\/Type\s*\/Pages\b[^>]{0,200}?\/Count\s+(\d{1,6})\b/g)].map(([, count]) =>
-    Number(count),
-  )
-  return Math.max(seen, ...counts) || Math.ceil(bytes.length / PAGE_BYTES)
+  if (mediaType !== 'application/pdf') return IMAGE_TOKENS
+  const { pages, characters } = await measurePdf(bytes)
+  return Math.max(pages * PAGE_TOKENS, pages * IMAGE_TOKENS + Math.ceil(characters / CHARACTERS_PER_TOKEN))
 }

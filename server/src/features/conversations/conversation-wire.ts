@@ -34,6 +34,8 @@ function toHistoryMessage(message: WrittenMessage, i: number): HistoryMessage {
   const { role, content, name, toolCallId, toolCalls = [] } = message
   const calls = toolCalls.map(({ toolCallId: id, name, input }) => ({ id, name, input }))
   if (calls.length > 0 && role !== 'assistant') throw badField(`messages.${i}.toolCalls`, 'is only for the assistant')
+  const twice = calls.findIndex(({ id }, n) => calls.findIndex((call) => call.id === id) < n)
+  if (twice >= 0) throw badField(`messages.${i}.toolCalls.${twice}.toolCallId`, 'comes twice')
   if (content === '' && calls.length === 0) throw badField(`messages.${i}.content`, 'must not be empty')
   const written = { role, content, name: name ?? null, toolCallId: toolCallId ?? null }
   return calls.length > 0 ? { ...written, toolCalls: calls } : written

@@ -23,14 +23,15 @@ export const changeStatus = prepareWrite(
   { guard: STATUS_IS_AS_BEFORE },
 )
 
-export const insertDecision = prepareWrite((db, p: Parameters<RunKey & { toolCallId: string; decision: Decision }>) =>
-  db.insertInto('tool_decision').values({
-    organization_id: p('organizationId'),
-    conversation_id: p('conversationId'),
-    run_id: p('runId'),
-    tool_call_id: p('toolCallId'),
-    decision: p('decision'),
-  }),
+export const insertDecision = prepareWrite(
+  (db, p: Parameters<RunKey & { toolCallId: string; decision: Decision | 'expired' }>) =>
+    db.insertInto('tool_decision').values({
+      organization_id: p('organizationId'),
+      conversation_id: p('conversationId'),
+      run_id: p('runId'),
+      tool_call_id: p('toolCallId'),
+      decision: p('decision'),
+    }),
 )
 
 /** Makes an approval `taken`: from now on the call may have been made. */

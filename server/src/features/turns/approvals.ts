@@ -1,3 +1,4 @@
+import { setTimeout as wait } from 'node:timers/promises'
 import { AppError, badField } from '../../errors.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { type Repeated, repeat } from '../../lib/repeat.ts'
@@ -7,6 +8,7 @@ import {
   type Decision,
   IS_DECIDED,
   insertDecision,
+  STATUS_IS_AS_BEFORE,
   selectDecidedRuns,
   selectDecisions,
   takeApproval,
@@ -25,17 +27,27 @@ export type Approvals = ReturnType<typeof createApprovals>
 type Answer = Awaited<ReturnType<AskApproval>>
 
 /** Milliseconds that somebody has to decide. */
-const PATIENCE_MS = 3_600_000
+const AN_HOUR_MS = 3_600_000
 /** Milliseconds between looks for what was decided on other nodes, one look for all that wait here. */
 const POLL_MS = 250
+/** How often, and how many milliseconds apart, to look for the event that says which calls a run waits for. */
+const MOST_LOOKS = 50
+const LOOK_AGAIN_MS = 20
 
 /**
  * Calls that somebody has to allow. While there are some the run is `waiting`, which its stream shows; a decision is
  * stored, so that it can be given on any node, and given twice it counts once. Meanwhile the run's place among the turns
  * under way is free for others.
  */
-export function createApprovals(deps: { database: Database; clock: Clock; nodeId: string; isAlone: boolean }) {
-  const { database, clock, nodeId, isAlone } = deps
+export function createApprovals(deps: {
+  database: Database
+  clock: Clock
+  nodeId: string
+  isAlone: boolean
+  /** Milliseconds that somebody has to decide; an hour by default. */
+  patienceMs?: number
+}) {
+  const { database, clock, nodeId, isAlone, patienceMs = AN_HOUR_MS } = deps
   /** Whom to tell of a decision, by run. */
   const waiting = new Map<string, () => void>()
   let polling: Repeated | null = null
@@ -137,6 +149,19 @@ export function createApprovals(deps: { database: Database; clock: Clock; nodeId
       if (taken) pending.get(toolCallId)?.('approved')
     }
 
+    /** A call is not made when its time is over; that is a decision too, so that nobody is told of another one. */
+    async function expire(toolCallId: string): Promise<void> {
+      try {
+        const mine = confirmTurn(database, { ...key, fence })
+        await database.write([mine, insertDecision(database, { ...key, toolCallId, decision: 'expired' })])
+        pending.get(toolCallId)?.('expired')
+      } catch (error) {
+        // Somebody was quicker; or the run is not ours any more, and its end says what it is.
+        if (error instanceof WriteConflict) look()
+        else fault(error)
+      }
+    }
+
     const ask: AskApproval = (call, signal) =>
       new Promise((resolve) => {
         if (signal.aborted) return resolve('left')
@@ -150,7 +175,7 @@ export function createApprovals(deps: { database: Database; clock: Clock; nodeId
           else adjust().catch(fault)
         }
         const leave = () => settle('left')
-        const timer = setTimeout(settle, PATIENCE_MS, 'expired' as const)
+        const timer = setTimeout(expire, patienceMs, call.id)
         signal.addEventListener('abort', leave)
         pending.set(call.id, settle)
         // In the next tick, when all calls of the step have asked.
@@ -163,39 +188,63 @@ export function createApprovals(deps: { database: Database; clock: Clock; nodeId
     forRun,
 
     /**
-     * Decides about a call that a run waits for. Throws 409 when the run does not wait or the call was decided about
-     * otherwise, and 400 for another call.
+     * Decides about a call that a run waits for; the same decision again changes nothing as long as it waits. Throws 409
+     * when the run does not wait or the call was decided about before, and 400 for another call.
      */
     async decide(key: RunKey, toolCallId: string, decision: Decision): Promise<void> {
       const found = await findRun(database, key)
-      if (found?.run.status !== 'waiting') throw conflict(key, 'the run does not wait for an approval')
-      if (!asked(await findEvents(database, key, 0)).includes(toolCallId)) {
+      if (found?.run.status !== 'waiting') throw notWaiting(key)
+      if (!(await findAsked(key)).includes(toolCallId)) {
+        const known = await decisionOf(key, toolCallId)
+        if (known) throw conflict(key, `the call was ${known} before`)
         throw badField('toolCallId', 'is not the id of a call that the run waits for')
       }
       try {
-        await database.write([insertDecision(database, { ...key, toolCallId, decision })])
+        await database.write([
+          changeStatus(database, { ...key, from: 'waiting', to: 'waiting' }),
+          insertDecision(database, { ...key, toolCallId, decision }),
+        ])
       } catch (error) {
-        if (!(error instanceof WriteConflict) || error.constraint !== IS_DECIDED) throw error
-        const rows = await selectDecisions(database, key)
-        const found = rows.find(({ tool_call_id }) => tool_call_id === toolCallId)?.decision
-        const known = found === 'taken' ? 'approved' : found
+        if (!(error instanceof WriteConflict)) throw error
+        if (error.constraint === STATUS_IS_AS_BEFORE) throw notWaiting(key)
+        if (error.constraint !== IS_DECIDED) throw error
+        const known = await decisionOf(key, toolCallId)
         if (known !== decision) throw conflict(key, `the call was ${known ?? 'decided about'} before`)
       }
       waiting.get(key.runId)?.()
     },
   }
+
+  /** The calls that a run has asked about and that have no result. Who saw its status may be quicker than the event. */
+  async function findAsked(key: RunKey): Promise<string[]> {
+    for (let look = 0; look < MOST_LOOKS; look++) {
+      const ids = asked(await findEvents(database, key, 0))
+      if (ids) return ids
+      await wait(LOOK_AGAIN_MS)
+    }
+    return []
+  }
+
+  async function decisionOf(key: RunKey, toolCallId: string): Promise<string | undefined> {
+    const rows = await selectDecisions(database, key)
+    const decision = rows.find(({ tool_call_id }) => tool_call_id === toolCallId)?.decision
+    return decision === 'taken' ? 'approved' : decision
+  }
 }
 
-/** The calls that a run has asked about and that have no result. */
-function asked(events: readonly ReplyEvent[]): string[] {
+/** Null as long as the event that names them is not stored. */
+function asked(events: readonly ReplyEvent[]): string[] | null {
   const last = stepsOf(events).at(-1)
   const open = last ? openCalls(last).map(({ id }) => id) : []
   const from = events.findLastIndex((event) => typeof event !== 'string' && event.kind === 'calls')
   const ids = events
     .slice(from)
     .flatMap((event) => (typeof event !== 'string' && event.kind === 'waiting' ? event.toolCallIds : []))
-  // Between the status and the event that names them, it may be any.
-  return ids.length === 0 ? open : open.filter((id) => ids.includes(id))
+  return ids.length === 0 ? null : open.filter((id) => ids.includes(id))
+}
+
+function notWaiting(key: RunKey): AppError {
+  return conflict(key, 'the run does not wait for an approval')
 }
 
 function conflict({ conversationId, runId }: RunKey, message: string): AppError {

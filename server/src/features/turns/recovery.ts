@@ -1,11 +1,12 @@
 import type { Clock } from '../../lib/clock.ts'
 import { type Database, type Statement, StorageError, WriteConflict } from '../../storage/database.ts'
+import type { ConversationForTurn } from '../conversations/conversation.ts'
 import type { ConversationTurns } from '../conversations/conversation-turns.ts'
-import { contextTokens } from './context.ts'
 import { findEvents } from './event-queries.ts'
-import { type ReplyEvent, repairsOf } from './reply-event.ts'
+import { besideOf, promptTokens } from './prompt-tokens.ts'
+import { lastText, openCalls, type ReplyEvent, repairsOf, stepsOf } from './reply-event.ts'
 import { toResumption } from './resuming.ts'
-import type { Run, RunKey } from './run.ts'
+import type { Run, RunKey, Usage } from './run.ts'
 import { countRestart, findRun } from './run-queries.ts'
 import type { AcceptedTurn } from './turn.ts'
 import { buildContext } from './turn-context.ts'
@@ -14,13 +15,16 @@ import type { TurnLimits } from './turn-limits.ts'
 import { renewTurn, selectRunningTurns, takeOverTurn } from './turn-queries.ts'
 import type { Log, TurnRunner } from './turn-runner.ts'
 import { nextStatus } from './turn-state.ts'
-import { INTERRUPTED } from './turn-verdict.ts'
+import { messagesOfStep } from './turn-steps.ts'
+import { addUsage, INTERRUPTED } from './turn-verdict.ts'
 import { selectWaitingTurns, takeOverPlace } from './waiting-queries.ts'
 
 export type Recovery = ReturnType<typeof createRecovery>
 
 /** A turn that somebody holds, or that waits: `fence` is null then. */
 type Orphan = RunKey & { fence: number | null; nodeId: string; expiresAt: number }
+
+const NO_STEP = { text: '', calls: [], results: [] }
 
 /**
  * Takes care of the turns whose node is gone. A turn is first taken over, so that what its old holder may still write
@@ -136,40 +140,59 @@ export function createRecovery(deps: {
     ])
     if (!found || found.isDeleted || !userMessage) return null
     const { conversation } = found
+    const earlier = run.budget && (await spentSoFar(conversation, run, []))
     return {
       ...{ ...key, conversation, userMessage, replyMessageId: run.replyMessageId, kind: run.kind },
       ...{ isWaiting: fence === null, fence: fence ?? 1, acceptedAt: run.createdAt, claimId: run.claimId },
       budget: run.budget,
       keyId: run.apiKeyId,
       standing: null,
+      ...(earlier && earlier.promptTokens > 0 && { earlier }),
       target: { aiSystem: conversation.aiSystem, model: conversation.model },
     }
   }
 
-  /** What the model was sent, as far as that can still be told. */
-  async function promptTokens(key: RunKey, run: Run): Promise<number> {
-    const found = await conversations.find(key)
-    if (!found) return 0
+  /**
+   * What a run has cost whose server is gone: what was stored of its steps, and of the call that may have been under way
+   * what was sent and came, as far as that can still be told.
+   */
+  async function spentSoFar(
+    conversation: ConversationForTurn,
+    run: Run,
+    events: readonly ReplyEvent[],
+  ): Promise<Usage> {
+    const isCounted = run.budget !== null
+    const isCalled = openCalls(stepsOf(events).at(-1) ?? NO_STEP).length > 0
+    // Where nobody counts, what was stored is all there is, and a call that had not said anything is not looked for.
+    const wasUnderWay = isCounted ? run.status === 'running' && !isCalled : events.length > 0
+    if (!wasUnderWay) return run.usage
+    const key = { organizationId: conversation.organizationId, conversationId: conversation.id }
     const newest = (before: string, limit: number) => conversations.newest(key, before, limit)
-    return contextTokens((await buildContext(found.conversation, newest, run.userMessageId, null)).context)
+    const { context } = await buildContext(conversation, newest, run.userMessageId, null)
+    const steps = stepsOf(events).filter(({ calls }) => calls.length > 0)
+    const sent = { ...context, messages: [...context.messages, ...steps.flatMap(messagesOfStep)] }
+    const said = isCounted ? [lastText(events)] : events
+    return addUsage(run.usage, {
+      promptTokens: promptTokens(sent, besideOf(conversation)),
+      completionTokens: estimateReply(said),
+    })
   }
 
   async function end(key: RunKey, run: Run, fence: number | null, stored: ReplyEvent[]): Promise<boolean> {
     const { kind, userMessageId, replyMessageId, aiSystem, model, attempts, firstTokenAt, budget } = run
+    const found = await conversations.find(key)
+    const usage = found ? await spentSoFar(found.conversation, run, stored) : run.usage
     const events = [...stored, ...repairsOf(stored)]
     const { statements: batch } = endingOf(deps, {
       ...{ ...key, fence, kind, userMessageId, replyMessageId, aiSystem, model, attempts, firstTokenAt, events },
-      isUsageEstimated: stored.length > 0,
+      isUsageEstimated: usage.promptTokens + usage.completionTokens > 0,
       budget,
       userText: null,
       claimId: run.claimId,
       end: {
         status: nextStatus(run.status, 'interrupt'),
         finishReason: 'interrupted',
-        usage: {
-          promptTokens: stored.length > 0 ? await promptTokens(key, run) : 0,
-          completionTokens: estimateReply(stored),
-        },
+        usage,
         error: INTERRUPTED,
       },
     })

@@ -1,4 +1,4 @@
-import type { ErrorCode } from '../../errors.ts'
+import type { ErrorCode, Quota } from '../../errors.ts'
 import type { Attempt } from '../../models/resilience.ts'
 import type { SentContext } from './sent-context.ts'
 import type { RunStatus } from './turn-state.ts'
@@ -8,7 +8,7 @@ export type FinishReason = 'stop' | 'length' | 'tool_calls' | 'content_filter' |
 
 export type Usage = { promptTokens: number; completionTokens: number }
 
-export type RunFailure = { code: ErrorCode; message: string; retryAfterMs?: number }
+export type RunFailure = { code: ErrorCode; message: string; retryAfterMs?: number; refusedBy?: string; quota?: Quota }
 
 /** How a run ended. */
 export type RunEnd = {

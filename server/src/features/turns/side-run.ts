@@ -1,15 +1,16 @@
 import type { Clock } from '../../lib/clock.ts'
 import type { ModelCaller } from '../../models/model.ts'
-import type { ChainLink, GenerateOptions, Outcome, Resilience } from '../../models/resilience.ts'
+import type { Admitted, ChainLink, GenerateOptions, Outcome, Resilience } from '../../models/resilience.ts'
 import type { ModelSettings } from '../../models/settings.ts'
 import type { Database, Statement } from '../../storage/database.ts'
 import type { ConversationTurns } from '../conversations/conversation-turns.ts'
+import { plannedCall, type SideBudget } from './call-budget.ts'
 import type { Context } from './context.ts'
 import { encodeEvents } from './event-lengths.ts'
-import type { Reservation, RunKey, Usage } from './run.ts'
+import type { RunKey, Usage } from './run.ts'
 import { endRun, insertRun } from './run-queries.ts'
 import { createTextCleaner } from './text-cleaner.ts'
-import { settlement } from './token-budget.ts'
+import type { TokenBudgets } from './token-budget.ts'
 import type { AcceptedTurn } from './turn.ts'
 import { endOf, type RunEndDraft } from './turn-verdict.ts'
 
@@ -19,6 +20,7 @@ export type SideDeps = {
   clock: Clock
   conversations: ConversationTurns
   models: Pick<Resilience, 'generate'>
+  budgets: Pick<TokenBudgets, 'beside'>
   /** Told of each call, for the metrics. */
   onCalled?: (call: { aiSystem: string } & Usage) => void
 }
@@ -29,7 +31,9 @@ export type SideCall = {
   /** Of the turn behind which it is made. */
   caller: ModelCaller
   context: Context
-  settings: ModelSettings
+  settings: ModelSettings & { maxTokens: number }
+  /** What it may cost; null where nobody counts. */
+  budget: SideBudget | null
   signal: AbortSignal
 }
 
@@ -43,21 +47,26 @@ export type SideResult = SideCall & {
   startedAt: number
 }
 
-/** Asks a model away from any turn. Never rejects. */
+/** Asks a model away from any turn. Null when who pays for it has not enough left: then nobody was asked. */
 export async function callAside(
   deps: Pick<SideDeps, 'models' | 'clock' | 'onCalled'>,
   call: SideCall,
-): Promise<SideResult> {
+): Promise<SideResult | null> {
   const startedAt = deps.clock()
   const cleaner = createTextCleaner()
   const texts: string[] = []
-  const request: GenerateOptions['request'] = { ...call.context, settings: call.settings, signal: call.signal }
+  const { context, settings, budget } = call
+  const request: GenerateOptions['request'] = { ...context, settings, signal: call.signal }
+  const plan = { ...context, beside: {}, spent: 0, reply: settings.maxTokens }
   const outcome = await deps.models.generate({
     chain: call.chain,
     caller: call.caller,
     request,
+    ...(budget && { admit: (attempt: Admitted) => budget.admit(plannedCall(plan, attempt)) }),
     onText: (text) => texts.push(cleaner.push(text)),
   })
+  if (outcome.attempts.length > 0 && outcome.attempts.every((attempt) => attempt.outcome === 'unaffordable'))
+    return null
   texts.push(cleaner.flush())
   const text = texts.join('')
   const { aiSystem, model } = outcome.ok ? outcome : (outcome.attempts.at(-1) ?? call.chain[0])
@@ -69,7 +78,7 @@ export async function callAside(
 
 /**
  * The statements that record a side call as a run of its own, because what it cost belongs to the conversation: its
- * totals are the sum over its runs. It is written when it is over; the turn behind which it was made pays for it.
+ * totals are the sum over its runs. It is written when it is over; the key whose turn it was made behind pays for it.
  */
 export function sideRunStatements(
   deps: Pick<SideDeps, 'database' | 'clock' | 'conversations'>,
@@ -78,15 +87,19 @@ export function sideRunStatements(
 ): Statement[] {
   const { database, clock, conversations } = deps
   const { organizationId, conversationId, runId, kind, behind } = run
-  const { outcome, aiSystem, model, end } = result
+  const { outcome, aiSystem, model, end, budget } = result
   const key = { organizationId, conversationId, runId }
-  const budget: Reservation | null = behind.budget && { ...behind.budget, reservedTokens: 0 }
   return [
     ...conversations.settle(key, { messages: [], ...end.usage, name: null }),
     insertRun(database, {
       ...{ ...key, kind, aiSystem, model, status: 'running', onCrash: 'keep', requestId: null, claimId: null },
       ...{ userMessageId: behind.userMessage.id, replyMessageId: runId, apiKeyId: run.apiKeyId },
-      ...{ budgetDay: budget?.day ?? null, reservedTokens: 0, at: result.startedAt, startedAt: result.startedAt },
+      ...{
+        budgetDay: behind.budget?.day ?? null,
+        reservedTokens: 0,
+        at: result.startedAt,
+        startedAt: result.startedAt,
+      },
     }),
     {
       ...endRun(database, {
@@ -103,6 +116,6 @@ export function sideRunStatements(
       // It ends the run that has just been put in.
       isIndependent: false,
     },
-    ...settlement(database, organizationId, budget, end.usage),
+    ...(budget?.settle(end.usage) ?? []),
   ]
 }

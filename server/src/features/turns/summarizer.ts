@@ -102,7 +102,13 @@ export function createSummarizer(deps: SideDeps & { ids: IdSource; background: B
     const result = await callAside(deps, {
       ...{ chain, caller: turn.accepted, signal, context: summaryRequest(earlier?.text ?? null, taken, size) },
       settings: { maxTokens, timeouts: { totalMs: SUMMARY_MS } },
+      budget: deps.budgets.beside(turn.accepted),
     })
+    if (result === null) {
+      // Its key has not enough left today: the model sees what fits.
+      await tryWrite([dropSummary(database, key)])
+      return null
+    }
     const text = cutToTokens(result.text.trim(), size * 2)
     const isMade = result.outcome.ok && result.outcome.result.finishReason !== 'content_filter' && text !== ''
     const summary = { version, upToMessageId, text, tokens: estimateTokens(text) }

@@ -54,7 +54,10 @@ export function createTitler(
         signal,
       },
       settings: { maxTokens: MOST_WRITTEN, timeouts: { totalMs: TITLE_MS } },
+      budget: deps.budgets.beside(accepted),
     })
+    // Its key has not enough left today: the extract stays.
+    if (result === null) return
     if (signal.aborted && !result.outcome.ok) return
     const title = result.outcome.ok ? titleFromModel(result.text) : null
     if (title === null) log.warn({ ...conversationKey }, 'a title could not be made; the extract stays')

@@ -53,18 +53,25 @@ export function createTurnAcceptance(deps: {
   const makeTurn = (...turn: Parameters<typeof draftTurn> extends [unknown, ...infer Rest] ? Rest : never) =>
     draftTurn({ ids, clock }, ...turn)
 
-  /** Stores a turn together with what it may cost. Throws 429 when that is more than its key has left for the day. */
+  /**
+   * Stores a turn together with what it may cost. Throws 429 when that is more than its key has left for the day, 422 when
+   * it is more than its key has for any.
+   */
   async function store({ turn, change, earlier }: Plan, origin: TurnOrigin): Promise<Draft> {
-    const budget = await budgets.plan(origin, turn, earlier, () => countAhead(turn))
-    const planned = { ...turn, budget }
-    try {
-      const written = database.write(beginningOf(deps, planned, origin, change))
-      const ahead = deps.prepareTurn(planned)
-      await written
-      return { ...planned, ahead }
-    } catch (error) {
-      if (!budget || !(error instanceof WriteConflict) || error.constraint !== BUDGET_SUFFICES) throw error
-      throw await budgets.refusal(origin, budget)
+    let budget = await budgets.plan(origin, turn, earlier, () => countAhead(turn))
+    let ahead: AcceptedTurn['ahead']
+    for (let tries = 0; ; tries++) {
+      const planned = { ...turn, budget }
+      try {
+        const written = database.write(beginningOf(deps, planned, origin, change))
+        ahead ??= deps.prepareTurn(planned)
+        await written
+        return { ...planned, ahead }
+      } catch (error) {
+        const isTooMuch = error instanceof WriteConflict && error.constraint === BUDGET_SUFFICES
+        if (!budget || !isTooMuch || tries === MAX_TRIES) throw error
+        budget = await budgets.planWithLess(origin, budget)
+      }
     }
   }
 

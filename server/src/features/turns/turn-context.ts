@@ -55,7 +55,7 @@ export function isSummarized(conversation: ConversationForTurn): boolean {
 }
 
 /** The conversation's model and then its fallbacks. */
-export function chainOf(conversation: ConversationForTurn): ChainLink[] {
+export function chainOf(conversation: ConversationForTurn): [ChainLink, ...ChainLink[]] {
   const first = { aiSystem: conversation.aiSystem, model: conversation.model }
   return [first, ...(settingsOf(conversation).fallbacks ?? [])]
 }
@@ -100,7 +100,12 @@ export function talkTokens(
   window = windowOf(conversation),
 ): number {
   const tools = conversation.configuration?.['tools']
-  const said = (system ?? '') + (tools === undefined ? '' : JSON.stringify(tools))
+  const format = conversation.configuration?.['responseFormat']
+  const said = [
+    system ?? '',
+    tools === undefined ? '' : JSON.stringify(tools),
+    format === undefined ? '' : JSON.stringify(format),
+  ].join('')
   const taken = replyTokens(conversation, window) + estimateTokens(said)
   return Math.max(window - taken, LEAST_HISTORY_TOKENS)
 }

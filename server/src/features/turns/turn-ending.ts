@@ -92,7 +92,7 @@ export function endingOf(
     ...(hasToolEvents(eventLengths) ? [keepEvents(database, key, events), deleteDecisions(database, key)] : []),
     ...(claimId !== null && !hasReply ? [releaseClaimOfRun(database, { organizationId, claimId, runId })] : []),
     // Last, as in the batch that reserved: the other turns of the key wait for this row.
-    ...settlement(database, organizationId, turn.budget, end.usage),
+    ...settlement(database, key, turn.budget, end.usage),
   ]
   return { statements, messages }
 }

@@ -11,11 +11,13 @@ import type { ToolService } from '../tools/toolbox.ts'
 import type { Approvals } from './approvals.ts'
 import type { ReadNewest } from './context.ts'
 import { createEndStore, type EndStoreDeps } from './end-store.ts'
+import { formatOf } from './prompt-tokens.ts'
 import type { RecentTalk } from './recent-talk.ts'
 import { repairsOf } from './reply-event.ts'
 import type { ReplyLog, ReplyView, RunLog } from './reply-log.ts'
 import type { ConversationKey, RunEnd, RunKey } from './run.ts'
 import { findSummary } from './summary-queries.ts'
+import type { TokenBudgets } from './token-budget.ts'
 import { closingMessages } from './tool-pairs.ts'
 import type { AcceptedTurn } from './turn.ts'
 import { type BuiltContext, buildContext, isSummarized } from './turn-context.ts'
@@ -67,6 +69,7 @@ export function createTurnRunner(
     approvals: Pick<Approvals, 'forRun'>
     line: WaitingLine
     recentTalk: RecentTalk
+    budgets: Pick<TokenBudgets, 'ofRun'>
     log: Log
   },
 ) {
@@ -111,6 +114,7 @@ export function createTurnRunner(
     stopped: () => Stop | null,
   ): Promise<RunEnd> {
     const progress: Progress = { context: null, outcome: null, firstTokenAt: null, ...accepted.target }
+    if (accepted.earlier) progress.earlier = { usage: accepted.earlier, isUsageEstimated: true, attempts: [] }
     let failure: unknown = null
     let isHeld = !accepted.isWaiting
     try {
@@ -153,6 +157,8 @@ export function createTurnRunner(
     if (!(await closeOpenCalls(key, window.messages))) progress.window = window
     const toolbox = await tools.open(key.organizationId, conversation.configuration, signal)
     const enterCall = (aborted: AbortSignal) => toolCalls.enter([key.organizationId, accepted.keyId ?? ''], aborted)
+    progress.beside = { ...(toolbox && { tools: toolbox.definitions }), ...formatOf(conversation.configuration) }
+    const budget = deps.budgets.ofRun(accepted)
     const onFault = (error: unknown) => log.error({ err: error, runId: accepted.runId }, 'a tool failed in the server')
     const stopAsLost = (error: unknown) => stop({ lost: error })
     const { runId, fence, place, resumption } = accepted
@@ -160,7 +166,13 @@ export function createTurnRunner(
     const askApproval = approvals.forRun(asking, reply, stopAsLost)
     askings.set(runId, askApproval)
     try {
-      await takeSteps(deps, { accepted, context, toolbox, reply, signal, progress, askApproval, enterCall, onFault })
+      await takeSteps(deps, {
+        ...{ accepted, context, toolbox, budget, reply, signal },
+        progress,
+        askApproval,
+        enterCall,
+        onFault,
+      })
     } finally {
       await toolbox?.close().catch(onFault)
     }

@@ -1,17 +1,18 @@
-import { createHash } from 'node:crypto'
 import type { Clock } from '../../lib/clock.ts'
 import type { ModelMessage } from '../../models/model.ts'
-import { DEFAULT_TIMEOUTS, type Outcome, type Resilience } from '../../models/resilience.ts'
+import { type Admitted, DEFAULT_TIMEOUTS, type Outcome, type Resilience } from '../../models/resilience.ts'
 import type { ToolCall } from '../../models/tool-call.ts'
 import type { Toolbox } from '../tools/toolbox.ts'
+import { plannedCall, type RunBudget } from './call-budget.ts'
+import { callIdOf } from './call-ids.ts'
 import type { Context } from './context.ts'
 import { lastText, openCalls, type Step, stepsOf } from './reply-event.ts'
 import type { RunLog } from './reply-log.ts'
 import { createTextCleaner } from './text-cleaner.ts'
 import { type AskApproval, executeCalls } from './tool-execution.ts'
 import type { AcceptedTurn } from './turn.ts'
-import { chainOf, settingsOf } from './turn-context.ts'
-import { addUsage, estimatedUsage, NOTHING, type Progress } from './turn-verdict.ts'
+import { chainOf, replyTokens, settingsOf } from './turn-context.ts'
+import { addUsage, costOf, NOTHING, type Progress } from './turn-verdict.ts'
 
 /** Calls that a model may make in one step; it hears of those that are too many. */
 const MOST_CALLS = 32
@@ -21,6 +22,8 @@ type Steps = {
   context: Context
   /** Null where there are no tools. */
   toolbox: Toolbox | null
+  /** What it may spend; null where nobody counts. */
+  budget: RunBudget | null
   reply: RunLog
   signal: AbortSignal
   progress: Progress
@@ -43,13 +46,14 @@ export async function takeSteps(deps: { models: Pick<Resilience, 'generate'>; cl
     progress.context = context
     const isLast = toolbox !== null && step >= toolbox.maxSteps
     const known = stepsOf(reply.events)[step]
-    if (known) settleKnown(progress, context, known)
+    if (known) settleKnown(turn, known)
     else {
       const spentMs = deps.clock() - startedAt - askApproval.waitedMs()
       progress.outcome = await ask(deps, turn, context, isLast, spentMs)
-      const calls = callsOf(progress.outcome, toolbox)
+      const calls = callsOf(progress.outcome, toolbox, (n) => callIdOf(turn.accepted.runId, step, n))
       if (calls.length === 0) return
-      settleStep(progress, context, lastText(reply.events), calls)
+      settleStep(progress, lastText(reply.events), calls)
+      await turn.budget?.record((progress.earlier ?? NOTHING).usage)
       reply.append({ kind: 'calls', calls })
     }
     // From here on a crash finds the calls, and does not make them again.
@@ -64,19 +68,26 @@ export async function takeSteps(deps: { models: Pick<Resilience, 'generate'>; cl
       progress.outcome = ended(progress, isLast ? 'length' : 'tool_calls')
       return
     }
-    context = { ...context, messages: [...context.messages, ...messagesOf(done)] }
+    context = { ...context, messages: [...context.messages, ...messagesOfStep(done)] }
   }
 }
 
 async function ask(
   { models, clock }: { models: Pick<Resilience, 'generate'>; clock: Clock },
-  { accepted, toolbox, reply, signal, progress }: Steps,
+  { accepted, toolbox, budget, reply, signal, progress }: Steps,
   context: Context,
   mustAnswer: boolean,
   spentMs: number,
 ): Promise<Outcome> {
   const settings = settingsOf(accepted.conversation)
   const totalMs = (settings.timeouts?.totalMs ?? DEFAULT_TIMEOUTS.totalMs) - spentMs
+  const { usage } = progress.earlier ?? NOTHING
+  const plan = {
+    system: context.system,
+    beside: progress.beside ?? {},
+    reply: replyTokens(accepted.conversation),
+    spent: usage.promptTokens + usage.completionTokens,
+  }
   const cleaner = createTextCleaner()
   const take = (text: string) => {
     if (text !== '') reply.append(text)
@@ -84,6 +95,7 @@ async function ask(
   const outcome = await models.generate({
     chain: chainOf(accepted.conversation),
     caller: accepted,
+    ...(budget && { admit: (attempt: Admitted) => budget.admit(plannedCall(plan, attempt)) }),
     request: {
       ...context,
       ...(toolbox && { tools: toolbox.definitions, mustAnswer }),
@@ -101,38 +113,37 @@ async function ask(
   return outcome
 }
 
-/** The calls of a reply that is whole; one that was cut may have cut calls. */
-function callsOf(outcome: Outcome, toolbox: Toolbox | null): ToolCall[] {
+/** The calls of a reply that is whole, under ids of ours; one that was cut may have cut calls. */
+function callsOf(outcome: Outcome, toolbox: Toolbox | null, idOf: (n: number) => string): ToolCall[] {
   if (!outcome.ok || toolbox === null) return []
   const { toolCalls = [], finishReason } = outcome.result
   if (finishReason === 'length' || finishReason === 'content_filter') return []
-  return toolCalls.slice(0, MOST_CALLS).map(storable)
+  return toolCalls.slice(0, MOST_CALLS).map((call, n) => ({ ...call, id: idOf(n), name: storable(call.name) }))
 }
 
-/** A call whose id and name can be stored everywhere, whatever the model made up. */
-function storable(call: ToolCall): ToolCall {
-  const isFine = /^[\x21-\x7e]{1,256}$/.test(call.id)
-  const id = isFine ? call.id : `call_${createHash('sha256').update(call.id).digest('hex').slice(0, 24)}`
-  return { ...call, id, name: call.name.replaceAll('\0', '\ufffd').toWellFormed().slice(0, 256) }
+/** A name that can be stored everywhere, whatever the model made up. */
+function storable(name: string): string {
+  return name.replaceAll('\0', '\ufffd').toWellFormed().slice(0, 256)
 }
 
 /** Adds what a step has cost that is over, so that what comes after it can break off. */
-function settleStep(progress: Progress, context: Context, said: string, calls: readonly ToolCall[]): void {
+function settleStep(progress: Progress, said: string, calls: readonly ToolCall[]): void {
   const { outcome, earlier = NOTHING } = progress
   if (!outcome?.ok) return
-  const { usage } = outcome.result
+  const { usage, isUsageEstimated } = costOf(progress, [said, { kind: 'calls', calls }])
   progress.earlier = {
-    usage: addUsage(earlier.usage, usage ?? estimatedUsage(context, [said, { kind: 'calls', calls }])),
-    isUsageEstimated: earlier.isUsageEstimated || usage === null,
+    usage: addUsage(earlier.usage, usage),
+    isUsageEstimated: earlier.isUsageEstimated || isUsageEstimated,
     attempts: [...earlier.attempts, ...outcome.attempts],
   }
   progress.outcome = null
 }
 
-/** The same for a step that another server has taken, which kept no count. */
-function settleKnown(progress: Progress, context: Context, { text, calls }: Step): void {
+/** The same for a step that another server has taken, unless it kept count. */
+function settleKnown({ accepted, progress }: Steps, { text, calls }: Step): void {
+  if (accepted.earlier) return
   const { usage, attempts } = progress.earlier ?? NOTHING
-  const estimate = estimatedUsage(context, [text, { kind: 'calls', calls }])
+  const estimate = costOf(progress, [text, { kind: 'calls', calls }]).usage
   progress.earlier = { usage: addUsage(usage, estimate), isUsageEstimated: true, attempts }
 }
 
@@ -148,7 +159,8 @@ function refuseAll(reply: RunLog, calls: readonly ToolCall[], maxSteps: number):
   }
 }
 
-function messagesOf({ text: said, calls: toolCalls, results }: Step): ModelMessage[] {
+/** A step as the model sees it in the next one. */
+export function messagesOfStep({ text: said, calls: toolCalls, results }: Step): ModelMessage[] {
   const contentOf = (id: string) => results.find(({ toolCallId }) => toolCallId === id)?.content.trim() || '(nothing)'
   return [
     { role: 'assistant', content: said, toolCalls },

@@ -1,7 +1,7 @@
 import { AppError, isPresentable } from '../../errors.ts'
-import type { ModelResult } from '../../models/model.ts'
 import type { Attempt, Outcome } from '../../models/resilience.ts'
-import { type Context, contextTokens, type Window } from './context.ts'
+import type { Context, Window } from './context.ts'
+import { type Beside, promptTokens } from './prompt-tokens.ts'
 import { lastText, type ReplyEvent } from './reply-event.ts'
 import type { FinishReason, RunEnd, RunFailure, StopReason, Usage } from './run.ts'
 import type { SentContext } from './sent-context.ts'
@@ -14,6 +14,8 @@ export type Stop = { reason: StopReason; message?: string } | { lost: unknown } 
 /** What is known of a run while it is under way. */
 export type Progress = {
   context: Context | null
+  /** What stands beside it. */
+  beside?: Beside
   /** What the record of the run says of it. */
   sent?: SentContext
   /** What was read of the talk; absent when it has changed since. */
@@ -43,7 +45,7 @@ export function endOf(
 ): RunEndDraft {
   const { outcome } = progress
   const { event, finishReason, error } = verdict(outcome, stopped, failure)
-  const { usage, isUsageEstimated } = usageOf(progress, events, outcome?.ok ? outcome.result : null)
+  const { usage, isUsageEstimated } = usageOf(progress, events)
   return { status: nextStatus(status, event), finishReason, error, usage, isUsageEstimated }
 }
 
@@ -76,29 +78,41 @@ const CANCELLED = 'the turn was cancelled'
 /** What a run shows that had no text when it was interrupted. */
 export const INTERRUPTED: RunFailure = { code: 'unavailable', message: 'the turn was interrupted by the server' }
 
-function toFailure({ code, message, retryAfterMs }: AppError): RunFailure {
-  return retryAfterMs === undefined ? { code, message } : { code, message, retryAfterMs }
+function toFailure({ code, message, retryAfterMs, refusedBy, quota }: AppError): RunFailure {
+  return {
+    code,
+    message,
+    ...(retryAfterMs !== undefined && { retryAfterMs }),
+    ...(refusedBy !== undefined && { refusedBy }),
+    ...(quota !== undefined && { quota }),
+  }
 }
 
 /** What the run cost. Where the provider did not say, or was cut off before it could, what was sent and came is estimated. */
-function usageOf(
-  progress: Progress,
-  events: readonly ReplyEvent[],
-  result: ModelResult | null,
-): { usage: Usage; isUsageEstimated: boolean } {
+function usageOf(progress: Progress, events: readonly ReplyEvent[]): { usage: Usage; isUsageEstimated: boolean } {
   const { usage: before, isUsageEstimated } = progress.earlier ?? NOTHING
   const last = lastText(events)
-  // A prompt that was on its way when the run was stopped is paid for; one that was refused is not.
-  const wasUnderWay = progress.outcome?.attempts.at(-1)?.outcome === 'aborted'
-  const isUntouched = result === null && last === '' && !wasUnderWay
-  if (!result?.usage && (isUntouched || !progress.context)) return { usage: before, isUsageEstimated }
-  const usage = result?.usage ?? estimatedUsage(progress.context as Context, [last])
-  return { usage: addUsage(before, usage), isUsageEstimated: isUsageEstimated || !result?.usage }
+  const cost = costOf(progress, last === '' ? [] : [last])
+  return { usage: addUsage(before, cost.usage), isUsageEstimated: isUsageEstimated || cost.isUsageEstimated }
 }
 
-/** What a call has cost whose provider did not say. */
-export function estimatedUsage(context: Context, said: readonly ReplyEvent[]): Usage {
-  return { promptTokens: contextTokens(context), completionTokens: estimateReply(said) }
+/**
+ * What a step has cost that has come to `said`: what its provider counted. Where that is not known, and for each attempt
+ * that failed when its provider had the prompt already, it is an estimate; an attempt that was refused cost nothing.
+ */
+export function costOf(progress: Progress, said: readonly ReplyEvent[]): { usage: Usage; isUsageEstimated: boolean } {
+  const { outcome, context } = progress
+  const counted = outcome?.ok ? outcome.result.usage : null
+  const failed = (outcome?.attempts ?? []).filter(({ mayHaveCost }) => mayHaveCost).length
+  // An attempt that failed after its first text is the last one, and is counted with it.
+  const prompts = outcome?.ok ? failed + (counted ? 0 : 1) : Math.max(failed, said.length > 0 ? 1 : 0)
+  const usage = counted ?? NOTHING.usage
+  if (prompts === 0 || context === null) return { usage, isUsageEstimated: false }
+  const estimate = {
+    promptTokens: prompts * promptTokens(context, progress.beside ?? {}),
+    completionTokens: counted ? 0 : estimateReply(said),
+  }
+  return { usage: addUsage(usage, estimate), isUsageEstimated: true }
 }
 
 export function addUsage(a: Usage, b: Usage): Usage {

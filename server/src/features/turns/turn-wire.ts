@@ -79,12 +79,9 @@ export function toUsageDto(usage: Usage) {
 /** The error that a failed run shows, naming the run; null for one that did not fail. */
 export function errorOf(key: Pick<RunKey, 'conversationId' | 'runId'>, end: RunEnd): AppError | null {
   if (!end.error) return null
-  const { code, message, retryAfterMs } = end.error
+  const { code, message, ...rest } = end.error
   const { conversationId, runId } = key
-  return new AppError(code, message, {
-    ...{ conversationId, runId },
-    ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
-  })
+  return new AppError(code, message, { conversationId, runId, ...rest })
 }
 
 /** The body of an error inside a stream. */

@@ -3,7 +3,7 @@ import type { ConversationForTurn, Message } from '../conversations/conversation
 import type { Claim } from '../idempotency/claim.ts'
 import type { Standing } from './recent-talk.ts'
 import type { ReplyEvent, ToolEvent } from './reply-event.ts'
-import type { OnCrash, Reservation, RunKey, RunKind } from './run.ts'
+import type { OnCrash, Reservation, RunKey, RunKind, Usage } from './run.ts'
 import type { Payer } from './token-budget.ts'
 import type { BuiltContext } from './turn-context.ts'
 import type { Place } from './turn-limits.ts'
@@ -30,6 +30,8 @@ export type AcceptedTurn = RunKey & {
   standing: Standing | null
   /** What its model will be sent, where that could be made ready while it was stored. */
   ahead?: Promise<BuiltContext | null>
+  /** What it had cost before its server stopped, where that is known. */
+  earlier?: Usage
   /** Where it goes on, if it waited for an approval when its server stopped. */
   resumption?: Resumption
   place: Place
