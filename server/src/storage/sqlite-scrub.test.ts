@@ -68,7 +68,7 @@ test('goes on between the writes of others, and what those have moved is clean t
       }
     }
     // SQLite lets nobody wait in a line: without a pause the one beside might never get the lock.
-    const busy = [others(database, 2), others(database, 2), others(beside, 50)]
+    const busy = [others(database, 10), others(database, 15), others(beside, 50)]
     await database.write(ours.map((id) => remove(database, { id })))
     const before = writes
     await database.scrub(['message'])
