@@ -56,7 +56,7 @@ import { createAddressOf } from './http/address.ts'
 import { trackConnections } from './http/connections.ts'
 import { createMetrics } from './http/metrics.ts'
 import { documentRoutes } from './http/openapi.ts'
-import { shedNewWork, watchLoad } from './http/overload.ts'
+import { shedLoad, watchLoad } from './http/overload.ts'
 import { limitRequests } from './http/rate-limit.ts'
 import { createHttpServer } from './http/server.ts'
 import { systemRoutes } from './http/system-routes.ts'
@@ -215,7 +215,7 @@ export async function createApp(config: Config, log: FastifyBaseLogger): Promise
   })
   metrics.observeRequests(http)
   const load = watchLoad(config.limits.shedDelayMs)
-  shedNewWork(http, load)
+  shedLoad(http, load)
   answerOnce(http, { idempotency, ride, showAgain: (...answer) => showAgain(conversations, ...answer) })
   limitRequests(http, {
     perMinute: config.limits.requestsPerMinute,
