@@ -55,7 +55,7 @@ export function conversationRoutes(deps: {
     app.get(
       '/conversations/:conversationId',
       {
-        config: { scope: 'conversations:read', isCostly: true },
+        config: { scope: 'conversations:read' },
         schema: {
           tags,
           summary: 'Get a conversation with its messages',
