@@ -22,10 +22,10 @@ const GATHERED_LENGTH = 64 * 1_024
 export async function sendPieces(reply: FastifyReply, contentType: string, pieces: Pieces): Promise<FastifyReply> {
   const gathered = gather(pieces)
   const first = await gathered.next()
-  const second = first.done ? first : await gathered.next()
   reply.type(contentType)
-  if (second.done) return reply.send(first.value ?? '')
-  return reply.send(Readable.from(behind([first.value ?? '', second.value], gathered)))
+  // Only what comes last is shorter.
+  if (first.done || first.value.length < GATHERED_LENGTH) return reply.send(first.value ?? '')
+  return reply.send(Readable.from(behind(first.value, gathered)))
 }
 
 /** The same for JSON. */
@@ -44,8 +44,8 @@ async function* gather(pieces: Pieces): Pieces {
   if (text !== '') yield text
 }
 
-async function* behind(first: readonly string[], rest: Pieces): Pieces {
-  yield* first
+async function* behind(first: string, rest: Pieces): Pieces {
+  yield first
   for await (const piece of rest) {
     // What SQLite reads is there at once, and promises that are fulfilled keep the event loop from coming round.
     await letOthersRun()

@@ -57,15 +57,15 @@ export function createAttachmentService(deps: {
   const { database, blobs, ids, clock, limit } = deps
   const claims = createBlobClaims(deps)
 
-  function describeFile({ name, mediaType, bytes }: NewFile): Attachment {
-    const tokens = estimateFileTokens(mediaType, bytes)
+  async function describeFile({ name, mediaType, bytes }: NewFile): Promise<Attachment> {
+    const tokens = await estimateFileTokens(mediaType, bytes)
     return { id: ids.next(), name, mediaType, byteCount: bytes.length, tokens }
   }
 
   async function describeOne(key: ConversationKey, given: GivenAttachment, at: string): Promise<Described> {
     if (!('attachmentId' in given)) {
-      checkFile(given, at, limit)
-      return { attachment: describeFile(given), bytes: given.bytes }
+      await checkFile(given, at, limit)
+      return { attachment: await describeFile(given), bytes: given.bytes }
     }
     const found = await findAttachment(database, key, given.attachmentId)
     if (!found) throw missing(`${at}.attachmentId`)
@@ -141,8 +141,8 @@ export function createAttachmentService(deps: {
 
     /** Stores a file for a message that is to come; `lock` locks the conversation. Throws 400, 413, 415 and 503. */
     async upload(key: ConversationKey, file: NewFile, lock: Statement): Promise<Attachment> {
-      checkFile(file, '', limit)
-      const attachment = describeFile(file)
+      await checkFile(file, '', limit)
+      const attachment = await describeFile(file)
       const stored = await putBlob(key, attachment, file.bytes)
       try {
         await database.write([lock, ...record(key, stored, null)])

@@ -1,3 +1,4 @@
+import { letOthersRun } from '../../lib/let-others-run.ts'
 import { estimateTokens } from '../../lib/token-estimate.ts'
 import { isText, textOf } from './media-type.ts'
 
@@ -10,21 +11,42 @@ const PAGE_BYTES = 50_000
 /** The name of the file and what stands around its text. */
 const FRAME_TOKENS = 32
 
+/** How much of a file is looked at before others get their turn: some milliseconds. */
+const SLICE = 512 * 1_024
+/** The longest that is looked for, and more: it may begin in one slice and end in the next. */
+const OVERLAP = 500
+
 /** About how many tokens a file takes in a prompt. */
-export function estimateFileTokens(mediaType: string, bytes: Uint8Array): number {
-  if (isText(mediaType)) return estimateTokens(textOf(bytes)) + FRAME_TOKENS
-  return mediaType === 'application/pdf' ? countPages(bytes) * PAGE_TOKENS : IMAGE_TOKENS
+export async function estimateFileTokens(mediaType: string, bytes: Uint8Array): Promise<number> {
+  if (isText(mediaType)) return (await countTextTokens(bytes)) + FRAME_TOKENS
+  return mediaType === 'application/pdf' ? (await countPages(bytes)) * PAGE_TOKENS : IMAGE_TOKENS
+}
+
+async function countTextTokens(bytes: Uint8Array): Promise<number> {
+  const text = textOf(bytes)
+  let tokens = 0
+  for (let at = 0; at < text.length; at += SLICE) {
+    if (at > 0) await letOthersRun()
+    tokens += estimateTokens(text.slice(at, at + SLICE))
+  }
+  return tokens
 }
 
 /**
  * About how many pages a PDF file has: the pages that can be seen in it, or the number that the tree of pages gives. Both
  * may be compressed; then its size has to do.
  */
-export function countPages(bytes: Uint8Array): number {
-  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1')
-  const seen = text.match(/\/Type\s*\/Page(?![A-Za-z])/g)?.length ?? 0
-  const counts = [...text.matchAll(/\/Type\s*\/Pages\b[^>]{0,200}?\/Count\s+(\d{1,6})\b/g)].map(([, count]) =>
-    Number(count),
-  )
-  return Math.max(seen, ...counts) || Math.ceil(bytes.length / PAGE_BYTES)
+export async function countPages(bytes: Uint8Array): Promise<number> {
+  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  let seen = 0
+  let counted = 0
+  for (let at = 0; at < buffer.length; at += SLICE) {
+    if (at > 0) await letOthersRun()
+    const text = buffer.toString('latin1', at, at + SLICE + OVERLAP)
+    for (const { index } of text.matchAll(/\/Type\s{0,100}\/Page(?![A-Za-z])/g)) if (index < SLICE) seen++
+    for (const [, count] of text.matchAll(/\/Type\s{0,100}\/Pages\b[^>]{0,200}?\/Count\s{1,100}(\d{1,6})\b/g)) {
+      counted = Math.max(counted, Number(count))
+    }
+  }
+  return Math.max(seen, counted) || Math.ceil(bytes.length / PAGE_BYTES)
 }

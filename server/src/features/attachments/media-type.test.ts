@@ -50,12 +50,12 @@ test('parameters and another name of a type do not count', () => {
   ])
 })
 
-test('tokens are those of the text, of an image, and of the pages', () => {
-  expect(estimateFileTokens('text/plain', Buffer.from('word '.repeat(1_000)))).toBeGreaterThan(1_000)
-  expect(estimateFileTokens('image/png', Buffer.alloc(5))).toBe(1_600)
+test('tokens are those of the text, of an image, and of the pages', async () => {
+  expect(await estimateFileTokens('text/plain', Buffer.from('word '.repeat(1_000)))).toBeGreaterThan(1_000)
+  expect(await estimateFileTokens('image/png', Buffer.alloc(5))).toBe(1_600)
   const pages = '<< /Type /Page >> << /Type /Page >> << /Type /Pages /Kids [1 0 R 2 0 R] /Count 2 >>'
-  expect(countPages(Buffer.from(pages))).toBe(2)
-  expect(countPages(Buffer.from('<< /Type/Pages/Kids[]/Count 12>>'))).toBe(12)
-  expect(countPages(Buffer.alloc(120_000))).toBe(3)
-  expect(estimateFileTokens('application/pdf', Buffer.from(pages))).toBe(6_000)
+  expect(await countPages(Buffer.from(pages))).toBe(2)
+  expect(await countPages(Buffer.from('<< /Type/Pages/Kids[]/Count 12>>'))).toBe(12)
+  expect(await countPages(Buffer.alloc(120_000))).toBe(3)
+  expect(await estimateFileTokens('application/pdf', Buffer.from(pages))).toBe(6_000)
 })
