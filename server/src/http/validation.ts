@@ -2,7 +2,7 @@ import type { ErrorObject } from 'ajv'
 import type { ErrorDetail } from '../errors.ts'
 
 /** Fields that are named in one answer. */
-const MOST_DETAILS = 10
+export const MOST_DETAILS = 10
 
 /** One detail for each field that is wrong, up to ten, in words a client's developer understands. */
 export function detailsOf(errors: readonly Partial<ErrorObject>[], part: string): ErrorDetail[] {
