@@ -269,7 +269,8 @@ onEveryDatabase('the archive', (kind) => {
   })
 
   test('breaks a transcript off that it cannot finish', async () => {
-    const { before } = await archived(150)
+    // What is short is gathered before anything is sent, and then there is still time for a 503.
+    const { before } = await archived(150, { systemMessage: 'Be brief. '.repeat(20_000) })
     const id = before.conversationId
     for (let i = 0; i < 10; i++) await say(id, `more ${i}`)
     await archive()

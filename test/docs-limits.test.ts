@@ -10,6 +10,7 @@ import {
   SetStatusRequest,
 } from '../server/src/features/conversations/conversation-schemas.ts'
 import { toListRequest } from '../server/src/features/conversations/list-wire.ts'
+import { MOST_FEEDBACK } from '../server/src/features/feedback/feedback-queries.ts'
 import {
   CreatePersonaRequest,
   CreatePersonaVersionRequest,
@@ -20,6 +21,8 @@ import { MAX_RENDERED_LENGTH } from '../server/src/features/personas/template.ts
 import { parseBody } from '../server/src/http/bodies.ts'
 import { checkMetadata, checkReplacements } from '../server/src/http/limits.ts'
 import { DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE } from '../server/src/http/pagination.ts'
+import { PAGE_BYTES } from '../server/src/http/pieces.ts'
+import { MOST_DETAILS } from '../server/src/http/validation.ts'
 import { DEFAULT_TIMEOUTS } from '../server/src/models/resilience.ts'
 import { rowsOf, section, textOf } from './support/pages.ts'
 
@@ -109,6 +112,9 @@ test('the limits are those of the code', () => {
     '`name` of an API key': 100,
     'Page, unless `pageSize` says otherwise': DEFAULT_PAGE_SIZE,
     '`pageSize`': MAX_PAGE_SIZE,
+    'Feedback on one message': MOST_FEEDBACK,
+    'Page of a list, in bytes': PAGE_BYTES,
+    'Fields that an error names': MOST_DETAILS,
     'Metadata filters of a list': largest((n) => {
       const filters = Array.from({ length: n }, (_, i) => [`metadata.k${i}`, 'x'])
       return toListRequest(Object.fromEntries(filters), { kind: 'all' }, null)

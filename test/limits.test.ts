@@ -247,7 +247,7 @@ onEveryDatabase('a crowd on two conversations', (kind) => {
 })
 
 onEveryDatabase('a process that cannot keep up', (kind) => {
-  test('refuses new work, and nothing else', async () => {
+  test('refuses new work and long reads, and nothing else', async () => {
     const server = await startApp(kind, { DRAMATIS_SHED_DELAY_MS: '200' })
     const id = await createConversation(server, SLOW)
     const running = server.call('PATCH', `/conversations/${id}/chat`, { message: 'Hi' })
@@ -269,14 +269,21 @@ onEveryDatabase('a process that cannot keep up', (kind) => {
     }
     expectError(refused as Answer, 'unavailable')
     expect(refused?.headers.get('retry-after')).toBe('1')
+    const costly = ['/conversations?includeMessages=true', `/conversations/${id}/export`, '/users/none/export']
+    for (const answer of await Promise.all(costly.map((path) => server.call('GET', path)))) {
+      expectError(answer, 'unavailable')
+      expect(answer.headers.get('retry-after')).toBe('1')
+    }
     const others = await Promise.all([
       server.call('GET', '/healthz'),
       server.call('GET', '/readyz'),
       server.call('GET', '/metrics'),
       server.call('GET', `/conversations/${id}`),
+      server.call('GET', '/conversations?includeMessages=false'),
+      server.call('GET', '/api-keys'),
       server.call('POST', `/conversations/${id}/runs/${runId}/cancel`),
     ])
-    expect(others.map(({ status }) => status)).toEqual([200, 200, 200, 200, 200])
+    expect(others.map(({ status }) => status)).toEqual([200, 200, 200, 200, 200, 200, 200])
     await running
     await expect.poll(async () => (await start()).status, { timeout: 5_000 }).toBe(200)
     expect((await refusalsOf(server))['event_loop_delay']).toBeGreaterThanOrEqual(1)

@@ -58,7 +58,7 @@ import { trackConnections } from './http/connections.ts'
 import { createMetrics } from './http/metrics.ts'
 import { limitOpenRequests } from './http/open-requests.ts'
 import { documentRoutes } from './http/openapi.ts'
-import { shedNewWork, watchLoad } from './http/overload.ts'
+import { shedLoad, watchLoad } from './http/overload.ts'
 import { limitRequests } from './http/rate-limit.ts'
 import { createHttpServer } from './http/server.ts'
 import { systemRoutes } from './http/system-routes.ts'
@@ -230,7 +230,7 @@ export async function createApp(config: Config, log: FastifyBaseLogger): Promise
   })
   metrics.observeRequests(http)
   const load = watchLoad(config.limits.shedDelayMs)
-  shedNewWork(http, load)
+  shedLoad(http, load)
   answerOnce(http, { idempotency, ride, showAgain: (...answer) => showAgain(conversations, ...answer) })
   const openRequests = limitOpenRequests(http, {
     ...{ perKey: OPEN_A_TURN * runningTurnsPerKey, inAll: OPEN_A_TURN * runningTurns, isShared },

@@ -75,8 +75,8 @@ async function newestPersonas({ personas }: Services, organizationId: string) {
   let continuationToken: string | null = null
   do {
     const page = await personas.list(organizationId, { q: null, tag: null, pageSize: 20, continuationToken })
-    found.push(...page.data)
-    continuationToken = page.continuationToken
+    for await (const one of page.items) found.push(one)
+    continuationToken = page.tokenAtEnd
   } while (continuationToken !== null && found.length < 100)
   return found
 }

@@ -41,8 +41,8 @@ async function listAll({ personas }: Services, organizationId: string): Promise<
     const page: Awaited<ReturnType<typeof personas.list>> = await personas.list(organizationId, {
       ...{ q: null, tag: null, pageSize: MAX_PAGE_SIZE, continuationToken },
     })
-    all.push(...page.data)
-    continuationToken = page.continuationToken
+    for await (const one of page.items) all.push(one)
+    continuationToken = page.tokenAtEnd
   } while (continuationToken !== null)
   return all
 }

@@ -1,11 +1,13 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks'
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { AppError } from '../errors.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
     /** Begins something that goes on for a while: refused while the process cannot keep up with what it has. */
     isNewWork?: boolean
+    /** Reads and prints so much that it is refused then as well; by the request, where only some of a route do. */
+    isCostly?: boolean | ((request: FastifyRequest) => boolean)
   }
 }
 
@@ -53,13 +55,18 @@ export function watchLoad(limitMs: number): LoadWatch {
 }
 
 /**
- * Refuses new work (`config.isNewWork`) before its body is read, as long as `isBehind`: what is under way gets the time
- * instead. Reading, cancelling and looking after the server go on.
+ * Refuses new work (`config.isNewWork`) before its body is read, and long reads (`config.isCostly`), as long as
+ * `isBehind`: what is under way gets the time instead. Short reads, cancelling and looking after the server go on.
  */
-export function shedNewWork(app: FastifyInstance, load: Pick<LoadWatch, 'isBehind'>): void {
+export function shedLoad(app: FastifyInstance, load: Pick<LoadWatch, 'isBehind'>): void {
   app.addHook('onRequest', (request, _reply, done) => {
-    if (!request.routeOptions.config.isNewWork || !load.isBehind()) return done()
+    if (!load.isBehind() || !isSheddable(request)) return done()
     const message = 'the server has more to do than it can keep up with'
     done(new AppError('unavailable', message, { refusedBy: 'event_loop_delay', retryAfterMs: WINDOW_MS }))
   })
+}
+
+function isSheddable(request: FastifyRequest): boolean {
+  const { isNewWork, isCostly } = request.routeOptions.config
+  return isNewWork === true || (typeof isCostly === 'function' ? isCostly(request) : isCostly === true)
 }

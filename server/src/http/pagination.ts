@@ -42,3 +42,24 @@ export function toPage<T>(rows: T[], pageSize: number, tokenBehind: (last: T) =>
   const last = data.at(-1)
   return { data, continuationToken: rows.length > pageSize && last !== undefined ? tokenBehind(last) : null }
 }
+
+/** A page of a list whose reader may take fewer items than there are. */
+export type OpenPage<T> = {
+  items: AsyncIterable<T>
+  /** What continues the list behind the item with this id; null when that was the last of all. */
+  tokenBehind(id: string): string | null
+  /** The same behind all items. */
+  tokenAtEnd: string | null
+}
+
+/** Cuts one id more than was asked for into a page; `read` reads what the ids stand for, in order. */
+export function toOpenPage<I extends { id: string }, T>(
+  found: readonly I[],
+  pageSize: number,
+  tokenFor: (id: string) => string,
+  read: (shown: readonly I[]) => AsyncIterable<T>,
+): OpenPage<T> {
+  const { data, continuationToken: tokenAtEnd } = toPage([...found], pageSize, ({ id }) => tokenFor(id))
+  const lastId = data.at(-1)?.id
+  return { items: read(data), tokenBehind: (id) => (id === lastId ? tokenAtEnd : tokenFor(id)), tokenAtEnd }
+}

@@ -3,6 +3,7 @@ import type { Ajv, AnySchema, Options, ValidateFunction } from 'ajv'
 import type { FastifyServerOptions } from 'fastify'
 import { newAjv } from '../lib/ajv.ts'
 import { isUuid } from '../lib/ids.ts'
+import { hasAtMost } from '../lib/json.ts'
 
 type Compilers = NonNullable<NonNullable<FastifyServerOptions['schemaController']>['compilersFactory']>
 /** `httpPart` is for requests. */
@@ -18,13 +19,18 @@ const require = createRequire(import.meta.url)
  */
 export function createSchemaCompilers(): Compilers {
   // Bodies are taken as they are; paths and query strings are text, so there "10" counts as a number.
-  const strict = onFirstUse(() => createAjv(false))
-  const coercing = onFirstUse(() => createAjv(true))
+  const strict = onFirstUse(() => createAjv({ coerceTypes: false, allErrors: false }))
+  const coercing = onFirstUse(() => createAjv({ coerceTypes: true, allErrors: false }))
+  const strictToTheEnd = onFirstUse(() => createAjv({ coerceTypes: false, allErrors: true }))
+  const coercingToTheEnd = onFirstUse(() => createAjv({ coerceTypes: true, allErrors: true }))
   // Many routes share the schemas of their errors.
   const serializers = new Map<unknown, Serialize>()
 
   const validatorFor = ({ schema, httpPart }: RoutePart) =>
-    validateLater(() => (httpPart === 'body' ? strict() : coercing()).compile(schema as AnySchema))
+    validateLater(
+      () => (httpPart === 'body' ? strict() : coercing()).compile(schema as AnySchema),
+      () => (httpPart === 'body' ? strictToTheEnd() : coercingToTheEnd()).compile(schema as AnySchema),
+    )
 
   const serializerFor = ({ schema }: RoutePart) => {
     const serialize = serializers.get(schema) ?? serializeLater(schema)
@@ -36,12 +42,23 @@ export function createSchemaCompilers(): Compilers {
   return { buildValidator: () => validatorFor, buildSerializer: () => serializerFor } as unknown as Compilers
 }
 
-function validateLater(compile: () => ValidateFunction) {
-  const compiled = onFirstUse(compile)
+/** Values of a request of which every wrong one is named; of a larger request it is the first. */
+const MOST_VALUES = 1_000
+
+/**
+ * Checks up to the first error; only what is wrong and small is checked again to the end, so that each field is named. A
+ * body of 1 MB may have 340,000 wrong items.
+ */
+function validateLater(compile: () => ValidateFunction, compileToTheEnd: () => ValidateFunction) {
+  const toFirstError = onFirstUse(compile)
+  const toTheEnd = onFirstUse(compileToTheEnd)
   function validate(value: unknown): boolean {
-    const check = compiled()
-    const isValid = check(value)
-    validate.errors = check.errors
+    const isValid = toFirstError()(value)
+    validate.errors = toFirstError().errors
+    if (!isValid && hasAtMost(MOST_VALUES, value)) {
+      toTheEnd()(value)
+      validate.errors = toTheEnd().errors
+    }
     return isValid
   }
   validate.errors = null as ValidateFunction['errors']
@@ -64,10 +81,9 @@ function onFirstUse<T>(make: () => T): () => T {
   }
 }
 
-function createAjv(coerceTypes: boolean): Ajv {
+function createAjv(how: { coerceTypes: boolean; allErrors: boolean }): Ajv {
   const ajv = newAjv({
-    coerceTypes,
-    allErrors: true,
+    ...how,
     strict: false,
     useDefaults: true,
     // Our own schemas are checked by a test (route-schemas.test.ts): here that takes longer than to compile them. And

@@ -1,9 +1,12 @@
 import type { ErrorObject } from 'ajv'
 import type { ErrorDetail } from '../errors.ts'
 
-/** One detail for each field that is wrong, in words a client's developer understands. */
+/** Fields that are named in one answer. */
+export const MOST_DETAILS = 10
+
+/** One detail for each field that is wrong, up to ten, in words a client's developer understands. */
 export function detailsOf(errors: readonly Partial<ErrorObject>[], part: string): ErrorDetail[] {
-  return errors.slice(0, 50).map((error) => ({ field: fieldOf(error, part), issue: issueOf(error) }))
+  return errors.slice(0, MOST_DETAILS).map((error) => ({ field: fieldOf(error, part), issue: issueOf(error) }))
 }
 
 function fieldOf(error: Partial<ErrorObject>, part: string): string {

@@ -4,6 +4,9 @@ import type { Clock } from './clock.ts'
 /** Where the contract wants an id and there is none. */
 export const NIL_UUID = '00000000-0000-0000-0000-000000000000'
 
+/** Behind every id there is. */
+export const LAST_UUID = 'ffffffff-ffff-ffff-ffff-ffffffffffff'
+
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i
 
 /** True for the 36-character form of any UUID, in either case. */

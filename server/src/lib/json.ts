@@ -24,6 +24,19 @@ export function jsonDepth(value: unknown, limit = 1_000): number {
   return limit + 1
 }
 
+/** Whether `value` has at most so many values in it, itself included. Stops counting beyond that. */
+export function hasAtMost(limit: number, value: unknown): boolean {
+  const found: unknown[] = [value]
+  for (let i = 0; i < found.length; i++) {
+    const item = found[i]
+    if (typeof item !== 'object' || item === null) continue
+    const length = Array.isArray(item) ? item.length : Object.keys(item).length
+    if (found.length + length > limit) return false
+    for (const child of Array.isArray(item) ? item : Object.values(item)) found.push(child)
+  }
+  return found.length <= limit
+}
+
 /** A JSON object that is stored as text; the text is our own, so its shape is known. */
 export function objectFromText(text: string | null): JsonObject | null {
   return text === null ? null : (JSON.parse(text) as JsonObject)

@@ -33,7 +33,7 @@ export type ChatCompletionsOptions = ErrorSource & {
  */
 export function createChatCompletionsModel(options: ChatCompletionsOptions): Model {
   const { origin, pathname } = new URL(options.baseUrl)
-  const path = `${pathname.replace(/\/+$/, '')}/chat/completions`
+  const path = `${pathname.replace(/(?<!\/)\/+$/, '')}/chat/completions`
   const headers = {
     'content-type': 'application/json',
     accept: 'text/event-stream',

@@ -73,7 +73,23 @@ export function abortedError(source: { aiSystem: string; label: string }, cause?
  * otherwise the text itself without tags.
  */
 export function whatItSaid(body: string): string {
-  return messageIn(parseJson(body)) ?? body.replace(/<(script|style)[\s\S]*?<\/\1>/gi, ' ').replace(/<[^>]*>/g, ' ')
+  return messageIn(parseJson(body)) ?? textOfPage(body)
+}
+
+/** The text of a page without tags, scripts and styles. Step by step: an expression for it looks to the end from each tag. */
+function textOfPage(page: string): string {
+  const lower = page.toLowerCase()
+  let text = ''
+  let at = 0
+  for (const { index, 1: name } of page.matchAll(/<(script|style)/gi)) {
+    if (index < at) continue
+    const closing = `</${name?.toLowerCase()}>`
+    const end = lower.indexOf(closing, index)
+    if (end === -1) break
+    text += `${page.slice(at, index)} `
+    at = end + closing.length
+  }
+  return (text + page.slice(at)).replace(/<[^<>]*>/g, ' ')
 }
 
 /** The sentence in an already parsed error value, or null. */

@@ -1,6 +1,8 @@
 import { BlobError, type BlobStore } from '../../blobs/blob-store.ts'
 import { AppError } from '../../errors.ts'
+import { PIECE_BYTES } from '../../http/pieces.ts'
 import type { Clock } from '../../lib/clock.ts'
+import { cutBySize } from '../../lib/cut-by-size.ts'
 import { NIL_UUID } from '../../lib/ids.ts'
 import type { Database } from '../../storage/database.ts'
 import type { ArchivedMessages } from '../conversations/archived-messages.ts'
@@ -13,9 +15,6 @@ import { createSegmentCache } from './segment-cache.ts'
 import { LINK_MS, transcriptPath } from './transcript-link.ts'
 
 type Key = { organizationId: string; conversationId: string }
-
-/** Messages of a transcript that are read from rows at once. */
-const PAGE = 500
 
 /** Reads what has been archived. A segment that cannot be read is a {@link BlobError}, and to a caller a 503. */
 export function createArchiveReader(deps: {
@@ -35,15 +34,18 @@ export function createArchiveReader(deps: {
     let opening = system ? [system] : []
     for (let last = NIL_UUID; ; ) {
       let segment = await findSegmentAfter(database, key, last)
-      const page = segment ? [] : await conversations.after(key, last, PAGE)
+      const rows = segment ? null : await conversations.pieceAfter(key, last)
       // Again: what was moved before the rows were read shows now, and what is moved later was among them.
       segment ??= await findSegmentAfter(database, key, last)
-      const messages = segment ? (await segments.readOnce(segment)).filter(({ id }) => id > last) : page
-      // Not by itself: the first piece is to tell whether the archive can be read.
-      if (opening.length + messages.length > 0) yield [...opening, ...messages]
-      opening = []
+      const messages = segment
+        ? (await segments.readOnce(segment)).filter(({ id }) => id > last)
+        : (rows?.messages ?? [])
       last = messages.at(-1)?.id ?? last
-      if (!segment && page.length < PAGE) break
+      // Not by itself: the first piece is to tell whether the archive can be read. And where it is a row, once.
+      const fresh = [...opening, ...messages.filter(({ id }) => id !== system?.id)]
+      opening = []
+      yield* cutBySize(fresh, PIECE_BYTES, ({ content }) => content.length)
+      if (!segment && rows?.isLast) break
     }
     // Deleting a conversation takes its segments away, so until here some may have been passed over.
     if (wasThere && (await conversations.archivedCount(key)) === undefined) {

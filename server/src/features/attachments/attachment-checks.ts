@@ -1,5 +1,6 @@
 import { AppError, badField } from '../../errors.ts'
 import type { NewFile } from './attachment.ts'
+import { isJson } from './json-check.ts'
 import { findMismatch, isSupported, MEDIA_TYPES } from './media-type.ts'
 
 /** Longest name, in UTF-16 units. */
@@ -13,7 +14,7 @@ const NOT_IN_NAMES = /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066
  * Throws for a file that cannot be taken: 400 naming the field below `at` (empty for a file that is the body), 413 when it
  * is larger than `limit` bytes, 415 for a body of another type.
  */
-export function checkFile({ name, mediaType, bytes }: NewFile, at: string, limit: number): void {
+export async function checkFile({ name, mediaType, bytes }: NewFile, at: string, limit: number): Promise<void> {
   const field = (member: string) => (at === '' ? member : `${at}.${member}`)
   if (name.trim() === '' || name.length > MAX_NAME_LENGTH || NOT_IN_NAMES.test(name)) {
     const issue = `must have 1 to ${MAX_NAME_LENGTH} characters, without slashes and control characters`
@@ -29,6 +30,7 @@ export function checkFile({ name, mediaType, bytes }: NewFile, at: string, limit
       details: [{ field: field('data'), issue: `has ${bytes.length} bytes` }],
     })
   }
-  const mismatch = findMismatch(mediaType, bytes)
+  const isBadJson = mediaType === 'application/json' && !(await isJson(bytes))
+  const mismatch = findMismatch(mediaType, bytes) ?? (isBadJson ? 'is not valid JSON' : null)
   if (mismatch !== null) throw badField(at === '' ? 'body' : field('data'), mismatch)
 }

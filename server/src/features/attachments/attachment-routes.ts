@@ -61,7 +61,7 @@ export function attachmentRoutes(deps: {
     app.get(
       '/conversations/:conversationId/attachments/:attachmentId',
       {
-        config: { scope: 'conversations:read' },
+        config: { scope: 'conversations:read', isCostly: true },
         schema: {
           tags,
           summary: 'Download a file',

@@ -64,7 +64,7 @@ export function createAttachmentService(deps: {
 
   async function describeOne(key: ConversationKey, given: GivenAttachment, at: string): Promise<Described> {
     if (!('attachmentId' in given)) {
-      checkFile(given, at, limit)
+      await checkFile(given, at, limit)
       return { attachment: await describeFile(given), bytes: given.bytes }
     }
     const found = await findAttachment(database, key, given.attachmentId)
@@ -141,7 +141,7 @@ export function createAttachmentService(deps: {
 
     /** Stores a file for a message that is to come; `lock` locks the conversation. Throws 400, 413, 415 and 503. */
     async upload(key: ConversationKey, file: NewFile, lock: Statement): Promise<Attachment> {
-      checkFile(file, '', limit)
+      await checkFile(file, '', limit)
       const attachment = await describeFile(file)
       const stored = await putBlob(key, attachment, file.bytes)
       try {

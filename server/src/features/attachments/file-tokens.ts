@@ -1,3 +1,4 @@
+import { letOthersRun } from '../../lib/let-others-run.ts'
 import { estimateTokens } from '../../lib/token-estimate.ts'
 import { isText, textOf } from './media-type.ts'
 import { measurePdf } from './pdf-size.ts'
@@ -11,10 +12,23 @@ const CHARACTERS_PER_TOKEN = 2
 /** The name of the file and what stands around its text. */
 const FRAME_TOKENS = 32
 
+/** How much of a file is looked at before others get their turn: some milliseconds. */
+const SLICE = 512 * 1_024
+
 /** About how many tokens a file takes in a prompt. */
 export async function estimateFileTokens(mediaType: string, bytes: Uint8Array): Promise<number> {
-  if (isText(mediaType)) return estimateTokens(textOf(bytes)) + FRAME_TOKENS
+  if (isText(mediaType)) return (await countTextTokens(bytes)) + FRAME_TOKENS
   if (mediaType !== 'application/pdf') return IMAGE_TOKENS
   const { pages, characters } = await measurePdf(bytes)
   return Math.max(pages * PAGE_TOKENS, pages * IMAGE_TOKENS + Math.ceil(characters / CHARACTERS_PER_TOKEN))
+}
+
+async function countTextTokens(bytes: Uint8Array): Promise<number> {
+  const text = textOf(bytes)
+  let tokens = 0
+  for (let at = 0; at < text.length; at += SLICE) {
+    if (at > 0) await letOthersRun()
+    tokens += estimateTokens(text.slice(at, at + SLICE))
+  }
+  return tokens
 }

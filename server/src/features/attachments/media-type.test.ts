@@ -30,7 +30,6 @@ test('no image and no PDF file passes for another', () => {
 test.each([
   ['text/plain', Buffer.from([0x47, 0xfc, 0x65]), 'is not valid UTF-8'],
   ['text/csv', Buffer.from('a\0b'), 'contains a NUL character'],
-  ['application/json', Buffer.from('{a:1}'), 'is not valid JSON'],
   ['text/markdown', Buffer.alloc(0), 'is empty'],
 ])('what is no %s is named', (type, bytes, issue) => {
   expect(findMismatch(type, bytes)).toBe(issue)

@@ -1,4 +1,5 @@
 import { setImmediate } from 'node:timers/promises'
+import { LAST_UUID } from '../../lib/ids.ts'
 import type { Database } from '../../storage/database.ts'
 import { type Parameters, prepareRead, prepareWrite } from '../../storage/prepare.ts'
 import type { Message } from './conversation.ts'
@@ -6,9 +7,6 @@ import { toMessage } from './message-queries.ts'
 
 type Key = { organizationId: string; conversationId: string }
 type Range = Key & { first: string; last: string; count: number }
-
-/** Behind every id there is. */
-const LAST_UUID = 'ffffffff-ffff-ffff-ffff-ffffffffffff'
 
 /** Locks the conversation and counts its messages as archived, if nobody has archived any since `seen`. */
 export const countArchived = prepareWrite(

@@ -10,7 +10,7 @@ import {
 } from './archiving-queries.ts'
 import type { Message } from './conversation.ts'
 import { findConversation } from './conversation-queries.ts'
-import { findLastUserMessage, findMessage } from './message-queries.ts'
+import { findLastUserMessage, findMessage, findPieceAfter } from './message-queries.ts'
 
 type Key = { organizationId: string; conversationId: string }
 
@@ -73,9 +73,9 @@ export function createConversationArchiving(deps: { database: Database }) {
       ]
     },
 
-    /** Up to `limit` messages that are not archived and not the system's, oldest first, behind `after`. */
-    after: (key: Key, after: string | null, limit: number): Promise<Message[]> =>
-      findOldest(database, key, { after, before: null, limit }),
+    /** The next messages behind `after` that are not archived, as many as are read at once; and whether they are the last. */
+    pieceAfter: (key: Key, after: string): Promise<{ messages: Message[]; isLast: boolean }> =>
+      findPieceAfter(database, key, after),
 
     /** The system message, which is never archived. */
     async systemMessage({ organizationId, conversationId }: Key): Promise<Message | undefined> {

@@ -1,4 +1,4 @@
-import type { Selectable } from 'kysely'
+import { type Selectable, sql } from 'kysely'
 import { arrayFromText, objectFromText, textFromJson } from '../../lib/json.ts'
 import type { Database, Statement } from '../../storage/database.ts'
 import { type Parameters, prepareRead, prepareWrite } from '../../storage/prepare.ts'
@@ -182,15 +182,22 @@ export async function findConversationForTurn(
   return { conversation: forTurn(toConversation(row), row.system_text), isDeleted: row.deleted_at !== null }
 }
 
-/** Conversations that are not deleted, newest first, behind the id `after`. */
-export async function findConversations(
+/** Bytes of what may be large in a conversation, as far as they are known without reading it. */
+export const bytesOfConversation = sql<number>`(coalesce(octet_length(configuration), 0) + coalesce(octet_length(metadata), 0))`
+
+export type Listed = { id: string; bytes: number }
+
+/** Which conversations a list has: those that are not deleted, newest first, behind the id `after`; and how large they are. */
+export async function findListed(
   database: Database,
   organizationId: string,
   filter: ConversationFilter,
   after: string | null,
   limit: number,
-): Promise<Conversation[]> {
-  let query = withPersona(database.dialect.builder)
+): Promise<Listed[]> {
+  let query = database.dialect.builder
+    .selectFrom('conversation')
+    .select(['id', bytesOfConversation.as('bytes')])
     .where('conversation.organization_id', '=', organizationId)
     .where('conversation.deleted_at', 'is', null)
     .orderBy('conversation.id', 'desc')
@@ -208,7 +215,21 @@ export async function findConversations(
     query = query.where(database.dialect.jsonMember('conversation.metadata', key), '=', value)
   }
   if (after !== null) query = query.where('conversation.id', '<', after)
-  return (await database.scan(query.compile(), organizationId)).map(toConversation)
+  return database.scan(query.compile(), organizationId)
+}
+
+/** Those conversations that are not deleted, newest first. */
+export async function findConversations(
+  database: Database,
+  organizationId: string,
+  ids: readonly string[],
+): Promise<Conversation[]> {
+  const query = withPersona(database.dialect.builder)
+    .where('conversation.organization_id', '=', organizationId)
+    .where('conversation.id', 'in', ids)
+    .where('conversation.deleted_at', 'is', null)
+    .orderBy('conversation.id', 'desc')
+  return (await database.read(query.compile())).map(toConversation)
 }
 
 export function toConversation(row: ConversationRow & { is_secret: 0 | 1 | null }): Conversation {

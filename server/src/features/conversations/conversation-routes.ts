@@ -1,9 +1,10 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import type { FastifyRequest } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import { badField } from '../../errors.ts'
 import type { AddressOf } from '../../http/address.ts'
 import { checkMetadata, checkSameId } from '../../http/limits.ts'
-import type { Page } from '../../http/pagination.ts'
+import type { OpenPage } from '../../http/pagination.ts'
+import { type Pieces, pageOf, sendJson } from '../../http/pieces.ts'
 import { answers, Uuid } from '../../http/schemas.ts'
 import { isUuid } from '../../lib/ids.ts'
 import { Type } from '../../lib/schema.ts'
@@ -19,8 +20,8 @@ import {
   SetStatusRequest,
   UpdateConversationRequest,
 } from './conversation-schemas.ts'
-import type { ConversationService, ListedConversation } from './conversation-service.ts'
-import { toConversationDto, toNewFeedback } from './conversation-wire.ts'
+import type { ConversationService, ListedConversation, ShownConversation } from './conversation-service.ts'
+import { toConversationPieces, toNewFeedback } from './conversation-wire.ts'
 import { ListQuery, toListRequest } from './list-wire.ts'
 
 const tags = ['Conversations']
@@ -33,17 +34,22 @@ export function conversationRoutes(deps: {
 }): FastifyPluginAsyncTypebox {
   const { conversations, addressOf } = deps
 
-  function toDto(
-    request: FastifyRequest,
-    { conversation, messages, feedback, transcriptPath }: ListedConversation,
-  ): ReturnType<typeof toConversationDto> {
-    const uri = transcriptPath === null ? null : addressOf(request) + transcriptPath
-    return toConversationDto(conversation, messages, feedback, uri)
+  function print(request: FastifyRequest, shown: Omit<ListedConversation, 'id'>): Pieces {
+    const { transcriptPath } = shown
+    return toConversationPieces(shown, transcriptPath === null ? null : addressOf(request) + transcriptPath)
   }
 
-  function toResultSet(request: FastifyRequest, { data, continuationToken }: Page<ListedConversation>) {
-    return { data: data.map((listed) => toDto(request, listed)), continuationToken }
-  }
+  const answer = (request: FastifyRequest, reply: FastifyReply, shown: ShownConversation) =>
+    sendJson(reply, print(request, shown))
+
+  const answerList = (request: FastifyRequest, reply: FastifyReply, page: OpenPage<ListedConversation>) =>
+    sendJson(
+      reply,
+      pageOf(page, (listed) => print(request, listed)),
+    )
+
+  const show = async (request: ConversationRequest, reply: FastifyReply) =>
+    answer(request, reply, await conversations.getWithMessages(...keyOf(request)))
 
   return async (app) => {
     app.get(
@@ -57,33 +63,36 @@ export function conversationRoutes(deps: {
           response: answers(ConversationDto),
         },
       },
-      async (request) => toDto(request, await conversations.getWithMessages(...keyOf(request))),
+      show,
     )
 
+    const config = { scope: 'conversations:read', isCostly: hasMessages } as const
     const list = { tags, querystring: ListQuery, response: answers(ConversationResultSet) }
     app.get(
       '/conversations',
-      { config: { scope: 'conversations:read' }, schema: { ...list, summary: 'List conversations, newest first' } },
-      async (request) =>
-        toResultSet(
+      { config, schema: { ...list, summary: 'List conversations, newest first' } },
+      async (request, reply) =>
+        answerList(
           request,
+          reply,
           await conversations.list(request.caller.organizationId, toListRequest(request.query, { kind: 'all' }, null)),
         ),
     )
     app.get(
       '/conversations/persona/:personaId',
       {
-        config: { scope: 'conversations:read' },
+        config,
         schema: {
           ...list,
           summary: 'List the conversations with a persona',
           params: Type.Object({ personaId: Type.String({ description: 'An id, `any` or `none`.' }) }),
         },
       },
-      async (request) => {
+      async (request, reply) => {
         const choice = toPersonaChoice(request.params.personaId)
-        return toResultSet(
+        return answerList(
           request,
+          reply,
           await conversations.list(request.caller.organizationId, toListRequest(request.query, choice, null)),
         )
       },
@@ -91,16 +100,17 @@ export function conversationRoutes(deps: {
     app.get(
       '/conversations/user/:externalUserId',
       {
-        config: { scope: 'conversations:read' },
+        config,
         schema: {
           ...list,
           summary: 'List the conversations of a user of yours',
           params: Type.Object({ externalUserId: Type.String({ minLength: 1, maxLength: 256 }) }),
         },
       },
-      async (request) =>
-        toResultSet(
+      async (request, reply) =>
+        answerList(
           request,
+          reply,
           await conversations.list(
             request.caller.organizationId,
             toListRequest(request.query, { kind: 'all' }, request.params.externalUserId),
@@ -108,56 +118,62 @@ export function conversationRoutes(deps: {
         ),
     )
 
+    // What is too long to be kept is read again.
+    const idempotency = {
+      again: (request: FastifyRequest, reply: FastifyReply) => show(request as ConversationRequest, reply),
+    }
     const change = { tags, params: Path, response: answers(ConversationDto) }
     const update = async (
       request: ConversationRequest,
+      reply: FastifyReply,
       inBody: { conversationId?: string | null },
       to: ConversationChange,
     ) => {
       checkSameId('conversationId', request.params.conversationId, inBody.conversationId)
-      return toDto(request, await conversations.update(...keyOf(request), to))
+      return answer(request, reply, await conversations.update(...keyOf(request), to))
     }
     app.patch(
       '/conversations/:conversationId/set-active',
       {
-        config: { scope: 'conversations:write' },
+        config: { scope: 'conversations:write', idempotency },
         schema: { ...change, summary: 'Activate or deactivate', body: SetActiveRequest },
       },
-      (request) => update(request, request.body, { isActive: request.body.isActive }),
+      (request, reply) => update(request, reply, request.body, { isActive: request.body.isActive }),
     )
     app.patch(
       '/conversations/:conversationId/set-metadata',
       {
-        config: { scope: 'conversations:write' },
+        config: { scope: 'conversations:write', idempotency },
         schema: { ...change, summary: 'Replace the metadata', body: SetMetadataRequest },
       },
-      (request) => update(request, request.body, { metadata: checkMetadata('metadata', request.body.metadata) }),
+      (request, reply) =>
+        update(request, reply, request.body, { metadata: checkMetadata('metadata', request.body.metadata) }),
     )
     app.patch(
       '/conversations/:conversationId/set-conversation-name',
       {
-        config: { scope: 'conversations:write' },
+        config: { scope: 'conversations:write', idempotency },
         schema: { ...change, summary: 'Name it', body: SetNameRequest },
       },
-      (request) => update(request, request.body, { name: request.body.conversationName }),
+      (request, reply) => update(request, reply, request.body, { name: request.body.conversationName }),
     )
     app.patch(
       '/conversations/:conversationId/set-conversation-status',
       {
-        config: { scope: 'conversations:write' },
+        config: { scope: 'conversations:write', idempotency },
         schema: { ...change, summary: 'Set the status, a word of yours', body: SetStatusRequest },
       },
-      (request) => update(request, request.body, { status: request.body.conversationStatus }),
+      (request, reply) => update(request, reply, request.body, { status: request.body.conversationStatus }),
     )
     app.patch(
       '/conversations/:conversationId/update',
       {
-        config: { scope: 'conversations:write' },
+        config: { scope: 'conversations:write', idempotency },
         schema: { ...change, summary: 'Change any of these fields', body: UpdateConversationRequest },
       },
-      (request) => {
+      (request, reply) => {
         const { isActive, metadata, conversationName, conversationStatus } = request.body
-        return update(request, request.body, {
+        return update(request, reply, request.body, {
           ...(isActive === undefined ? {} : { isActive }),
           ...(metadata === undefined ? {} : { metadata: checkMetadata('metadata', metadata) }),
           ...(conversationName === undefined ? {} : { name: conversationName }),
@@ -169,7 +185,7 @@ export function conversationRoutes(deps: {
     app.patch(
       '/conversations/:conversationId/set-score',
       {
-        config: { scope: 'feedback:write' },
+        config: { scope: 'feedback:write', idempotency },
         schema: {
           ...change,
           tags: ['Feedback'],
@@ -177,11 +193,12 @@ export function conversationRoutes(deps: {
           body: SetConversationScoreRequest,
         },
       },
-      async (request) => {
+      async (request, reply) => {
         checkSameId('conversationId', request.params.conversationId, request.body.conversationId)
         const { score, scoreText, scoreTags } = request.body
-        return toDto(
+        return answer(
           request,
+          reply,
           await conversations.score(...keyOf(request), {
             score: score ?? null,
             text: scoreText ?? null,
@@ -193,7 +210,7 @@ export function conversationRoutes(deps: {
     app.patch(
       '/conversations/:conversationId/set-score/:messageId',
       {
-        config: { scope: 'feedback:write' },
+        config: { scope: 'feedback:write', idempotency },
         schema: {
           ...change,
           tags: ['Feedback'],
@@ -203,16 +220,22 @@ export function conversationRoutes(deps: {
           body: SetMessageScoreRequest,
         },
       },
-      async (request) => {
+      async (request, reply) => {
         const { messageId } = request.params
         checkSameId('messageId', messageId, request.body.messageId)
-        return toDto(
+        return answer(
           request,
+          reply,
           await conversations.giveFeedback(...keyOf(request), messageId.toLowerCase(), toNewFeedback(request.body)),
         )
       },
     )
   }
+}
+
+/** Whether a list is asked for with messages. */
+function hasMessages({ query }: FastifyRequest): boolean {
+  return /^(true|1)$/.test(String((query as { includeMessages?: unknown }).includeMessages))
 }
 
 type ConversationRequest = FastifyRequest & { params: { conversationId: string } }

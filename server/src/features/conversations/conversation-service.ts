@@ -1,10 +1,11 @@
 import { AppError } from '../../errors.ts'
-import { createContinuationToken, type Page, readContinuationToken, toPage } from '../../http/pagination.ts'
+import { createContinuationToken, type OpenPage, readContinuationToken, toOpenPage } from '../../http/pagination.ts'
+import { PIECE_BYTES } from '../../http/pieces.ts'
 import type { Clock } from '../../lib/clock.ts'
-import type { IdSource } from '../../lib/ids.ts'
+import { cutBySize } from '../../lib/cut-by-size.ts'
+import { type IdSource, NIL_UUID } from '../../lib/ids.ts'
 import { type Database, type Statement, writeOr } from '../../storage/database.ts'
 import type { AttachmentService } from '../attachments/attachment-service.ts'
-import type { Feedback } from '../feedback/feedback.ts'
 import type { FeedbackService, NewFeedback } from '../feedback/feedback-service.ts'
 import type { OrganizationService } from '../organizations/organization-service.ts'
 import { type ArchivedMessages, NEWEST_MESSAGES } from './archived-messages.ts'
@@ -15,16 +16,19 @@ import {
   type Found,
   findConversation,
   findConversations,
+  findListed,
+  type Listed,
   lockConversation,
   scoreConversation,
 } from './conversation-queries.ts'
-import { findMessage, findMessages, findMessagesBefore, findMessagesOf } from './message-queries.ts'
+import { type MessagePieces, withFeedback } from './message-pieces.ts'
+import { findMessage, findNewestInPieces, findPieceAfter } from './message-queries.ts'
 
-export type ConversationWithMessages = {
+/** A conversation as it is shown: its messages are read as they are taken. */
+export type ShownConversation = {
   conversation: Conversation
   /** Of one with an archive, the newest. */
-  messages: Message[]
-  feedback: Map<string, Feedback[]>
+  messages: MessagePieces
   /** The path and query under which all messages can be read, if some are in the archive. */
   transcriptPath: string | null
 }
@@ -35,17 +39,11 @@ export type ListRequest = {
   includeMessages: boolean
 }
 /** A conversation in a list; its messages only where they were asked for. */
-export type ListedConversation = Omit<ConversationWithMessages, 'messages'> & { messages: Message[] | null }
+export type ListedConversation = Omit<ShownConversation, 'messages'> & { id: string; messages: MessagePieces | null }
 export type ConversationScore = { score: number | null; text: string | null; tags: string | null }
 export type ConversationService = ReturnType<typeof createConversationService>
 
 type MessagesKey = { organizationId: string; conversationId: string }
-
-/** Behind every id there is. */
-const LAST_UUID = 'ffffffff-ffff-ffff-ffff-ffffffffffff'
-
-/** From this many messages on, reading them all is left to the thread for long reads. */
-const LONG_CONVERSATION = 200
 
 /** Conversations as they stand: reading, listing, naming, scoring, deleting. How they go on is the turns' business. */
 export function createConversationService(deps: {
@@ -63,28 +61,40 @@ export function createConversationService(deps: {
     return existing(await findConversation(database, { organizationId, id }))
   }
 
-  async function withMessages(conversation: Conversation): Promise<ConversationWithMessages> {
+  async function show(conversation: Conversation): Promise<ShownConversation> {
     const key = keyOf(conversation)
-    const [messages, given, transcriptPath] = await Promise.all([
-      conversation.archivedCount > 0 ? newestOf(key) : findMessages(database, key, isLong(conversation)),
-      feedback.ofConversation(key.organizationId, key.conversationId),
-      transcriptPathOf(conversation),
-    ])
-    // Its older messages may have been archived between the two reads.
-    const hasAll = conversation.archivedCount > 0 || messages.length >= conversation.messageCount
-    if (!hasAll) {
-      const now = await get(key.organizationId, key.conversationId)
-      if (now.archivedCount > 0) return withMessages(now)
+    const pieces = (pages: Parameters<typeof withFeedback>[2]) => withFeedback(feedback, key, pages)
+    if (conversation.archivedCount > 0) {
+      const messages = pieces(findNewestInPieces(database, key, NEWEST_MESSAGES))
+      return { conversation, messages, transcriptPath: await archive.linkTo(key) }
     }
-    return { conversation, messages, feedback: given, transcriptPath }
+    const { messages, isLast } = await findPieceAfter(database, key, NIL_UUID)
+    // The archive knows how to go on when messages are moved there meanwhile.
+    if (!isLast) return { conversation, messages: pieces(archive.transcript(key)), transcriptPath: null }
+    if (messages.length < conversation.messageCount) {
+      // Its older messages may have been archived between the two reads.
+      const now = await get(key.organizationId, key.conversationId)
+      if (now.archivedCount > 0) return show(now)
+    }
+    return { conversation, messages: pieces([messages]), transcriptPath: null }
   }
 
-  async function newestOf(key: MessagesKey): Promise<Message[]> {
-    return (await findMessagesBefore(database, key, LAST_UUID, NEWEST_MESSAGES)).messages.reverse()
-  }
-
-  async function transcriptPathOf(conversation: Conversation): Promise<string | null> {
-    return conversation.archivedCount > 0 ? archive.linkTo(keyOf(conversation)) : null
+  async function* showEach(
+    organizationId: string,
+    listed: readonly Listed[],
+    includeMessages: boolean,
+  ): AsyncGenerator<ListedConversation, void> {
+    for (const piece of cutBySize(listed, PIECE_BYTES, ({ bytes }) => bytes)) {
+      const ids = piece.map(({ id }) => id)
+      for (const conversation of await findConversations(database, organizationId, ids)) {
+        const { id, archivedCount } = conversation
+        if (includeMessages) yield { id, ...(await show(conversation)) }
+        else {
+          const transcriptPath = archivedCount > 0 ? await archive.linkTo(keyOf(conversation)) : null
+          yield { id, conversation, messages: null, transcriptPath }
+        }
+      }
+    }
   }
 
   return {
@@ -92,77 +102,68 @@ export function createConversationService(deps: {
     get,
 
     /** A conversation with its messages in order and the feedback on them. Throws 404 and 410. */
-    async getWithMessages(organizationId: string, id: string): Promise<ConversationWithMessages> {
-      return withMessages(await get(organizationId, id))
+    async getWithMessages(organizationId: string, id: string): Promise<ShownConversation> {
+      return show(await get(organizationId, id))
     },
 
-    /** The same with every message, as if none had been archived. Throws 404, 410, and 503. */
-    async getWhole(organizationId: string, id: string): Promise<ConversationWithMessages> {
-      const found = await get(organizationId, id)
-      if (found.archivedCount === 0) return withMessages(found)
+    /** A conversation with every message up to the id `until`, as if none had been archived. Throws 404, 410, and 503. */
+    async getUntil(
+      organizationId: string,
+      id: string,
+      until: string,
+    ): Promise<{ conversation: Conversation; messages: Message[] }> {
+      const conversation = await get(organizationId, id)
       const messages: Message[] = []
-      for await (const more of archive.transcript(keyOf(found))) messages.push(...more)
-      const given = await feedback.ofConversation(organizationId, id)
-      return { conversation: { ...found, archivedCount: 0 }, messages, feedback: given, transcriptPath: null }
+      for await (const more of archive.transcript(keyOf(conversation))) {
+        messages.push(...more.filter((message) => message.id <= until))
+        if ((more.at(-1)?.id ?? '') >= until) break
+      }
+      return { conversation: { ...conversation, archivedCount: 0 }, messages }
     },
 
-    async list(organizationId: string, request: ListRequest): Promise<Page<ListedConversation>> {
+    async list(organizationId: string, request: ListRequest): Promise<OpenPage<ListedConversation>> {
       const { filter, pageSize, continuationToken, includeMessages } = request
       const secret = await organizations.tokenSecret(organizationId)
       const query = ['conversations', filter]
       const after = continuationToken === null ? null : readContinuationToken(secret, query, continuationToken)
-      const rows = await findConversations(database, organizationId, filter, after, pageSize + 1)
-      const page = toPage(rows, pageSize, (last) => createContinuationToken(secret, query, last.id))
-      if (!includeMessages) {
-        return {
-          ...page,
-          data: await Promise.all(
-            page.data.map(async (conversation) => ({
-              ...{ conversation, messages: null, feedback: new Map() },
-              transcriptPath: await transcriptPathOf(conversation),
-            })),
-          ),
-        }
-      }
-      const ids = page.data.filter(({ archivedCount }) => archivedCount === 0).map(({ id }) => id)
-      const messages = await findMessagesOf(database, organizationId, ids)
-      const data = page.data.map(async (conversation) => {
-        const found = messages.get(conversation.id) ?? []
-        if (found.length < conversation.messageCount) return withMessages(conversation)
-        const given = await feedback.ofConversation(organizationId, conversation.id)
-        return { conversation, messages: found, feedback: given, transcriptPath: null }
-      })
-      return { ...page, data: await Promise.all(data) }
+      const found = await findListed(database, organizationId, filter, after, pageSize + 1)
+      return toOpenPage(
+        found,
+        pageSize,
+        (id) => createContinuationToken(secret, query, id),
+        (listed) => showEach(organizationId, listed, includeMessages),
+      )
     },
 
     /** Changes what callers may change. Throws 404 and 410. */
-    async update(organizationId: string, id: string, change: ConversationChange): Promise<ConversationWithMessages> {
+    async update(organizationId: string, id: string, change: ConversationChange): Promise<ShownConversation> {
       await get(organizationId, id)
       await writeOr(database, changeConversation(database, { organizationId, id }, change), gone)
-      return withMessages(await get(organizationId, id))
+      return show(await get(organizationId, id))
     },
 
     /** Scores the conversation as a whole; reports show it. Throws 404 and 410. */
-    async score(organizationId: string, id: string, score: ConversationScore): Promise<ConversationWithMessages> {
+    async score(organizationId: string, id: string, score: ConversationScore): Promise<ShownConversation> {
       const conversation = await get(organizationId, id)
       await writeOr(database, [scoreConversation(database, { organizationId, id, ...score })], gone)
-      return withMessages(conversation)
+      return show(conversation)
     },
 
-    /** Gives feedback on one message. Throws 404, also when the caller may not see the message, and 410. */
+    /** Gives feedback on one message. Throws 404, also when the caller may not see the message, 410, and 422. */
     async giveFeedback(
       organizationId: string,
       id: string,
       messageId: string,
       given: NewFeedback,
-    ): Promise<ConversationWithMessages> {
+    ): Promise<ShownConversation> {
       const conversation = await get(organizationId, id)
       const isHidden = conversation.isSecret && messageId === conversation.systemMessageId
       const key = { organizationId, conversationId: id }
       const message = (await findMessage(database, { ...key, id: messageId })) ?? (await archive.find(key, messageId))
       if (!message || isHidden) throw new AppError('not_found', 'the conversation has no such message')
-      await feedback.give({ organizationId, conversationId: id, messageId }, given)
-      return withMessages(conversation)
+      const lock = lockConversation(database, { organizationId, id })
+      await feedback.give({ organizationId, conversationId: id, messageId }, given, lock, gone)
+      return show(conversation)
     },
 
     /** Locks a conversation, for what is written in the same batch. Guarded: it fails when that is deleted. */
@@ -183,10 +184,6 @@ export function createConversationService(deps: {
 
 function keyOf({ organizationId, id }: Conversation): MessagesKey {
   return { organizationId, conversationId: id }
-}
-
-function isLong({ messageCount }: Conversation): boolean {
-  return messageCount > LONG_CONVERSATION
 }
 
 /** The conversation that was found. Throws 404 when there is none and 410 when it is deleted. */

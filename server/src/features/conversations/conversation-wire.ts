@@ -1,6 +1,7 @@
 import type { Static } from 'typebox'
 import { badField } from '../../errors.ts'
 import { checkMetadata, checkReplacements } from '../../http/limits.ts'
+import { objectWithList, type Pieces } from '../../http/pieces.ts'
 import { NIL_UUID } from '../../lib/ids.ts'
 import { toAttachmentDto } from '../attachments/attachment-wire.ts'
 import type { Feedback } from '../feedback/feedback.ts'
@@ -14,6 +15,8 @@ import type {
   MessageDto,
   SetMessageScoreRequest,
 } from './conversation-schemas.ts'
+import type { ListedConversation } from './conversation-service.ts'
+import type { MessagePieces } from './message-pieces.ts'
 import type { GeneralStart, HistoryMessage, PersonaStart } from './start-conversation.ts'
 
 export function toPersonaStart(
@@ -99,8 +102,8 @@ export function toConversationDto(
   feedback: ReadonlyMap<string, Feedback[]> = new Map(),
   transcriptUri: string | null = null,
 ): Static<typeof ConversationDto> {
-  const hasHidden = conversation.isSecret && conversation.systemMessageId !== null
-  const visible = messages?.filter(({ id }) => !hasHidden || id !== conversation.systemMessageId)
+  const hidden = hiddenIn(conversation)
+  const visible = messages?.filter(({ id }) => id !== hidden)
   return {
     conversationId: conversation.id,
     aiSystem: conversation.aiSystem,
@@ -110,7 +113,7 @@ export function toConversationDto(
     conversationStatus: conversation.status,
     conversationName: conversation.name,
     chatMessages: visible?.map((message) => toMessageDto(message, feedback.get(message.id) ?? [])) ?? null,
-    chatMessagesCount: conversation.messageCount - (hasHidden ? 1 : 0),
+    chatMessagesCount: conversation.messageCount - (hidden === null ? 0 : 1),
     chatStarted: conversation.isStarted,
     areChatMessagesInBlob: conversation.archivedCount > 0,
     chatMessagesBlobUri: transcriptUri,
@@ -123,6 +126,28 @@ export function toConversationDto(
     completionTokens: conversation.completionTokens,
     totalTokens: conversation.promptTokens + conversation.completionTokens,
   }
+}
+
+/** The JSON of a conversation, its messages piece by piece. A secret persona's system message is neither shown nor counted. */
+export function toConversationPieces(
+  { conversation, messages }: Pick<ListedConversation, 'conversation' | 'messages'>,
+  transcriptUri: string | null,
+): Pieces {
+  const { chatMessages: _, ...fields } = toConversationDto(conversation, null, undefined, transcriptUri)
+  return objectWithList(fields, 'chatMessages', messages && textsOf(messages, hiddenIn(conversation)))
+}
+
+/** The JSON of the messages that may be seen, page by page: all but the one with the id `hidden`. */
+export async function* textsOf(messages: MessagePieces, hidden: string | null): AsyncGenerator<string[]> {
+  for await (const piece of messages) {
+    const visible = piece.messages.filter(({ id }) => id !== hidden)
+    yield visible.map((message) => JSON.stringify(toMessageDto(message, piece.feedback.get(message.id) ?? [])))
+  }
+}
+
+/** The id of the message that nobody gets to see, if there is one. */
+export function hiddenIn({ isSecret, systemMessageId }: Conversation): string | null {
+  return isSecret ? systemMessageId : null
 }
 
 /** The eleven fields of a message; its files are a twelfth where it has some. */

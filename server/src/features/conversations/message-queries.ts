@@ -1,4 +1,6 @@
-import type { Selectable } from 'kysely'
+import { type Selectable, sql } from 'kysely'
+import { PIECE_BYTES } from '../../http/pieces.ts'
+import { cutBySize } from '../../lib/cut-by-size.ts'
 import type { ToolCall } from '../../models/tool-call.ts'
 import type { Database } from '../../storage/database.ts'
 import { asColumn, type Parameters, prepareRead, prepareWrite } from '../../storage/prepare.ts'
@@ -29,12 +31,42 @@ const insertMessageRow = prepareWrite(
   { isIndependent: true },
 )
 
-const selectMessages = prepareRead((db, p: Parameters<ConversationKey>) =>
+/** Messages that are measured before some of them are read: a few microseconds each. */
+const MEASURED = 100
+
+/** Bytes of a message's text, as far as they are known without reading it. */
+export const bytesOfMessage = sql<number>`(octet_length(content) + coalesce(octet_length(tool_calls), 0))`
+
+const selectSizesAfter = prepareRead((db, p: Parameters<ConversationKey & { after: string; limit: number }>) =>
+  db
+    .selectFrom('message')
+    .select(['id', bytesOfMessage.as('bytes')])
+    .where('organization_id', '=', p('organizationId'))
+    .where('conversation_id', '=', p('conversationId'))
+    .where('id', '>', p('after'))
+    .orderBy('id')
+    .limit(p('limit')),
+)
+
+const selectNewestSizes = prepareRead((db, p: Parameters<ConversationKey & { limit: number }>) =>
+  db
+    .selectFrom('message')
+    .select(['id', bytesOfMessage.as('bytes')])
+    .where('organization_id', '=', p('organizationId'))
+    .where('conversation_id', '=', p('conversationId'))
+    .where('role', '!=', 'system')
+    .orderBy('id', 'desc')
+    .limit(p('limit')),
+)
+
+const selectMessagesBetween = prepareRead((db, p: Parameters<ConversationKey & { first: string; last: string }>) =>
   db
     .selectFrom('message')
     .selectAll()
     .where('organization_id', '=', p('organizationId'))
     .where('conversation_id', '=', p('conversationId'))
+    .where('id', '>=', p('first'))
+    .where('id', '<=', p('last'))
     .orderBy('id'),
 )
 
@@ -154,36 +186,32 @@ export function insertMessage(database: Database, key: ConversationKey, message:
   })
 }
 
-/** All messages of a conversation in order. With `isLong` they are read away from the thread that streams. */
-export async function findMessages(database: Database, key: ConversationKey, isLong: boolean): Promise<Message[]> {
-  if (!isLong) return (await selectMessages(database, key)).map(toMessage)
-  const query = database.dialect.builder
-    .selectFrom('message')
-    .selectAll()
-    .where('organization_id', '=', key.organizationId)
-    .where('conversation_id', '=', key.conversationId)
-    .orderBy('id')
-  return (await database.scan(query.compile(), key.organizationId)).map(toMessage)
+/** The next messages behind `after`, as many as fit in {@link PIECE_BYTES} and at least one; and whether they are the last. */
+export async function findPieceAfter(
+  database: Database,
+  key: ConversationKey,
+  after: string,
+): Promise<{ messages: Message[]; isLast: boolean }> {
+  const sizes = await selectSizesAfter(database, { ...key, after, limit: MEASURED })
+  const [piece = []] = cutBySize(sizes, PIECE_BYTES, ({ bytes }) => bytes)
+  const isLast = piece.length === sizes.length && sizes.length < MEASURED
+  return { messages: await findBetween(database, key, piece), isLast }
 }
 
-/** All messages of several conversations, by conversation id, each in order. */
-export async function findMessagesOf(
+/** The newest `limit` messages that are not the system's, oldest first, in pieces. */
+export async function* findNewestInPieces(
   database: Database,
-  organizationId: string,
-  conversationIds: readonly string[],
-): Promise<Map<string, Message[]>> {
-  const byConversation = new Map<string, Message[]>(conversationIds.map((id) => [id, []]))
-  if (conversationIds.length === 0) return byConversation
-  const query = database.dialect.builder
-    .selectFrom('message')
-    .selectAll()
-    .where('organization_id', '=', organizationId)
-    .where('conversation_id', 'in', conversationIds)
-    .orderBy('conversation_id')
-    .orderBy('id')
-  for (const row of await database.scan(query.compile(), organizationId))
-    byConversation.get(row.conversation_id)?.push(toMessage(row))
-  return byConversation
+  key: ConversationKey,
+  limit: number,
+): AsyncGenerator<Message[]> {
+  const sizes = (await selectNewestSizes(database, { ...key, limit })).reverse()
+  for (const piece of cutBySize(sizes, PIECE_BYTES, ({ bytes }) => bytes)) yield await findBetween(database, key, piece)
+}
+
+async function findBetween(database: Database, key: ConversationKey, piece: readonly { id: string }[]) {
+  const [first, last] = [piece[0]?.id, piece.at(-1)?.id]
+  if (first === undefined || last === undefined) return []
+  return (await selectMessagesBetween(database, { ...key, first, last })).map(toMessage)
 }
 
 /**

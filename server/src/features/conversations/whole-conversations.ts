@@ -1,8 +1,15 @@
+import { PIECE_BYTES } from '../../http/pieces.ts'
+import { cutBySize } from '../../lib/cut-by-size.ts'
+import { letOthersRun } from '../../lib/let-others-run.ts'
 import type { Database } from '../../storage/database.ts'
 import type { Conversation, Message } from './conversation.ts'
 import {
-  findConversationsOfUser,
-  findReplacedAfter,
+  findReplaced,
+  findWholeConversations,
+  type Measured,
+  measureConversationsOfUser,
+  measureReplaced,
+  type Page,
   type ReplacedMessage,
   type WholeConversation,
 } from './whole-queries.ts'
@@ -11,11 +18,10 @@ export type WholeConversations = ReturnType<typeof createWholeConversations>
 /** Every message of a conversation in order, archived or not, in pieces. */
 export type Transcript = (key: { organizationId: string; conversationId: string }) => AsyncIterable<readonly Message[]>
 
-const CONVERSATIONS_A_PAGE = 50
-/** A message may have 100,000 characters: this many are 40 MB at worst, and 0.2 MB as a rule. */
-const MESSAGES_A_PAGE = 200
+/** What is measured before it is read. */
+const MEASURED = 100
 
-/** Everything that there is of conversations, page by page: however long they are, one page is in memory. */
+/** Everything that there is of conversations, piece by piece: however long they are, one piece is in memory. */
 export function createWholeConversations(deps: { database: Database; transcript: Transcript }) {
   const { database, transcript } = deps
   const keyOf = ({ organizationId, id }: Conversation) => ({ organizationId, conversationId: id })
@@ -23,10 +29,9 @@ export function createWholeConversations(deps: { database: Database; transcript:
   return {
     /** All conversations of a user, deleted ones too, oldest first. */
     ofUser: (organizationId: string, externalUserId: string): AsyncGenerator<WholeConversation[], undefined> =>
-      pages(
-        CONVERSATIONS_A_PAGE,
-        (page) => findConversationsOfUser(database, { organizationId, externalUserId }, page),
-        ({ conversation }) => conversation.id,
+      pieces(
+        (page) => measureConversationsOfUser(database, { organizationId, externalUserId }, page),
+        (ids) => findWholeConversations(database, organizationId, ids),
       ),
 
     /** All messages of a conversation in order, the system message included. */
@@ -34,25 +39,26 @@ export function createWholeConversations(deps: { database: Database; transcript:
 
     /** The messages that others have taken the place of. */
     replacedOf: (conversation: Conversation): AsyncGenerator<ReplacedMessage[]> =>
-      pages(
-        MESSAGES_A_PAGE,
-        (page) => findReplacedAfter(database, keyOf(conversation), page),
-        ({ message }) => message.id,
+      pieces(
+        (page) => measureReplaced(database, keyOf(conversation), page),
+        (ids) => findReplaced(database, keyOf(conversation), ids),
       ),
   }
 }
 
-/** Reads page after page, each behind the last row of the one before, until one is not full. */
-async function* pages<T>(
-  limit: number,
-  read: (page: { after: string | null; limit: number }) => Promise<T[]>,
-  idOf: (row: T) => string,
+/** Reads in pieces what is measured page after page, each behind the last row of the one before, until one is not full. */
+async function* pieces<T>(
+  measure: (page: Page) => Promise<Measured[]>,
+  read: (ids: readonly string[]) => Promise<T[]>,
 ): AsyncGenerator<T[], undefined> {
   for (let after: string | null = null; ; ) {
-    const rows = await read({ after, limit })
-    if (rows.length > 0) yield rows
-    const last = rows.at(-1)
-    if (last === undefined || rows.length < limit) return undefined
-    after = idOf(last)
+    const sizes = await measure({ after, limit: MEASURED })
+    for (const piece of cutBySize(sizes, PIECE_BYTES, ({ bytes }) => bytes)) {
+      yield await read(piece.map(({ id }) => id))
+      await letOthersRun()
+    }
+    const last = sizes.at(-1)
+    if (last === undefined || sizes.length < MEASURED) return undefined
+    after = last.id
   }
 }

@@ -1,4 +1,4 @@
-import type { Selectable } from 'kysely'
+import { type Selectable, sql } from 'kysely'
 import { arrayFromText } from '../../lib/json.ts'
 import type { Database } from '../../storage/database.ts'
 import { asColumn, type Parameters, prepareRead, prepareWrite } from '../../storage/prepare.ts'
@@ -6,6 +6,9 @@ import type { Schema } from '../../storage/schema.ts'
 import type { Feedback } from './feedback.ts'
 
 type FeedbackRow = Selectable<Schema['feedback']>
+
+/** What stands around the text of one in an answer. */
+const BYTES_OF_FRAME = 200
 
 const COLUMNS = [
   'organization_id',
@@ -19,12 +22,15 @@ const COLUMNS = [
   'created_at',
 ] as const
 
-/** The guard of `upsertFeedback`: the conversation has been erased. */
-export const CONVERSATION_IS_THERE = 'conversation_is_there'
+/** How many can be given on one message, each with an id of its own. */
+export const MOST_FEEDBACK = 100
 
-/** Only as long as the conversation is there: nothing may be written about one that was erased. */
+/** The guard of `upsertFeedback`: the message has as many as it may have. */
+export const FEEDBACK_HAS_ROOM = 'feedback_has_room'
+
+/** Behind a statement that locks the conversation: so nobody else gives any meanwhile, and nothing is written about one that was erased. */
 export const upsertFeedback = prepareWrite(
-  (db, p: Parameters<FeedbackRow>, { name, columnTypes }) =>
+  (db, p: Parameters<FeedbackRow>, { columnTypes }) =>
     db
       .insertInto('feedback')
       .columns([...COLUMNS])
@@ -44,8 +50,19 @@ export const upsertFeedback = prepareWrite(
           ])
           .where('conversation.organization_id', '=', p('organization_id'))
           .where('conversation.id', '=', p('conversation_id'))
-          // The lock makes an erasure wait for this write, or this write see the erasure.
-          .$if(name === 'postgres', (query) => query.forShare()),
+          .where((eb) =>
+            eb(
+              eb
+                .selectFrom('feedback as given')
+                .select((eb) => eb.fn.countAll<number>().as('count'))
+                .where('given.organization_id', '=', p('organization_id'))
+                .where('given.conversation_id', '=', p('conversation_id'))
+                .where('given.message_id', '=', p('message_id'))
+                .where('given.id', '!=', p('id')),
+              '<',
+              MOST_FEEDBACK,
+            ),
+          ),
       )
       .onConflict((conflict) =>
         conflict.columns(['organization_id', 'conversation_id', 'message_id', 'id']).doUpdateSet((eb) => ({
@@ -56,26 +73,47 @@ export const upsertFeedback = prepareWrite(
           created_at: eb.ref('excluded.created_at'),
         })),
       ),
-  { guard: CONVERSATION_IS_THERE },
+  { guard: FEEDBACK_HAS_ROOM },
 )
 
-const selectFeedback = prepareRead((db, p: Parameters<{ organizationId: string; conversationId: string }>) =>
+type Range = { organizationId: string; conversationId: string; first: string; last: string }
+
+const bytesOfFeedback = sql<number>`sum(${sql.lit(BYTES_OF_FRAME)} + coalesce(octet_length(comments), 0) + coalesce(octet_length(tags), 0))`
+
+const selectSizes = prepareRead((db, p: Parameters<Range>) =>
+  db
+    .selectFrom('feedback')
+    .select('message_id')
+    .select(bytesOfFeedback.as('bytes'))
+    .where('organization_id', '=', p('organizationId'))
+    .where('conversation_id', '=', p('conversationId'))
+    .where('message_id', '>=', p('first'))
+    .where('message_id', '<=', p('last'))
+    .groupBy('message_id')
+    .orderBy('message_id'),
+)
+
+const selectFeedback = prepareRead((db, p: Parameters<Range>) =>
   db
     .selectFrom('feedback')
     .selectAll()
     .where('organization_id', '=', p('organizationId'))
     .where('conversation_id', '=', p('conversationId'))
+    .where('message_id', '>=', p('first'))
+    .where('message_id', '<=', p('last'))
     .orderBy('message_id')
     .orderBy('id'),
 )
 
-/** All feedback on a conversation's messages, by message id. */
-export async function findFeedback(
-  database: Database,
-  key: { organizationId: string; conversationId: string },
-): Promise<Map<string, Feedback[]>> {
+/** About how many bytes the feedback takes on each message from `first` to `last`; those without any are not there. */
+export async function measureFeedback(database: Database, range: Range): Promise<Map<string, number>> {
+  return new Map((await selectSizes(database, range)).map(({ message_id, bytes }) => [message_id, Number(bytes)]))
+}
+
+/** The feedback on the messages from `first` to `last`, by message id. */
+export async function findFeedback(database: Database, range: Range): Promise<Map<string, Feedback[]>> {
   const byMessage = new Map<string, Feedback[]>()
-  for (const row of await selectFeedback(database, key)) {
+  for (const row of await selectFeedback(database, range)) {
     const list = byMessage.get(row.message_id) ?? []
     list.push(toFeedback(row))
     byMessage.set(row.message_id, list)

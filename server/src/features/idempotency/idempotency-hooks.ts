@@ -23,6 +23,8 @@ declare module 'fastify' {
       keeps?: Kept | ((body: unknown) => Kept)
       /** What of an answer may be kept and given again. */
       redact?: (answer: JsonObject) => JsonObject
+      /** Answers what is too long to be kept: as it is now. A text that comes in pieces is, see `http/pieces.ts`. */
+      again?: (request: FastifyRequest, reply: FastifyReply) => Promise<unknown>
     }
   }
   interface FastifyRequest {
@@ -120,9 +122,11 @@ export function answerOnce(
     reply: FastifyReply,
     keyed: IdentifiedRequest,
     known: KnownClaim,
-  ): Promise<FastifyReply> {
+  ): Promise<unknown> {
     request.isReplay = true
     const { status, headers, body } = await idempotency.answerOf(keyed, known)
+    const { again } = request.routeOptions.config.idempotency ?? {}
+    if (again && status === 200 && body === null) return again(request, reply.headers(headers).header(REPLAYED, 'true'))
     const { conversationId, organizationId } = { ...keyed, ...known, organizationId: keyed.organizationId }
     const shown =
       conversationId === null || body === null ? body : await showAgain(organizationId, conversationId, body)

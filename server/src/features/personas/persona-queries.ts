@@ -3,8 +3,9 @@ import { sql } from 'kysely'
 import type { Database } from '../../storage/database.ts'
 import { type Parameters, prepareRead, prepareWrite } from '../../storage/prepare.ts'
 import type { Schema } from '../../storage/schema.ts'
-import type { Persona, PersonaAndVersion, PersonaVersion } from './persona.ts'
+import type { BriefPersona, Persona, PersonaAndVersion, PersonaVersion } from './persona.ts'
 import { type PersonaRow, toPersona, toVersion, type VersionRow } from './persona-rows.ts'
+import { bytesOfVersion } from './version-queries.ts'
 
 type VersionKey = { organizationId: string; personaId: string; id: string }
 
@@ -139,15 +140,6 @@ const selectVersionRow = prepareRead((db, p: Parameters<VersionKey>) =>
     .where('id', '=', p('id')),
 )
 
-const selectVersionRows = prepareRead((db, p: Parameters<{ organizationId: string; personaId: string }>) =>
-  db
-    .selectFrom('persona_version')
-    .selectAll()
-    .where('organization_id', '=', p('organizationId'))
-    .where('persona_id', '=', p('personaId'))
-    .orderBy('id', 'desc'),
-)
-
 /** A persona, deleted ones included; undefined if there never was one. */
 export async function findPersona(
   database: Database,
@@ -162,44 +154,23 @@ export async function findVersion(database: Database, key: VersionKey): Promise<
   return row && toVersion(row)
 }
 
-/** All versions of a persona, newest first. */
-export async function findVersions(
-  database: Database,
-  key: { organizationId: string; personaId: string },
-): Promise<PersonaVersion[]> {
-  return (await selectVersionRows(database, key)).map(toVersion)
-}
-
 /** Rows, the one that only tells that there are more included. */
 const SHORT_PAGE = 21
 
 export type PersonaFilter = { q: string | null; tag: string | null }
 
-/** Personas with their default versions, newest first, behind the id `after`. */
-export async function findPersonas(
+export type Listed = { id: string; bytes: number }
+
+/** Which personas a list has, newest first, behind the id `after`; and how large they are with their default versions. */
+export async function findListed(
   database: Database,
   organizationId: string,
   filter: PersonaFilter,
   after: string | null,
   limit: number,
-): Promise<PersonaAndVersion[]> {
-  const versionColumns = ['text', 'greeting', 'ai_system', 'model', 'configuration', 'dataspace_ids'] as const
-  let query = database.dialect.builder
-    .selectFrom('persona')
-    .innerJoin('persona_version', (join) =>
-      join
-        .onRef('persona_version.organization_id', '=', 'persona.organization_id')
-        .onRef('persona_version.persona_id', '=', 'persona.id')
-        .onRef('persona_version.id', '=', 'persona.default_version_id'),
-    )
-    .selectAll('persona')
-    .select(versionColumns.map((column) => `persona_version.${column}` as const))
-    .select([
-      'persona_version.metadata as version_metadata',
-      'persona_version.is_active as version_is_active',
-      'persona_version.created_at as version_created_at',
-      'persona_version.modified_at as version_modified_at',
-    ])
+): Promise<Listed[]> {
+  let query = withDefaultVersion(database)
+    .select(['persona.id', sql<number>`(coalesce(octet_length(persona.metadata), 0) + ${bytesOfVersion})`.as('bytes')])
     .where('persona.organization_id', '=', organizationId)
     .where('persona.deleted_at', 'is', null)
     .orderBy('persona.id', 'desc')
@@ -209,11 +180,32 @@ export async function findPersonas(
   if (filter.tag !== null) {
     query = query.where('persona.search_tags', 'like', containing(`,${filter.tag.trim().toLowerCase()},`))
   }
-
   // A few rows along the key are no long read; a filter may have to look at all there are.
   const isShort = limit <= SHORT_PAGE && filter.q === null && filter.tag === null
-  const rows = await (isShort ? database.read(query.compile()) : database.scan(query.compile(), organizationId))
-  return rows.map((row) => ({
+  return isShort ? database.read(query.compile()) : database.scan(query.compile(), organizationId)
+}
+
+/** Those personas that are not deleted, with their default versions, newest first. */
+export async function findPersonas(
+  database: Database,
+  organizationId: string,
+  ids: readonly string[],
+): Promise<PersonaAndVersion[]> {
+  const versionColumns = ['text', 'greeting', 'ai_system', 'model', 'configuration', 'dataspace_ids'] as const
+  const query = withDefaultVersion(database)
+    .selectAll('persona')
+    .select(versionColumns.map((column) => `persona_version.${column}` as const))
+    .select([
+      'persona_version.metadata as version_metadata',
+      'persona_version.is_active as version_is_active',
+      'persona_version.created_at as version_created_at',
+      'persona_version.modified_at as version_modified_at',
+    ])
+    .where('persona.organization_id', '=', organizationId)
+    .where('persona.id', 'in', ids)
+    .where('persona.deleted_at', 'is', null)
+    .orderBy('persona.id', 'desc')
+  return (await database.read(query.compile())).map((row) => ({
     persona: toPersona(row),
     version: toVersion({
       ...row,
@@ -225,6 +217,42 @@ export async function findPersonas(
       modified_at: row.version_modified_at,
     }),
   }))
+}
+
+/** What a short list shows of those personas that are not deleted, newest first. */
+export async function findBriefPersonas(
+  database: Database,
+  organizationId: string,
+  ids: readonly string[],
+): Promise<BriefPersona[]> {
+  if (ids.length === 0) return []
+  const query = database.dialect.builder
+    .selectFrom('persona')
+    .select(['id', 'name', 'description', 'tags', 'image_url', 'default_version_id', 'is_active'])
+    .where('organization_id', '=', organizationId)
+    .where('id', 'in', ids)
+    .where('deleted_at', 'is', null)
+    .orderBy('id', 'desc')
+  return (await database.read(query.compile())).map((row) => ({
+    id: row.id,
+    name: row.name,
+    description: row.description,
+    tags: row.tags,
+    imageUrl: row.image_url,
+    defaultVersionId: row.default_version_id,
+    isActive: row.is_active === 1,
+  }))
+}
+
+function withDefaultVersion(database: Database) {
+  return database.dialect.builder
+    .selectFrom('persona')
+    .innerJoin('persona_version', (join) =>
+      join
+        .onRef('persona_version.organization_id', '=', 'persona.organization_id')
+        .onRef('persona_version.persona_id', '=', 'persona.id')
+        .onRef('persona_version.id', '=', 'persona.default_version_id'),
+    )
 }
 
 function containing(text: string) {

@@ -1,7 +1,8 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import type { FastifyRequest } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import { checkSameId } from '../../http/limits.ts'
 import { DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE } from '../../http/pagination.ts'
+import { pageOf, sendJson } from '../../http/pieces.ts'
 import { answers, answersNothing, Uuid } from '../../http/schemas.ts'
 import { Type } from '../../lib/schema.ts'
 import {
@@ -21,6 +22,7 @@ import {
   toNewVersion,
   toPersonaChange,
   toPersonaDto,
+  toPersonaPieces,
   toVersionChange,
   toVersionDto,
   type View,
@@ -38,6 +40,11 @@ const ListQuery = Type.Object({
 
 /** `/personas` and their versions. */
 export function personaRoutes(personas: PersonaService): FastifyPluginAsyncTypebox {
+  async function show(request: PersonaRequest, reply: FastifyReply): Promise<FastifyReply> {
+    const found = await personas.getWithVersions(request.caller.organizationId, request.params.personaId.toLowerCase())
+    return sendJson(reply, toPersonaPieces(found, found.versions, viewOf(request)))
+  }
+
   return async (app) => {
     app.post(
       '/personas',
@@ -62,10 +69,13 @@ export function personaRoutes(personas: PersonaService): FastifyPluginAsyncTypeb
           response: answers(PersonaResultSet),
         },
       },
-      async (request) => {
+      async (request, reply) => {
         const page = await personas.list(request.caller.organizationId, toListRequest(request.query))
         const view = viewOf(request)
-        return { ...page, data: page.data.map(({ persona, version }) => toPersonaDto(persona, version, null, view)) }
+        return sendJson(
+          reply,
+          pageOf(page, (one) => toPersonaPieces(one, null, view)),
+        )
       },
     )
 
@@ -81,8 +91,8 @@ export function personaRoutes(personas: PersonaService): FastifyPluginAsyncTypeb
         },
       },
       async (request) => {
-        const page = await personas.list(request.caller.organizationId, toListRequest(request.query))
-        return { ...page, data: page.data.map(({ persona }) => toMinimalDto(persona)) }
+        const page = await personas.listBrief(request.caller.organizationId, toListRequest(request.query))
+        return { ...page, data: page.data.map(toMinimalDto) }
       },
     )
 
@@ -97,19 +107,20 @@ export function personaRoutes(personas: PersonaService): FastifyPluginAsyncTypeb
           response: answers(PersonaDto),
         },
       },
-      async (request) => {
-        const { persona, version, versions } = await personas.getWithVersions(
-          request.caller.organizationId,
-          request.params.personaId.toLowerCase(),
-        )
-        return toPersonaDto(persona, version, versions, viewOf(request))
+      async (request, reply) => {
+        await show(request, reply)
+        return reply
       },
     )
 
     app.patch(
       '/personas/:personaId',
       {
-        config: { scope: 'personas:write' },
+        // What is too long to be kept is read again.
+        config: {
+          scope: 'personas:write',
+          idempotency: { again: (request, reply) => show(request as PersonaRequest, reply) },
+        },
         schema: {
           tags,
           summary: 'Change a persona',
@@ -121,13 +132,12 @@ export function personaRoutes(personas: PersonaService): FastifyPluginAsyncTypeb
           response: answers(PersonaDto),
         },
       },
-      async (request) => {
+      async (request, reply) => {
         const id = request.params.personaId.toLowerCase()
         checkSameId('personaId', id, request.body.personaId)
-        const { organizationId } = request.caller
-        await personas.update(organizationId, id, toPersonaChange(request.body))
-        const { persona, version, versions } = await personas.getWithVersions(organizationId, id)
-        return toPersonaDto(persona, version, versions, viewOf(request))
+        await personas.update(request.caller.organizationId, id, toPersonaChange(request.body))
+        await show(request, reply)
+        return reply
       },
     )
 
@@ -217,6 +227,8 @@ export function personaRoutes(personas: PersonaService): FastifyPluginAsyncTypeb
     )
   }
 }
+
+type PersonaRequest = FastifyRequest & { params: { personaId: string } }
 
 function viewOf(request: FastifyRequest): View {
   return { mayWrite: request.caller.scopes.has('personas:write') }

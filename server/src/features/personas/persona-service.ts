@@ -1,18 +1,35 @@
 import { isDeepStrictEqual } from 'node:util'
 import { AppError, badField } from '../../errors.ts'
-import { createContinuationToken, type Page, readContinuationToken, toPage } from '../../http/pagination.ts'
+import {
+  createContinuationToken,
+  type OpenPage,
+  type Page,
+  readContinuationToken,
+  toOpenPage,
+  toPage,
+} from '../../http/pagination.ts'
+import { PIECE_BYTES } from '../../http/pieces.ts'
 import type { Clock } from '../../lib/clock.ts'
+import { cutBySize } from '../../lib/cut-by-size.ts'
 import type { IdSource } from '../../lib/ids.ts'
 import { type JsonObject, textFromJson } from '../../lib/json.ts'
 import { type Database, type Statement, untilUndisturbed, writeOr } from '../../storage/database.ts'
 import type { OrganizationService } from '../organizations/organization-service.ts'
-import type { Persona, PersonaAndVersion, PersonaFlags, PersonaVersion, VersionContent } from './persona.ts'
+import type {
+  BriefPersona,
+  Persona,
+  PersonaAndVersion,
+  PersonaFlags,
+  PersonaVersion,
+  VersionContent,
+} from './persona.ts'
 import {
   deletePersona,
+  findBriefPersonas,
+  findListed,
   findPersona,
   findPersonas,
   findVersion,
-  findVersions,
   insertPersona,
   insertVersion,
   moveDefaultVersion,
@@ -23,6 +40,7 @@ import {
   updatePersona,
 } from './persona-queries.ts'
 import { fromPersona, fromVersion } from './persona-rows.ts'
+import { findVersions } from './version-queries.ts'
 
 type Details = { name: string; description: string; tags: string | null; imageUrl: string | null }
 type Extras = { metadata: JsonObject | null; dataspaceIds: string[] | null }
@@ -61,6 +79,15 @@ export function createPersonaService(deps: {
 
   async function withDefault(persona: Persona): Promise<PersonaAndVersion> {
     return { persona, version: await getVersion(persona.organizationId, persona.id, persona.defaultVersionId) }
+  }
+
+  /** Which personas a page has, and one more if there are more. */
+  async function find(organizationId: string, { q, tag, pageSize, continuationToken }: ListRequest) {
+    const secret = await organizations.tokenSecret(organizationId)
+    const query = ['personas', q, tag]
+    const after = continuationToken === null ? null : readContinuationToken(secret, query, continuationToken)
+    const found = await findListed(database, organizationId, { q, tag }, after, pageSize + 1)
+    return { found, tokenFor: (id: string) => createContinuationToken(secret, query, id) }
   }
 
   function makeVersion(personaId: string, content: NewVersion): PersonaVersion {
@@ -124,13 +151,13 @@ export function createPersonaService(deps: {
       return { persona, version }
     },
 
-    /** A persona with its default version and all versions, newest first. Throws 404. */
+    /** A persona with its default version and all versions, newest first, in pieces. Throws 404. */
     async getWithVersions(
       organizationId: string,
       id: string,
-    ): Promise<PersonaAndVersion & { versions: PersonaVersion[] }> {
+    ): Promise<PersonaAndVersion & { versions: AsyncGenerator<PersonaVersion[], void> }> {
       const { persona, version } = await withDefault(await get(organizationId, id))
-      return { persona, version, versions: await findVersions(database, { organizationId, personaId: id }) }
+      return { persona, version, versions: findVersions(database, { organizationId, personaId: id }) }
     },
 
     /** A persona with one of its versions. Throws 404. */
@@ -139,13 +166,23 @@ export function createPersonaService(deps: {
       return { persona, version: await getVersion(organizationId, personaId, versionId) }
     },
 
-    async list(organizationId: string, request: ListRequest): Promise<Page<PersonaAndVersion>> {
-      const { q, tag, pageSize, continuationToken } = request
-      const secret = await organizations.tokenSecret(organizationId)
-      const query = ['personas', q, tag]
-      const after = continuationToken === null ? null : readContinuationToken(secret, query, continuationToken)
-      const rows = await findPersonas(database, organizationId, { q, tag }, after, pageSize + 1)
-      return toPage(rows, pageSize, ({ persona }) => createContinuationToken(secret, query, persona.id))
+    /** Personas with their default versions, newest first. */
+    async list(organizationId: string, request: ListRequest): Promise<OpenPage<PersonaAndVersion & { id: string }>> {
+      const { found, tokenFor } = await find(organizationId, request)
+      return toOpenPage(found, request.pageSize, tokenFor, async function* (listed) {
+        for (const piece of cutBySize(listed, PIECE_BYTES, ({ bytes }) => bytes)) {
+          const ids = piece.map(({ id }) => id)
+          for (const one of await findPersonas(database, organizationId, ids)) yield { ...one, id: one.persona.id }
+        }
+      })
+    },
+
+    /** The same with little more than their names. */
+    async listBrief(organizationId: string, request: ListRequest): Promise<Page<BriefPersona>> {
+      const { found, tokenFor } = await find(organizationId, request)
+      const { data, continuationToken } = toPage(found, request.pageSize, ({ id }) => tokenFor(id))
+      const ids = data.map(({ id }) => id)
+      return { data: await findBriefPersonas(database, organizationId, ids), continuationToken }
     },
 
     /**

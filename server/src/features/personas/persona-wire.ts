@@ -1,9 +1,10 @@
 import type { Static } from 'typebox'
 import { badField } from '../../errors.ts'
 import { checkMetadata } from '../../http/limits.ts'
+import { objectWithList, type Pieces } from '../../http/pieces.ts'
 import { NIL_UUID } from '../../lib/ids.ts'
 import { isJsonObject } from '../../lib/json.ts'
-import type { Persona, PersonaVersion } from './persona.ts'
+import type { BriefPersona, Persona, PersonaAndVersion, PersonaVersion } from './persona.ts'
 import { toAiSystem, toConfiguration } from './persona-configuration.ts'
 import type {
   CreatePersonaRequest,
@@ -201,7 +202,21 @@ export function toPersonaDto(
   }
 }
 
-export function toMinimalDto(persona: Persona): Static<typeof MinimalPersonaDto> {
+/** The JSON of a persona, its versions piece by piece. */
+export function toPersonaPieces(
+  { persona, version }: PersonaAndVersion,
+  versions: AsyncIterable<readonly PersonaVersion[]> | null,
+  view: View,
+): Pieces {
+  const { personaVersions: _, ...fields } = toPersonaDto(persona, version, null, view)
+  return objectWithList(fields, 'personaVersions', versions && textsOf(versions, persona.isSecret, view))
+}
+
+async function* textsOf(versions: AsyncIterable<readonly PersonaVersion[]>, isSecret: boolean, view: View) {
+  for await (const piece of versions) yield piece.map((one) => JSON.stringify(toVersionDto(one, isSecret, view)))
+}
+
+export function toMinimalDto(persona: BriefPersona): Static<typeof MinimalPersonaDto> {
   return {
     personaId: persona.id,
     personaName: persona.name,

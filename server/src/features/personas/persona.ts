@@ -45,3 +45,9 @@ export type Persona = PersonaFlags & {
 
 /** A persona with one of its versions: the default one, where nothing else is said. */
 export type PersonaAndVersion = { persona: Persona; version: PersonaVersion }
+
+/** What a list of names shows of a persona. */
+export type BriefPersona = Pick<
+  Persona,
+  'id' | 'name' | 'description' | 'tags' | 'imageUrl' | 'defaultVersionId' | 'isActive'
+>

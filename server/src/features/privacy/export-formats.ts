@@ -1,17 +1,18 @@
+import type { Pieces } from '../../http/pieces.ts'
 import type { Conversation, Message } from '../conversations/conversation.ts'
 import { toConversationDto, toMessageDto } from '../conversations/conversation-wire.ts'
+import type { MessagePiece, MessagePieces } from '../conversations/message-pieces.ts'
 import type { Feedback } from '../feedback/feedback.ts'
 
 export const EXPORT_FORMATS = ['jsonl', 'markdown', 'openai'] as const
 export type ExportFormat = (typeof EXPORT_FORMATS)[number]
 
-/** What is written of a conversation: its messages come in pages, and each page becomes one piece of text. */
+/** What is written of a conversation: each piece of its messages becomes one piece of text. */
 export type Exported = {
   conversation: Conversation
-  messages: AsyncIterable<readonly Message[]>
-  feedback: ReadonlyMap<string, Feedback[]>
+  /** Reads its messages from the beginning. */
+  read(): MessagePieces
 }
-type Pieces = AsyncGenerator<string>
 
 /** How a format is written, and what its files are called. */
 export const FORMATS: Record<
@@ -41,11 +42,19 @@ export function messageLine(conversation: Conversation, message: Message, feedba
   return line({ type: 'message', conversationId: conversation.id, ...fields })
 }
 
-async function* writeLines({ conversation, messages, feedback }: Exported): Pieces {
-  yield conversationLine(conversation)
-  for await (const page of messages) {
-    yield page.map((message) => messageLine(conversation, message, feedback.get(message.id) ?? [])).join('')
+/** The lines of some messages. */
+export function linesOfPiece(conversation: Conversation, { messages, feedback }: MessagePiece): string {
+  return messages.map((message) => messageLine(conversation, message, feedback.get(message.id) ?? [])).join('')
+}
+
+async function* writeLines({ conversation, read }: Exported): Pieces {
+  let opening = conversationLine(conversation)
+  for await (const piece of read()) {
+    // Not by itself: the first piece is to tell whether the archive can be read.
+    yield opening + linesOfPiece(conversation, piece)
+    opening = ''
   }
+  if (opening !== '') yield opening
 }
 
 const SPEAKERS: Record<Message['role'], string> = {
@@ -55,7 +64,7 @@ const SPEAKERS: Record<Message['role'], string> = {
   tool: 'Tool',
 }
 
-async function* writeMarkdown({ conversation, messages, feedback }: Exported): Pieces {
+async function* writeMarkdown({ conversation, read }: Exported): Pieces {
   const { id, name, aiSystem, model, externalUserId, createdAt } = conversation
   const facts = [
     `Conversation: ${id}`,
@@ -63,10 +72,12 @@ async function* writeMarkdown({ conversation, messages, feedback }: Exported): P
     `Model: ${aiSystem} ${model}`,
     ...(externalUserId === null ? [] : [`User: ${externalUserId}`]),
   ]
-  yield `# ${inOneLine(name ?? 'Conversation')}\n\n${facts.map((fact) => `- ${inOneLine(fact)}\n`).join('')}`
-  for await (const page of messages) {
-    yield page.map((message) => paragraphOf(message, feedback.get(message.id) ?? [])).join('')
+  let opening = `# ${inOneLine(name ?? 'Conversation')}\n\n${facts.map((fact) => `- ${inOneLine(fact)}\n`).join('')}`
+  for await (const { messages, feedback } of read()) {
+    yield opening + messages.map((message) => paragraphOf(message, feedback.get(message.id) ?? [])).join('')
+    opening = ''
   }
+  if (opening !== '') yield opening
 }
 
 function paragraphOf(message: Message, feedback: readonly Feedback[]): string {
@@ -90,22 +101,27 @@ function inOneLine(text: string): string {
  * One line of the format for fine-tuning, up to the last reply: an example has to end with one. Nothing at all for a
  * conversation without a reply.
  */
-async function* writeOpenAi({ messages }: Exported): Pieces {
-  let isOpen = false
-  let held: object[] = []
-  for await (const page of messages) {
-    let piece = ''
-    for (const message of page) {
-      held.push(toOpenAi(message))
-      // What calls tools is no reply yet.
-      if (message.role !== 'assistant' || message.toolCalls) continue
-      piece += (isOpen ? ',' : '{"messages":[') + held.map((one) => JSON.stringify(one)).join(',')
-      isOpen = true
-      held = []
-    }
-    if (piece !== '') yield piece
+async function* writeOpenAi({ read }: Exported): Pieces {
+  // Read twice, because what comes behind the last reply may be too much to wait for one with.
+  const last: string | null = await findLastReply(read())
+  if (last === null) return
+  let opening = '{"messages":['
+  for await (const { messages } of read()) {
+    const shown: Message[] = messages.filter(({ id }) => id <= last)
+    if (shown.length > 0) yield opening + shown.map((message) => JSON.stringify(toOpenAi(message))).join(',')
+    if (shown.length > 0) opening = ','
+    if (shown.at(-1)?.id === last) break
   }
-  if (isOpen) yield ']}\n'
+  yield ']}\n'
+}
+
+async function findLastReply(pieces: MessagePieces): Promise<string | null> {
+  let last: string | null = null
+  for await (const { messages } of pieces) {
+    // What calls tools is no reply yet.
+    last = messages.findLast(({ role, toolCalls }) => role === 'assistant' && !toolCalls)?.id ?? last
+  }
+  return last
 }
 
 function toOpenAi({ role, content, name, toolCallId, toolCalls }: Message): object {

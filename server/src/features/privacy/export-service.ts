@@ -1,10 +1,12 @@
 import { AppError } from '../../errors.ts'
-import type { Conversation, Message } from '../conversations/conversation.ts'
+import type { Conversation } from '../conversations/conversation.ts'
 import type { ConversationService } from '../conversations/conversation-service.ts'
+import { hiddenIn } from '../conversations/conversation-wire.ts'
+import { type MessagePieces, withFeedback } from '../conversations/message-pieces.ts'
 import type { WholeConversations } from '../conversations/whole-conversations.ts'
 import type { FeedbackService } from '../feedback/feedback-service.ts'
 import type { TurnService } from '../turns/turn-service.ts'
-import { conversationLine, type ExportFormat, FORMATS, line, messageLine } from './export-formats.ts'
+import { conversationLine, type ExportFormat, FORMATS, line, linesOfPiece, messageLine } from './export-formats.ts'
 import { toRunLine } from './run-line.ts'
 
 export type ExportService = ReturnType<typeof createExportService>
@@ -15,34 +17,38 @@ const RUNS_A_PAGE = 200
 export function createExportService(deps: {
   conversations: Pick<ConversationService, 'get'>
   whole: WholeConversations
-  feedback: Pick<FeedbackService, 'ofConversation'>
+  feedback: Pick<FeedbackService, 'measure' | 'between'>
   turns: Pick<TurnService, 'runsOf'>
 }) {
   const { conversations, whole, feedback, turns } = deps
 
   /** The messages that may leave the server: not the system message of a secret persona. */
-  async function* visibleMessages(conversation: Conversation): AsyncGenerator<readonly Message[]> {
-    const hidden = conversation.isSecret ? conversation.systemMessageId : null
-    for await (const page of whole.messagesOf(conversation)) yield page.filter(({ id }) => id !== hidden)
+  async function* visibleMessages(conversation: Conversation): MessagePieces {
+    const hidden = hiddenIn(conversation)
+    for await (const piece of withFeedback(feedback, keyOf(conversation), whole.messagesOf(conversation))) {
+      yield { ...piece, messages: piece.messages.filter(({ id }) => id !== hidden) }
+    }
   }
 
   async function* linesOf(conversation: Conversation, more: object): AsyncGenerator<string> {
-    const { organizationId, id: conversationId } = conversation
-    const given = await feedback.ofConversation(organizationId, conversationId)
-    const of = ({ id }: Message) => given.get(id) ?? []
+    const key = keyOf(conversation)
     yield conversationLine(conversation, more)
-    for await (const page of visibleMessages(conversation)) {
-      yield page.map((message) => messageLine(conversation, message, of(message))).join('')
-    }
+    for await (const piece of visibleMessages(conversation)) yield linesOfPiece(conversation, piece)
     for await (const page of whole.replacedOf(conversation)) {
-      const lines = page.map(({ message, replacedBy, replacedAt }) => ({
-        ...(JSON.parse(messageLine(conversation, message, of(message))) as object),
-        ...{ type: 'replacedMessage', replacedByRunId: replacedBy, replacedAt: new Date(replacedAt).toISOString() },
-      }))
-      yield lines.map(line).join('')
+      const replaced = new Map(page.map((one) => [one.message.id, one]))
+      const messages = page.map(({ message }) => message)
+      for await (const piece of withFeedback(feedback, key, [messages])) {
+        const lines = piece.messages.map((message) => ({
+          ...(JSON.parse(messageLine(conversation, message, piece.feedback.get(message.id) ?? [])) as object),
+          type: 'replacedMessage',
+          replacedByRunId: replaced.get(message.id)?.replacedBy,
+          replacedAt: new Date(replaced.get(message.id)?.replacedAt ?? 0).toISOString(),
+        }))
+        yield lines.map(line).join('')
+      }
     }
     for (let after: string | null = null; ; ) {
-      const runs = await turns.runsOf({ organizationId, conversationId }, after, RUNS_A_PAGE)
+      const runs = await turns.runsOf(key, after, RUNS_A_PAGE)
       if (runs.length > 0) yield runs.map((run) => line(toRunLine(run))).join('')
       after = runs.at(-1)?.id ?? null
       if (runs.length < RUNS_A_PAGE) return
@@ -50,12 +56,10 @@ export function createExportService(deps: {
   }
 
   return {
-    /** One conversation. Throws 404, 410, and 503 when its archive cannot be read, before anything is written. */
+    /** One conversation. Throws 404, 410, and with the first piece 503 when its archive cannot be read. */
     async conversation(organizationId: string, id: string, format: ExportFormat): Promise<AsyncGenerator<string>> {
       const conversation = await conversations.get(organizationId, id)
-      const given = await feedback.ofConversation(organizationId, id)
-      const messages = await begun(visibleMessages(conversation))
-      return FORMATS[format].write({ conversation, messages, feedback: given })
+      return FORMATS[format].write({ conversation, read: () => visibleMessages(conversation) })
     },
 
     /**
@@ -82,12 +86,6 @@ export function createExportService(deps: {
   }
 }
 
-/** The same pieces, the first of which has been read: what stands against that is known before an answer begins. */
-async function begun<T>(pieces: AsyncGenerator<T>): Promise<AsyncGenerator<T>> {
-  const first = await pieces.next()
-  return (async function* () {
-    if (first.done) return
-    yield first.value
-    yield* pieces
-  })()
+function keyOf({ organizationId, id }: Conversation) {
+  return { organizationId, conversationId: id }
 }

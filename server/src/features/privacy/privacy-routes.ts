@@ -1,6 +1,6 @@
-import { Readable } from 'node:stream'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply } from 'fastify'
+import { type Pieces, sendPieces } from '../../http/pieces.ts'
 import { answers, answersNothing, Uuid } from '../../http/schemas.ts'
 import { Type } from '../../lib/schema.ts'
 import type { EraseService } from './erase-service.ts'
@@ -17,7 +17,7 @@ export function privacyRoutes(deps: { exports: ExportService; erasures: EraseSer
     app.get(
       '/conversations/:conversationId/export',
       {
-        config: { scope: 'conversations:read', mayLast: true },
+        config: { scope: 'conversations:read', isCostly: true, mayLast: true },
         schema: {
           tags,
           summary: 'Download a conversation',
@@ -42,7 +42,7 @@ export function privacyRoutes(deps: { exports: ExportService; erasures: EraseSer
     app.get(
       '/users/:externalUserId/export',
       {
-        config: { scope: 'conversations:read', mayLast: true },
+        config: { scope: 'conversations:read', isCostly: true, mayLast: true },
         schema: {
           tags,
           summary: 'Download everything of a user of yours',
@@ -82,10 +82,7 @@ export function privacyRoutes(deps: { exports: ExportService; erasures: EraseSer
 }
 
 /** Sends pieces as they are taken; a reader that goes away ends the reading of the next ones. */
-function download(reply: FastifyReply, pieces: AsyncGenerator<string>, contentType: string, file: string) {
-  return reply
-    .header('content-type', contentType)
-    .header('content-disposition', `attachment; filename="${file}"`)
-    .header('cache-control', 'no-store')
-    .send(Readable.from(pieces))
+function download(reply: FastifyReply, pieces: Pieces, contentType: string, file: string): Promise<FastifyReply> {
+  reply.header('content-disposition', `attachment; filename="${file}"`).header('cache-control', 'no-store')
+  return sendPieces(reply, contentType, pieces)
 }

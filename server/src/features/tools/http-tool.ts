@@ -130,13 +130,14 @@ export function createFillHeaders(reveal: (name: string) => Promise<string | nul
     const secrets: string[] = []
     for (const [header, template] of Object.entries(headers)) {
       const values = new Map<string, string>()
-      for (const [, name = ''] of template.matchAll(SECRET)) {
+      for (const [, inner = ''] of template.matchAll(SECRET)) {
+        const name = inner.trim()
         const value = await reveal(name)
         if (value === null) throw new ToolError(`the secret ${name} is not set.`)
         values.set(name, value)
         secrets.push(value)
       }
-      filled[header] = template.replaceAll(SECRET, (_match, name: string) => values.get(name) ?? '')
+      filled[header] = template.replaceAll(SECRET, (_match, inner: string) => values.get(inner.trim()) ?? '')
     }
     return { headers: filled, secrets }
   }

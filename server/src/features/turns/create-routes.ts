@@ -16,7 +16,7 @@ import { toConversationDto, toGeneralStart, toPersonaStart } from '../conversati
 import type { ConversationStarter, StartedConversation } from '../conversations/start-conversation.ts'
 import type { Claim, KnownClaim } from '../idempotency/claim.ts'
 import { once } from '../idempotency/claim.ts'
-import { openingAgain, openingOf, upToReply } from './first-turn.ts'
+import { lastOf, openingAgain, openingOf, upToReply } from './first-turn.ts'
 import type { ReadableRun } from './readable-run.ts'
 import { endOf, failureOfWhole, HEADERS_AFTER_MS, streamReply } from './reply-stream.ts'
 import { attach, cancelOnDisconnect, originOf, type TurnHttpRequest, TurnOptions } from './turn-request.ts'
@@ -54,7 +54,7 @@ export function createRoutes(deps: {
   starter: ConversationStarter
   turns: TurnService
   runner: Pick<TurnRunner, 'stop'>
-  conversations: Pick<ConversationService, 'getWhole'>
+  conversations: Pick<ConversationService, 'getUntil'>
 }): FastifyPluginAsyncTypebox {
   const { database, starter, turns, runner, conversations } = deps
 
@@ -79,12 +79,10 @@ export function createRoutes(deps: {
     if (error) throw error
     const { organizationId } = request.caller
     const { conversationId, runId } = run
-    const [now, exchange] = await Promise.all([
-      conversations.getWhole(organizationId, conversationId),
-      turns.exchangeOf({ organizationId, conversationId, runId }),
-    ])
+    const exchange = await turns.exchangeOf({ organizationId, conversationId, runId })
+    const now = await conversations.getUntil(organizationId, conversationId, lastOf(exchange))
     const after = upToReply(now, exchange, end.usage)
-    return toConversationDto(after.conversation, after.messages, after.feedback)
+    return toConversationDto(after.conversation, after.messages)
   }
 
   async function create(request: StartRequest, reply: FastifyReply, started: StartedConversation) {
@@ -116,10 +114,8 @@ export function createRoutes(deps: {
     const { organizationId } = request.caller
     const { conversationId, runId } = run
     const opening = async () => {
-      const [found, exchange] = await Promise.all([
-        conversations.getWhole(organizationId, conversationId),
-        turns.exchangeOf({ organizationId, conversationId, runId }),
-      ])
+      const exchange = await turns.exchangeOf({ organizationId, conversationId, runId })
+      const found = await conversations.getUntil(organizationId, conversationId, exchange.question.id)
       return openingAgain(found, exchange)
     }
     return { run, opening }

@@ -1,5 +1,4 @@
 import type { Conversation, Message } from '../conversations/conversation.ts'
-import type { ConversationWithMessages } from '../conversations/conversation-service.ts'
 import type { StartedConversation } from '../conversations/start-conversation.ts'
 import { lastIdOf } from './reply-messages.ts'
 import type { Usage } from './run.ts'
@@ -13,7 +12,7 @@ export function openingOf({ conversation, messages }: StartedConversation, userM
 }
 
 /** The same, of a conversation that may have gone on since: what has changed by then is as it was at first. */
-export function openingAgain({ conversation, messages }: ConversationWithMessages, { question }: Exchange): Shown {
+export function openingAgain({ conversation, messages }: Shown, { question }: Exchange): Shown {
   const before = messages.filter(({ id }) => id < question.id)
   return opening({ ...conversation, status: 'open', name: null, isActive: true }, [...before, question])
 }
@@ -23,20 +22,17 @@ function opening(conversation: Conversation, messages: Message[]): Shown {
   return { conversation: { ...conversation, isStarted: true, ...counts }, messages }
 }
 
+/** The last message that belongs to a first exchange. */
+export function lastOf({ question, reply }: Exchange): string {
+  return reply ? lastIdOf(reply.id) : question.id
+}
+
 /** A conversation up to the reply of its first run, whatever has come after, or taken its place. */
-export function upToReply(
-  { conversation, messages, feedback, transcriptPath }: ConversationWithMessages,
-  { question, reply }: Exchange,
-  usage: Usage,
-): ConversationWithMessages {
+export function upToReply({ conversation, messages }: Shown, exchange: Exchange, usage: Usage): Shown {
+  const { question, reply } = exchange
+  const last = lastOf(exchange)
   const before = messages.filter(({ id }) => id < question.id)
-  const last = reply ? lastIdOf(reply.id) : question.id
   const replies = messages.filter(({ id }) => id > question.id && id <= last)
   const until = [...before, question, ...(replies.length === 0 && reply ? [reply] : replies)]
-  return {
-    conversation: { ...conversation, messageCount: until.length, ...usage },
-    messages: until,
-    feedback,
-    transcriptPath,
-  }
+  return { conversation: { ...conversation, messageCount: until.length, ...usage }, messages: until }
 }

@@ -6,8 +6,8 @@ const MAX_SOURCE = 2_000
 /** Code, links, markup, and characters that change the direction of what stands behind them. */
 const HIDDEN: readonly [RegExp, string][] = [
   [/```[\s\S]*?(```|$)/g, ' '],
-  [/!?\[([^\]]*)\]\([^)]*\)/g, '$1'],
-  [/^\s*(?:[-+]|\d+[.)])\s+/gm, ''],
+  [/!?\[([^[\]]*)\]\([^()]*\)/g, '$1'],
+  [/^[^\S\n]*(?:[-+]|\d+[.)])\s+/gm, ''],
   [/[*_`#>|~]+/g, ''],
   [/[\u202a-\u202e\u2066-\u2069\ufeff]/g, ''],
   [/[\s\p{Cc}]+/gu, ' '],
