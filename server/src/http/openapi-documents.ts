@@ -3,6 +3,7 @@ import swaggerUi from '@fastify/swagger-ui'
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest, type RouteOptions } from 'fastify'
 import type { JsonObject } from '../lib/json.ts'
 import { hoistNamedSchemas } from './named-schemas.ts'
+import { documentFailures, shareFailures } from './openapi-failures.ts'
 import { createSchemaCompilers } from './schema-compilers.ts'
 
 /**
@@ -35,12 +36,13 @@ export async function createDocuments(routes: readonly RouteOptions[], version: 
     },
     transformObject: (document) =>
       'openapiObject' in document
-        ? hoistNamedSchemas(document.openapiObject as unknown as JsonObject)
+        ? shareFailures(hoistNamedSchemas(document.openapiObject as unknown as JsonObject))
         : (document.swaggerObject as unknown as JsonObject),
   })
   for (const { method, url, schema, config } of routes) {
     if (method === 'HEAD' || isHidden(schema)) continue
-    documents.route({ method, url, schema: schema ?? {}, config: config ?? {}, handler: answerNothing })
+    const response = documentFailures({ method, config: config ?? {}, schema: schema ?? {} })
+    documents.route({ method, url, schema: { ...schema, response }, config: config ?? {}, handler: answerNothing })
   }
   await documents.register(swaggerUi, { routePrefix: '/docs', uiConfig: { deepLinking: true } })
   await documents.ready()

@@ -1,3 +1,4 @@
+import { type ErrorCode, STATUS_OF_CODE } from '../errors.ts'
 import type { JsonObject, JsonValue } from '../lib/json.ts'
 import { type TProperties, type TSchema, Type } from '../lib/schema.ts'
 
@@ -43,10 +44,31 @@ const ErrorBody = Named('Error', {
   }),
 })
 
-/** For the `response` of a route: its success, and the one shape of all its errors. */
-export function answers<S extends TSchema>(success: S) {
-  return { 200: success, '4xx': ErrorBody, '5xx': ErrorBody }
+type Failures = { '4xx': typeof ErrorBody; '5xx': typeof ErrorBody }
+
+/**
+ * For the `response` of a route: its success, and the one shape of all its errors. `failures` are those of this route, for
+ * the OpenAPI document, which knows by itself what every route can fail with (see `sharedFailures`).
+ */
+export function answers<S extends TSchema>(success: S, ...failures: readonly ErrorCode[]): { 200: S } & Failures {
+  return { 200: success, ...declare(failures) }
+}
+
+/** The same for an answer that is not, or not always, JSON: `content` has a schema for each media type. */
+export function answersAs<T>(content: Record<string, TSchema>, ...failures: readonly ErrorCode[]) {
+  const byType = Object.entries(content).map(([type, schema]) => [type, { schema }])
+  return answers(Type.Unsafe<T>({ content: Object.fromEntries(byType) }), ...failures)
 }
 
 /** The same for a route that answers 204. */
-export const answersNothing = { 204: Type.Null({ description: 'Done.' }), '4xx': ErrorBody, '5xx': ErrorBody }
+export function answersNothing(...failures: readonly ErrorCode[]) {
+  return { 204: Type.Null({ description: 'Done.' }), ...declare(failures) }
+}
+
+function declare(failures: readonly ErrorCode[]): Failures {
+  const byStatus = failures.map((code) => [STATUS_OF_CODE[code], ErrorBody])
+  return { ...Object.fromEntries(byStatus), '4xx': ErrorBody, '5xx': ErrorBody }
+}
+
+/** Bytes of any kind, for the document. */
+export const Binary = Type.Unsafe<Buffer>({ type: 'string', format: 'binary' })

@@ -1,5 +1,7 @@
 import type { FastifyPluginAsync } from 'fastify'
 import { AppError } from '../errors.ts'
+import { Type } from '../lib/schema.ts'
+import { answers, answersAs } from './schemas.ts'
 
 export type SystemRoutesOptions = {
   /** What keeps the server from taking requests; null when nothing does. */
@@ -8,6 +10,8 @@ export type SystemRoutesOptions = {
   metricsArePublic: boolean
 }
 
+const Status = Type.Object({ status: Type.String() })
+
 /** `/healthz`, `/readyz` and `/metrics`: for the machines that look after this one. */
 export function systemRoutes(options: SystemRoutesOptions): FastifyPluginAsync {
   return async (app) => {
@@ -15,13 +19,21 @@ export function systemRoutes(options: SystemRoutesOptions): FastifyPluginAsync {
 
     app.get(
       '/healthz',
-      { config: { isPublic: true }, logLevel: 'warn', schema: { tags, summary: 'Whether the process is alive' } },
+      {
+        config: { isPublic: true },
+        logLevel: 'warn',
+        schema: { tags, summary: 'Whether the process is alive', security: [], response: answers(Status) },
+      },
       async () => ({ status: 'alive' }),
     )
 
     app.get(
       '/readyz',
-      { config: { isPublic: true }, logLevel: 'warn', schema: { tags, summary: 'Whether it takes requests' } },
+      {
+        config: { isPublic: true },
+        logLevel: 'warn',
+        schema: { tags, summary: 'Whether it takes requests', security: [], response: answers(Status, 'unavailable') },
+      },
       async () => {
         const obstacle = await options.findObstacle()
         if (obstacle !== null) throw new AppError('unavailable', obstacle)
@@ -34,7 +46,11 @@ export function systemRoutes(options: SystemRoutesOptions): FastifyPluginAsync {
       {
         config: options.metricsArePublic ? { isPublic: true } : { scope: 'admin:read' },
         logLevel: 'warn',
-        schema: { tags, summary: "Metrics in Prometheus' text format", produces: ['text/plain'] },
+        schema: {
+          tags,
+          summary: "Metrics in Prometheus' text format",
+          response: answersAs<string>({ 'text/plain': Type.String() }),
+        },
       },
       async (_request, reply) => reply.type(options.metrics.contentType).send(await options.metrics.print()),
     )

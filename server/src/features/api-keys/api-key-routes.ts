@@ -96,7 +96,7 @@ export function apiKeyRoutes(apiKeys: ApiKeyService): FastifyPluginAsyncTypebox 
           tags: ['API keys'],
           summary: 'Revoke an API key',
           params: Type.Object({ id: Uuid }),
-          response: answersNothing,
+          response: answersNothing('not_found'),
         },
       },
       async (request, reply) => {

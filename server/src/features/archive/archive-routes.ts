@@ -38,7 +38,7 @@ export function archiveRoutes(deps: {
             expires: Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER }),
             signature: Type.String({ minLength: 1, maxLength: 100 }),
           }),
-          response: answers(Type.Array(MessageDto)),
+          response: answers(Type.Array(MessageDto), 'unauthorized', 'not_found', 'gone', 'unavailable'),
         },
       },
       async (request, reply) => {

@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { AppError } from '../../errors.ts'
 import { fileBodyOf } from '../../http/bodies.ts'
-import { answers, Uuid } from '../../http/schemas.ts'
+import { AnyJson, answers, answersAs, Binary, Uuid } from '../../http/schemas.ts'
 import { Type } from '../../lib/schema.ts'
 import type { Statement } from '../../storage/database.ts'
 import { AttachmentDto } from './attachment-schemas.ts'
@@ -10,7 +10,8 @@ import { defaultName, toAttachmentDto } from './attachment-wire.ts'
 import { MEDIA_TYPES, plainMediaType } from './media-type.ts'
 
 const tags = ['Attachments']
-const FILE = { schema: { type: 'string', format: 'binary' } }
+/** A file of each type as it goes over the wire: one that is JSON is JSON there too. */
+const FILES = Object.fromEntries(MEDIA_TYPES.map((type) => [type, type === 'application/json' ? AnyJson : Binary]))
 
 /** What the routes need of conversations, which stand above them. */
 type Conversations = {
@@ -41,8 +42,8 @@ export function attachmentRoutes(deps: {
             '[{attachmentId}]`; after a day without one it is deleted.',
           params: Type.Object({ conversationId: Uuid }),
           querystring: Type.Object({ name: Type.Optional(Type.String()) }),
-          body: { content: Object.fromEntries(MEDIA_TYPES.map((type) => [type, FILE])) },
-          response: answers(AttachmentDto),
+          body: { content: Object.fromEntries(MEDIA_TYPES.map((type) => [type, { schema: FILES[type] }])) },
+          response: answers(AttachmentDto, 'not_found', 'gone', 'unprocessable_entity'),
         },
       },
       async (request) => {
@@ -66,8 +67,7 @@ export function attachmentRoutes(deps: {
           tags,
           summary: 'Download a file',
           params: Type.Object({ conversationId: Uuid, attachmentId: Uuid }),
-          produces: [...MEDIA_TYPES],
-          response: answers(Type.Unsafe<Buffer>({ type: 'string', format: 'binary' })),
+          response: answersAs<Buffer>(FILES, 'not_found', 'gone', 'unavailable'),
         },
       },
       async (request, reply) => {

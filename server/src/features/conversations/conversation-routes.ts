@@ -60,7 +60,7 @@ export function conversationRoutes(deps: {
           tags,
           summary: 'Get a conversation with its messages',
           params: Path,
-          response: answers(ConversationDto),
+          response: answers(ConversationDto, 'not_found', 'gone'),
         },
       },
       show,
@@ -122,7 +122,7 @@ export function conversationRoutes(deps: {
     const idempotency = {
       again: (request: FastifyRequest, reply: FastifyReply) => show(request as ConversationRequest, reply),
     }
-    const change = { tags, params: Path, response: answers(ConversationDto) }
+    const change = { tags, params: Path, response: answers(ConversationDto, 'not_found', 'gone') }
     const update = async (
       request: ConversationRequest,
       reply: FastifyReply,

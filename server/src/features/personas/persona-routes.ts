@@ -104,7 +104,7 @@ export function personaRoutes(personas: PersonaService): FastifyPluginAsyncTypeb
           tags,
           summary: 'Get a persona with all its versions',
           params: PersonaPath,
-          response: answers(PersonaDto),
+          response: answers(PersonaDto, 'not_found', 'gone'),
         },
       },
       async (request, reply) => {
@@ -129,7 +129,7 @@ export function personaRoutes(personas: PersonaService): FastifyPluginAsyncTypeb
             'default. `defaultVersionId` alone rolls back to that version. Null leaves a field as it is.',
           params: PersonaPath,
           body: UpdatePersonaRequest,
-          response: answers(PersonaDto),
+          response: answers(PersonaDto, 'not_found', 'gone', 'unprocessable_entity'),
         },
       },
       async (request, reply) => {
@@ -150,7 +150,7 @@ export function personaRoutes(personas: PersonaService): FastifyPluginAsyncTypeb
           summary: 'Delete a persona',
           description: 'It cannot start conversations any more; those it has live on.',
           params: PersonaPath,
-          response: answersNothing,
+          response: answersNothing('not_found', 'gone'),
         },
       },
       async (request, reply) => {
@@ -169,7 +169,7 @@ export function personaRoutes(personas: PersonaService): FastifyPluginAsyncTypeb
           description: 'It becomes the default unless `isActive` is false.',
           params: PersonaPath,
           body: CreatePersonaVersionRequest,
-          response: answers(PersonaVersionDto),
+          response: answers(PersonaVersionDto, 'not_found', 'gone'),
         },
       },
       async (request) => {
@@ -184,7 +184,12 @@ export function personaRoutes(personas: PersonaService): FastifyPluginAsyncTypeb
       '/personas/:personaId/:personaVersionId',
       {
         config: { scope: 'personas:read' },
-        schema: { tags, summary: 'Get a version', params: VersionPath, response: answers(PersonaVersionDto) },
+        schema: {
+          tags,
+          summary: 'Get a version',
+          params: VersionPath,
+          response: answers(PersonaVersionDto, 'not_found', 'gone'),
+        },
       },
       async (request) => {
         const { organizationId } = request.caller
@@ -208,7 +213,7 @@ export function personaRoutes(personas: PersonaService): FastifyPluginAsyncTypeb
           description: 'Only `isActive` and `personaMetadata` may change; other content is refused with 409.',
           params: VersionPath,
           body: UpdatePersonaVersionRequest,
-          response: answers(PersonaVersionDto),
+          response: answers(PersonaVersionDto, 'not_found', 'gone', 'conflict', 'unprocessable_entity'),
         },
       },
       async (request) => {

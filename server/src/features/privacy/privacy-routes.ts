@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply } from 'fastify'
 import { type Pieces, sendPieces } from '../../http/pieces.ts'
-import { answers, answersNothing, Uuid } from '../../http/schemas.ts'
+import { answersAs, answersNothing, Uuid } from '../../http/schemas.ts'
 import { Type } from '../../lib/schema.ts'
 import type { EraseService } from './erase-service.ts'
 import { EXPORT_FORMATS, FORMATS } from './export-formats.ts'
@@ -26,8 +26,10 @@ export function privacyRoutes(deps: { exports: ExportService; erasures: EraseSer
             'fine-tuning, up to the last reply.',
           params: Type.Object({ conversationId: Uuid }),
           querystring: Type.Object({ format: Type.Optional(Type.Enum([...EXPORT_FORMATS])) }),
-          produces: ['application/x-ndjson', 'text/markdown'],
-          response: answers(Type.String()),
+          response: answersAs<string>(
+            { 'application/x-ndjson': Type.String(), 'text/markdown': Type.String() },
+            ...(['not_found', 'gone'] as const),
+          ),
         },
       },
       async (request, reply) => {
@@ -50,8 +52,7 @@ export function privacyRoutes(deps: { exports: ExportService; erasures: EraseSer
             'JSON Lines; `type` says what a line is: `conversation`, `message`, `replacedMessage` or `run`. Deleted ' +
             'conversations are in it.',
           params: UserPath,
-          produces: ['application/x-ndjson'],
-          response: answers(Type.String()),
+          response: answersAs<string>({ 'application/x-ndjson': Type.String() }, 'not_found'),
         },
       },
       async (request, reply) => {
@@ -70,7 +71,7 @@ export function privacyRoutes(deps: { exports: ExportService; erasures: EraseSer
           description:
             'Cannot be undone. Answers when it is done: rows, files and all. Running turns are cancelled; totals stay.',
           params: UserPath,
-          response: answersNothing,
+          response: answersNothing('not_found'),
         },
       },
       async (request, reply) => {

@@ -27,7 +27,7 @@ export function secretRoutes(secrets: SecretService): FastifyPluginAsyncTypebox 
           ...{ tags, params: Path, body: PutSecretRequest },
           summary: 'Keep a secret for the headers of tools',
           description: 'Replaces one with the same name. Needs `DRAMATIS_SECRET_KEY`.',
-          response: answersNothing,
+          response: answersNothing('unprocessable_entity'),
         },
       },
       async (request, reply) => {
@@ -61,7 +61,7 @@ export function secretRoutes(secrets: SecretService): FastifyPluginAsyncTypebox 
       '/secrets/:name',
       {
         config: { scope: 'admin:write' },
-        schema: { ...{ tags, params: Path }, summary: 'Delete a secret', response: answersNothing },
+        schema: { ...{ tags, params: Path }, summary: 'Delete a secret', response: answersNothing('not_found') },
       },
       async (request, reply) => {
         await secrets.remove(request.caller.organizationId, request.params.name)

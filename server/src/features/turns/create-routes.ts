@@ -1,8 +1,9 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply } from 'fastify'
 import { badField } from '../../errors.ts'
-import { answers } from '../../http/schemas.ts'
+import { answersAs } from '../../http/schemas.ts'
 import { sseEvent } from '../../http/sse.ts'
+import type { Static } from '../../lib/schema.ts'
 import type { Database } from '../../storage/database.ts'
 import type { AttachmentInputs } from '../attachments/attachment-schemas.ts'
 import { givenIn } from '../attachments/attachment-wire.ts'
@@ -21,9 +22,11 @@ import type { ReadableRun } from './readable-run.ts'
 import { endOf, failureOfWhole, HEADERS_AFTER_MS, streamReply } from './reply-stream.ts'
 import { attach, cancelOnDisconnect, originOf, type TurnHttpRequest, TurnOptions } from './turn-request.ts'
 import type { TurnRunner } from './turn-runner.ts'
+import { Events, OF_A_TURN } from './turn-schemas.ts'
 import type { TurnService } from './turn-service.ts'
 
 const tags = ['Conversations']
+const CONVERSATION_OR_EVENTS = { 'application/json': ConversationDto, 'text/event-stream': Events }
 const WARNING = '299 dramatis "dataspaceIds are stored and have no effect yet"'
 
 /** Clients refuse an answer whose headers are longer than 16 KiB in all, many proxies at 8 KiB. */
@@ -136,7 +139,7 @@ export function createRoutes(deps: {
           ...{ tags, description, summary: 'Start a conversation with a persona' },
           querystring: TurnOptions,
           body: CreatePersonaConversationRequest,
-          response: answers(ConversationDto),
+          response: answersAs<Static<typeof ConversationDto>>(CONVERSATION_OR_EVENTS, ...OF_A_TURN),
         },
       },
       async (request, reply) => {
@@ -153,7 +156,7 @@ export function createRoutes(deps: {
           ...{ tags, description, summary: 'Start a conversation without a persona' },
           querystring: TurnOptions,
           body: CreateConversationRequest,
-          response: answers(ConversationDto),
+          response: answersAs<Static<typeof ConversationDto>>(CONVERSATION_OR_EVENTS, ...OF_A_TURN),
         },
       },
       async (request, reply) => {

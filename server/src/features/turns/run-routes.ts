@@ -1,11 +1,11 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { badField } from '../../errors.ts'
 import { DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE } from '../../http/pagination.ts'
-import { answers, Uuid } from '../../http/schemas.ts'
+import { answers, answersAs, Uuid } from '../../http/schemas.ts'
 import { Type } from '../../lib/schema.ts'
 import { HEADERS_AFTER_MS, streamReply } from './reply-stream.ts'
 import { toRunDto } from './run-wire.ts'
-import { CancelReceipt, RunDto, RunPage, StreamItem } from './turn-schemas.ts'
+import { CancelReceipt, Events, OF_A_TURN, RunDto, RunPage } from './turn-schemas.ts'
 import type { TurnService } from './turn-service.ts'
 import { toUsageDto } from './turn-wire.ts'
 
@@ -32,7 +32,7 @@ export function runRoutes(turns: TurnService): FastifyPluginAsyncTypebox {
         schema: {
           ...{ tags, params: Path, querystring: ListQuery },
           summary: 'List the runs of a conversation',
-          response: answers(RunPage),
+          response: answers(RunPage, 'not_found', 'gone'),
         },
       },
       async (request) => {
@@ -50,7 +50,11 @@ export function runRoutes(turns: TurnService): FastifyPluginAsyncTypebox {
       '/conversations/:conversationId/runs/:runId',
       {
         config: { scope: 'conversations:read' },
-        schema: { ...{ tags, params: RunPath }, summary: 'Read the record of a run', response: answers(RunDto) },
+        schema: {
+          ...{ tags, params: RunPath },
+          summary: 'Read the record of a run',
+          response: answers(RunDto, 'not_found', 'gone'),
+        },
       },
       async (request) => toRunDto((await turns.getRun(keyOf(request))).run),
     )
@@ -65,7 +69,7 @@ export function runRoutes(turns: TurnService): FastifyPluginAsyncTypebox {
           description:
             'The same server-sent events as the first time, behind `Last-Event-ID` or `after`: what is there at once, ' +
             'and what is still to come as it comes.',
-          response: answers(StreamItem),
+          response: answersAs<string>({ 'text/event-stream': Events }, ...OF_A_TURN),
         },
       },
       async (request, reply) => {
@@ -86,7 +90,7 @@ export function runRoutes(turns: TurnService): FastifyPluginAsyncTypebox {
           summary: 'Cancel a run',
           description: 'The text so far is kept.',
           params: RunPath,
-          response: answers(CancelReceipt),
+          response: answers(CancelReceipt, 'not_found', 'gone'),
         },
       },
       async (request) => {

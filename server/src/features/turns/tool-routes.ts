@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { badField } from '../../errors.ts'
-import { AnyJson, answers, Named, NullableText, Uuid } from '../../http/schemas.ts'
+import { AnyJson, answers, answersAs, Named, NullableText, Uuid } from '../../http/schemas.ts'
 import type { JsonValue } from '../../lib/json.ts'
 import { Type } from '../../lib/schema.ts'
 import { HEADERS_AFTER_MS, streamReply } from './reply-stream.ts'
@@ -8,7 +8,7 @@ import type { ToolAnswer } from './tool-answers.ts'
 import { presentable } from './tool-execution.ts'
 import { answerWhole, beginOnce, originOf, TurnOptions, wantsEvents } from './turn-request.ts'
 import type { TurnRunner } from './turn-runner.ts'
-import { ChatResponse } from './turn-schemas.ts'
+import { type ChatResponse, OF_A_TURN, WHOLE_OR_EVENTS } from './turn-schemas.ts'
 import type { TurnService } from './turn-service.ts'
 
 const tags = ['Tools']
@@ -43,7 +43,7 @@ export function toolRoutes(deps: { turns: TurnService; runner: Pick<TurnRunner, 
           description:
             'For a reply that has ended with `tool_calls`: each of its calls needs a result. The reply goes on, whole at ' +
             'once, or as server-sent events where the request accepts `text/event-stream`.',
-          response: answers(ChatResponse),
+          response: answersAs<ChatResponse>(WHOLE_OR_EVENTS, ...OF_A_TURN),
         },
       },
       async (request, reply) => {
@@ -60,7 +60,10 @@ export function toolRoutes(deps: { turns: TurnService; runner: Pick<TurnRunner, 
         `/conversations/:conversationId/runs/:runId/${name}`,
         {
           config: { scope: 'conversations:write', idempotency: { keeps: 'answer' } },
-          schema: { ...{ tags, summary, params: RunPath, body: Call }, response: answers(DecisionDto) },
+          schema: {
+            ...{ tags, summary, params: RunPath, body: Call },
+            response: answers(DecisionDto, 'not_found', 'gone', 'conflict'),
+          },
         },
         async (request) => {
           const { organizationId } = request.caller

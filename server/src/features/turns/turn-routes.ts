@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply } from 'fastify'
-import { answers, answersNothing, Uuid } from '../../http/schemas.ts'
+import { answers, answersAs, answersNothing, Uuid } from '../../http/schemas.ts'
 import { Type } from '../../lib/schema.ts'
 import type { AttachmentInputs } from '../attachments/attachment-schemas.ts'
 import { givenIn } from '../attachments/attachment-wire.ts'
@@ -16,7 +16,15 @@ import {
   wantsEvents,
 } from './turn-request.ts'
 import type { TurnRunner } from './turn-runner.ts'
-import { ChatResponse, EditedMessage, StreamItem, UserMessage } from './turn-schemas.ts'
+import {
+  ChatResponse,
+  EditedMessage,
+  Events,
+  OF_A_TURN,
+  StreamItem,
+  UserMessage,
+  WHOLE_OR_EVENTS,
+} from './turn-schemas.ts'
 import type { TurnService } from './turn-service.ts'
 
 const tags = ['Turns']
@@ -63,7 +71,7 @@ export function turnRoutes(deps: {
     for (const name of ['chat', 'continue-sync']) {
       app.route({
         ...{ method: [...method], url: url(name), config: configOfSending },
-        schema: { ...sending, summary: 'Continue, whole reply at once', response: answers(ChatResponse) },
+        schema: { ...sending, summary: 'Continue, whole reply at once', response: answers(ChatResponse, ...OF_A_TURN) },
         handler: async (request, reply) => answerWhole(request, reply, await send(request, reply)),
       })
     }
@@ -74,8 +82,7 @@ export function turnRoutes(deps: {
         schema: {
           ...sending,
           summary: 'Continue, the reply as server-sent events',
-          description: 'Each event is a `GenAiStreamingChatChoice` with the new text only; the end is `data: [DONE]`.',
-          response: answers(StreamItem),
+          response: answersAs<string>({ 'text/event-stream': Events }, ...OF_A_TURN),
         },
         handler: async (request, reply) => stream('sse', reply, await send(request, reply)),
       })
@@ -88,7 +95,7 @@ export function turnRoutes(deps: {
           ...sending,
           summary: 'Continue, the reply as a JSON array that is written as it grows',
           description: 'Each item is a `GenAiStreamingChatChoice` with the new text only.',
-          response: answers(Type.Array(StreamItem)),
+          response: answers(Type.Array(StreamItem), ...OF_A_TURN),
         },
         handler: async (request, reply) => stream('array', reply, await send(request, reply)),
       })
@@ -104,7 +111,7 @@ export function turnRoutes(deps: {
           ...{ tags, params: Path, querystring: TurnOptions },
           summary: 'Replace the last reply',
           description: `The old reply stays until there is a new one, and is kept beside the conversation. ${twoWays}`,
-          response: answers(ChatResponse),
+          response: answersAs<ChatResponse>(WHOLE_OR_EVENTS, ...OF_A_TURN),
         },
       },
       async (request, reply) => {
@@ -122,7 +129,7 @@ export function turnRoutes(deps: {
           ...{ tags, params: MessagePath, querystring: TurnOptions, body: EditedMessage },
           summary: 'Change the last message of the user',
           description: `The old message and its reply are kept beside the conversation. ${twoWays}`,
-          response: answers(ChatResponse),
+          response: answersAs<ChatResponse>(WHOLE_OR_EVENTS, ...OF_A_TURN),
         },
       },
       async (request, reply) => {
@@ -147,7 +154,7 @@ export function turnRoutes(deps: {
             'A turn that is running on it is cancelled. With `erase=true` nothing of it is left: 404 from then on.',
           params: Path,
           querystring: DeleteQuery,
-          response: answersNothing,
+          response: answersNothing('not_found', 'gone'),
         },
       },
       async (request, reply) => {

@@ -1,3 +1,4 @@
+import type { ErrorCode } from '../../errors.ts'
 import {
   AnyObject,
   Named,
@@ -8,7 +9,7 @@ import {
   Timestamp,
   Uuid,
 } from '../../http/schemas.ts'
-import { Type } from '../../lib/schema.ts'
+import { type Static, Type } from '../../lib/schema.ts'
 import { Attachments } from '../attachments/attachment-schemas.ts'
 import { UserText } from '../conversations/conversation-schemas.ts'
 
@@ -37,6 +38,7 @@ const Choice = Type.Object({
   }),
 })
 
+export type ChatResponse = Static<typeof ChatResponse>
 export const ChatResponse = Named('GenAiChatResponse', {
   id: NullableText(),
   object: NullableText(),
@@ -68,6 +70,28 @@ export const StreamItem = Named('GenAiStreamingChatChoice', {
   messageId: Uuid,
   runId: Uuid,
 })
+
+/** A stream of server-sent events: their text, and for the document what stands in `data`. */
+export const Events = Type.String({
+  description:
+    'Server-sent events: `data` is a `GenAiStreamingChatChoice` with the new text only; the last is `[DONE]`.',
+})
+
+/** What everything can fail with that begins a turn or shows its reply. */
+export const OF_A_TURN = [
+  'forbidden',
+  'not_found',
+  'conflict',
+  'gone',
+  'unprocessable_entity',
+  'cancelled',
+  'provider_error',
+  'unavailable',
+  'provider_timeout',
+] as const satisfies readonly ErrorCode[]
+
+/** A whole reply, or its events where the request accepts `text/event-stream`. */
+export const WHOLE_OR_EVENTS = { 'application/json': ChatResponse, 'text/event-stream': Events }
 
 export const CancelReceipt = Named('CancelReceipt', {
   runId: Uuid,
