@@ -2,6 +2,7 @@ import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest, type RouteOptions } from 'fastify'
 import type { JsonObject } from '../lib/json.ts'
+import type { Scope } from './caller.ts'
 import { hoistNamedSchemas } from './named-schemas.ts'
 import { documentFailures, shareFailures } from './openapi-failures.ts'
 import { createSchemaCompilers } from './schema-compilers.ts'
@@ -41,8 +42,12 @@ export async function createDocuments(routes: readonly RouteOptions[], version: 
   })
   for (const { method, url, schema, config } of routes) {
     if (method === 'HEAD' || isHidden(schema)) continue
-    const response = documentFailures({ method, config: config ?? {}, schema: schema ?? {} })
-    documents.route({ method, url, schema: { ...schema, response }, config: config ?? {}, handler: answerNothing })
+    const described = {
+      ...(config?.isPublic ? { security: [] } : config?.scope && { security: needing(config.scope) }),
+      ...schema,
+      response: documentFailures({ method, config: config ?? {}, schema: schema ?? {} }),
+    }
+    documents.route({ method, url, schema: described, config: config ?? {}, handler: answerNothing })
   }
   await documents.register(swaggerUi, { routePrefix: '/docs', uiConfig: { deepLinking: true } })
   await documents.ready()
@@ -51,6 +56,11 @@ export async function createDocuments(routes: readonly RouteOptions[], version: 
 
 function answerNothing(_request: FastifyRequest, reply: FastifyReply): void {
   reply.callNotFound()
+}
+
+/** A key by one of two headers, with this scope. */
+function needing(scope: Scope) {
+  return [{ ApiKeyAuth: [scope] }, { BearerAuth: [scope] }]
 }
 
 function isHidden(schema: RouteOptions['schema']): boolean {

@@ -34,15 +34,16 @@ export function Named<T extends TProperties>(title: string, properties: T) {
   return Type.Object(properties, { title })
 }
 
-const ErrorBody = Named('Error', {
-  error: Type.Object({
-    code: Type.String(),
-    message: Type.String(),
-    details: Type.Array(Type.Object({ field: Type.String(), issue: Type.String() })),
-    conversationId: Type.Optional(Type.String()),
-    runId: Type.Optional(Type.String()),
-  }),
+/** What went wrong, as it stands in `error`. */
+export const ErrorFields = Type.Object({
+  code: Type.String(),
+  message: Type.String(),
+  details: Type.Array(Type.Object({ field: Type.String(), issue: Type.String() })),
+  conversationId: Type.Optional(Type.String()),
+  runId: Type.Optional(Type.String()),
 })
+
+const ErrorBody = Named('Error', { error: ErrorFields })
 
 type Failures = { '4xx': typeof ErrorBody; '5xx': typeof ErrorBody }
 

@@ -22,7 +22,7 @@ export function systemRoutes(options: SystemRoutesOptions): FastifyPluginAsync {
       {
         config: { isPublic: true },
         logLevel: 'warn',
-        schema: { tags, summary: 'Whether the process is alive', security: [], response: answers(Status) },
+        schema: { tags, summary: 'Whether the process is alive', response: answers(Status) },
       },
       async () => ({ status: 'alive' }),
     )
@@ -32,7 +32,7 @@ export function systemRoutes(options: SystemRoutesOptions): FastifyPluginAsync {
       {
         config: { isPublic: true },
         logLevel: 'warn',
-        schema: { tags, summary: 'Whether it takes requests', security: [], response: answers(Status, 'unavailable') },
+        schema: { tags, summary: 'Whether it takes requests', response: answers(Status, 'unavailable') },
       },
       async () => {
         const obstacle = await options.findObstacle()

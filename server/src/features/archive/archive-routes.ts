@@ -32,7 +32,7 @@ export function archiveRoutes(deps: {
           tags: ['Conversations'],
           summary: 'Read a whole transcript through the signed link in `chatMessagesBlobUri`',
           description: 'Needs no key. The link is good for 24 hours.',
-          security: [],
+
           params: Type.Object({ organizationId: Uuid, conversationId: Uuid }),
           querystring: Type.Object({
             expires: Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER }),

@@ -1,6 +1,7 @@
 import type { ErrorCode } from '../../errors.ts'
 import {
   AnyObject,
+  ErrorFields,
   Named,
   Nullable,
   NullableText,
@@ -69,6 +70,7 @@ export const StreamItem = Named('GenAiStreamingChatChoice', {
   usage: Type.Optional(UsageDto),
   messageId: Uuid,
   runId: Uuid,
+  error: Type.Optional({ ...ErrorFields, description: 'Of the last item of an array whose reply broke off.' }),
 })
 
 /** A stream of server-sent events: their text, and for the document what stands in `data`. */
