@@ -80,6 +80,7 @@ const FILES: [string, string, () => Buffer][] = [
     'application/pdf',
     () => Buffer.from(`%PDF-1.4${'/Type/Pages/Count 1 '.repeat(MB10 / 20 - 1)}`),
   ],
+  ['PDF of brackets', 'application/pdf', () => Buffer.from(`%PDF-1.4(${'\\('.repeat(MB10 / 2 - 50)}`)],
   ['PDF of spaces', 'application/pdf', () => Buffer.from(`%PDF-1.4/Type${' '.repeat(MB10 - 100)}`)],
 ]
 

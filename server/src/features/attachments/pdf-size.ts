@@ -126,7 +126,8 @@ function kidsIn(text: string): string[] {
 /** Those that the pages show, about: a page may show what another shows too. */
 function charactersIn(text: string): number {
   let shown = 0
-  for (const [said = ''] of text.matchAll(/\((?:[^()\\]|\\.)*\)|<[0-9A-Fa-f\s]{4,}>/g)) {
+  // Not from a bracket behind a backslash: from each of many it would be read to the end.
+  for (const [said = ''] of text.matchAll(/(?<!\\)\((?:[^()\\]|\\.)*\)|<[0-9A-Fa-f\s]{4,}>/g)) {
     shown += said.startsWith('<') ? (said.length - 2) / 4 : said.length - 2
   }
   const uses = new Map<string, number>()
