@@ -40,7 +40,7 @@ const MAY_ENTER: Record<string, string[]> = {
   errors: ['lib'],
   ...Object.fromEntries(MECHANISMS.map((room) => [room, BASE])),
   ...Object.fromEntries(FEATURES.map((room, i) => [room, [...BASE, ...MECHANISMS, ...FEATURES.slice(0, i)]])),
-  config: [...BASE, 'models', 'storage', 'blobs', 'config-readers', 'config-variables'],
+  config: [...BASE, 'http', 'models', 'storage', 'blobs', 'config-readers', 'config-variables'],
   'config-readers': [...BASE, 'models', 'storage'],
   'config-variables': [],
   ...Object.fromEntries(

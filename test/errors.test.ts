@@ -195,9 +195,14 @@ onEveryDatabase('errors', (kind) => {
       ids.add(id)
     }
     expect(ids.size).toBe(requests.length)
-    // What the client sends is no id of ours, and cannot be put into the log.
-    const sent = await server.call('GET', '/personas', undefined, { 'x-request-id': 'mine', 'request-id': 'mine' })
-    expect(sent.headers.get('x-request-id')).not.toBe('mine')
+    // A caller's own is kept, so that both sides find the request in their logs, if it can stand in a header and a log.
+    const sent = await server.call('GET', '/personas', undefined, { 'x-request-id': 'mine 1' })
+    expect(sent.headers.get('x-request-id')).toBe('mine 1')
+    expect(server.logged.some(({ requestId }) => requestId === 'mine 1')).toBe(true)
+    for (const odd of ['x'.repeat(129), 'caf\u00e9', ' ']) {
+      const other = await server.call('GET', '/personas', undefined, { 'x-request-id': odd })
+      expect(other.headers.get('x-request-id')).toMatch(/^[0-9a-f-]{36}$/)
+    }
   })
 
   test('and what people say stay out of the log', async () => {

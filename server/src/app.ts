@@ -54,7 +54,9 @@ import { createTurnService } from './features/turns/turn-service.ts'
 import { keepTurns } from './features/turns/turn-upkeep.ts'
 import { createWaitingLine } from './features/turns/waiting-line.ts'
 import { createAddressOf } from './http/address.ts'
-import { trackConnections } from './http/connections.ts'
+import { createClientOf } from './http/connections/client-address.ts'
+import { trackConnections } from './http/connections/open-connections.ts'
+import { PATIENCE, type Patience } from './http/connections/patience.ts'
 import { createMetrics } from './http/metrics.ts'
 import { limitOpenRequests } from './http/open-requests.ts'
 import { documentRoutes } from './http/openapi.ts'
@@ -115,7 +117,11 @@ export type App = {
 }
 
 /** Puts the server together: the only place that knows every part. Throws `StorageError` when the database cannot be opened. */
-export async function createApp(config: Config, log: FastifyBaseLogger): Promise<App> {
+export async function createApp(
+  config: Config,
+  log: FastifyBaseLogger,
+  { patience = PATIENCE }: { patience?: Patience } = {},
+): Promise<App> {
   const { database, ride } = withRiders(
     await openDatabase(config.database, { asServer: true, log: (message) => log.info(message) }),
   )
@@ -227,6 +233,9 @@ export async function createApp(config: Config, log: FastifyBaseLogger): Promise
     bodyLimit: config.bodyLimit,
     corsOrigins: config.corsOrigins,
     tls: config.tls,
+    patience,
+    wrongKeysPerMinute: config.limits.wrongKeysPerMinute,
+    clientOf: createClientOf(config.connections.trustedProxies),
   })
   metrics.observeRequests(http)
   const load = watchLoad(config.limits.shedDelayMs)
@@ -240,7 +249,7 @@ export async function createApp(config: Config, log: FastifyBaseLogger): Promise
     now: () => performance.now(),
     isReplay: (request) => request.isReplay,
   })
-  const connections = trackConnections(http.server)
+  const connections = trackConnections(http.server, config.connections)
   documentRoutes(http, VERSION)
   await http.register(
     systemRoutes({

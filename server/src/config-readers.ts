@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
+import { type Networks, parseNetworks } from './lib/networks.ts'
 import { parseAiSystem } from './models/ai-systems.ts'
 import type { ChainLink } from './models/resilience.ts'
 import type { DatabaseLocation } from './storage/open-database.ts'
@@ -84,6 +85,14 @@ export function readHosts(value: string): string[] {
     }
   }
   return hosts
+}
+
+export function readNetworks(name: string, value: string): Networks {
+  try {
+    return parseNetworks(listOf(value))
+  } catch (error) {
+    throw new Error(`${name} holds ${(error as Error).message}, such as 10.0.0.7 or 10.0.0.0/8.`)
+  }
 }
 
 export function listOf(value: string): string[] {

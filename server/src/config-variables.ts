@@ -62,6 +62,24 @@ export const SERVER_VARIABLES: readonly Variable[] = [
     meaning: 'Turns of all API keys that may be under way in this process, waiting ones included.',
   },
   {
+    name: 'DRAMATIS_WRONG_KEYS_PER_MINUTE',
+    default: '600',
+    meaning:
+      'Requests with an unknown key that one address may send a minute before they are refused with 429; `0` for no limit.',
+  },
+  { name: 'DRAMATIS_CONNECTIONS', default: '10000', meaning: 'Connections that may be open at a time.' },
+  {
+    name: 'DRAMATIS_CONNECTIONS_PER_ADDRESS',
+    default: '4000',
+    meaning: 'Of one IPv4 address, or one IPv6 network of 64 bits, that is no trusted proxy; `0` for no limit.',
+  },
+  {
+    name: 'DRAMATIS_TRUSTED_PROXIES',
+    default: 'none',
+    meaning:
+      'Addresses and networks of proxies, separated by commas, whose `X-Forwarded-For` is believed: for the client in the log and the limit on wrong keys.',
+  },
+  {
     name: 'DRAMATIS_SHED_DELAY_MS',
     default: '1000',
     meaning:

@@ -9,6 +9,7 @@ import {
   readHosts,
   readInteger,
   readLogLevel,
+  readNetworks,
   readOrigins,
   readPublicUrl,
   readSecretKey,
@@ -16,6 +17,7 @@ import {
   readTls,
 } from './config-readers.ts'
 import { SERVER_VARIABLES } from './config-variables.ts'
+import type { ConnectionLimits } from './http/connections/open-connections.ts'
 import { type ProviderSettings, readProviderSettings } from './models/provider-settings.ts'
 import { PROVIDER_VARIABLES } from './models/provider-variables.ts'
 import type { ChainLink } from './models/resilience.ts'
@@ -41,6 +43,7 @@ export type Config = Readonly<{
   /** Largest file that a user may attach, in bytes. */
   attachmentLimit: number
   limits: Limits
+  connections: ConnectionLimits
   tools: ToolConfig
   /** Who makes the names of conversations; null for an extract of the first message. */
   titleModel: ChainLink | null
@@ -71,6 +74,8 @@ export type Limits = Readonly<{
   /** Turns under way in this process, those that wait in a line included: of one API key, and of all. */
   runningTurnsPerKey: number
   runningTurns: number
+  /** Requests with an unknown key that one address may send; 0 for no limit. */
+  wrongKeysPerMinute: number
   /** Milliseconds that the event loop may be late before new work is refused; 0 for any. */
   shedDelayMs: number
 }>
@@ -128,7 +133,13 @@ export function readConfig(env: Environment): { config: Config; warnings: string
       requestsPerMinute: limit('DRAMATIS_REQUESTS_PER_MINUTE', '0', 0),
       runningTurnsPerKey: limit('DRAMATIS_RUNNING_TURNS_PER_KEY', '200', 1),
       runningTurns: limit('DRAMATIS_RUNNING_TURNS', '2000', 1),
+      wrongKeysPerMinute: limit('DRAMATIS_WRONG_KEYS_PER_MINUTE', '600', 0),
       shedDelayMs: limit('DRAMATIS_SHED_DELAY_MS', '1000', 0),
+    },
+    connections: {
+      inAll: limit('DRAMATIS_CONNECTIONS', '10000', 1),
+      perAddress: limit('DRAMATIS_CONNECTIONS_PER_ADDRESS', '4000', 0),
+      trustedProxies: attempt(() => readNetworks('DRAMATIS_TRUSTED_PROXIES', text('DRAMATIS_TRUSTED_PROXIES', ''))),
     },
     titleModel: attempt(() => readTitleModel(text('DRAMATIS_TITLE_MODEL', ''))),
     tools: {

@@ -1,12 +1,17 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { AppError } from '../errors.ts'
 import type { Authenticate, Caller } from './caller.ts'
+import type { createWrongKeys } from './wrong-keys.ts'
 
 /**
  * Asks every request for its key before anything of it is read. Routes that do not exist are guarded too, so that
- * nobody learns without a key what there is.
+ * nobody learns without a key what there is. `refuseWrong` makes the error for a key that nobody knows.
  */
-export function guardWithKeys(app: FastifyInstance, authenticate: Authenticate): void {
+export function guardWithKeys(
+  app: FastifyInstance,
+  authenticate: Authenticate,
+  refuseWrong: ReturnType<typeof createWrongKeys>,
+): void {
   app.decorateRequest('caller', null as unknown as Caller)
 
   // With callbacks, as all hooks that every request passes: the promises of eight of them cost as much as the routing.
@@ -17,7 +22,7 @@ export function guardWithKeys(app: FastifyInstance, authenticate: Authenticate):
       return done(new AppError('unauthorized', 'send your API key in the header x-hl-api-key, or as a Bearer token'))
     }
     authenticate(key).then((caller) => {
-      if (!caller) return done(new AppError('unauthorized', 'the API key is unknown, revoked or expired'))
+      if (!caller) return done(refuseWrong(request))
       request.caller = caller
       done()
     }, done)
@@ -31,9 +36,9 @@ export function guardWithKeys(app: FastifyInstance, authenticate: Authenticate):
   })
 }
 
-function keyOf(request: FastifyRequest): string | undefined {
-  const own = request.headers['x-hl-api-key']
+/** `x-hl-api-key` goes before a Bearer token. */
+function keyOf({ headers }: FastifyRequest): string | undefined {
+  const own = headers['x-hl-api-key']
   if (typeof own === 'string' && own !== '') return own
-  const bearer = /^Bearer +(\S+) *$/i.exec(request.headers.authorization ?? '')
-  return bearer?.[1]
+  return /^Bearer +(\S+)$/i.exec(headers.authorization?.trim() ?? '')?.[1]
 }

@@ -7,6 +7,12 @@ import { hoistNamedSchemas } from './named-schemas.ts'
 import { documentFailures, shareFailures } from './openapi-failures.ts'
 import { createSchemaCompilers } from './schema-compilers.ts'
 
+/** The name, in the place where the page would show the logo of the package that makes it. */
+const LOGO = Buffer.from(
+  '<svg xmlns="http://www.w3.org/2000/svg" width="150" height="40" viewBox="0 0 150 40">' +
+    '<text x="4" y="28" fill="#fff" font-family="Georgia, serif" font-size="26">Dramatis</text></svg>',
+)
+
 /**
  * A server beside the real one that never listens: it has the same routes, without what they do, and so can make the
  * OpenAPI document (`swagger()`) and the page at `/docs` that shows it (`inject()`).
@@ -49,7 +55,12 @@ export async function createDocuments(routes: readonly RouteOptions[], version: 
     }
     documents.route({ method, url, schema: described, config: config ?? {}, handler: answerNothing })
   }
-  await documents.register(swaggerUi, { routePrefix: '/docs', uiConfig: { deepLinking: true } })
+  await documents.register(swaggerUi, {
+    routePrefix: '/docs',
+    uiConfig: { deepLinking: true },
+    theme: { title: 'Dramatis API' },
+    logo: { type: 'image/svg+xml', content: LOGO },
+  })
   await documents.ready()
   return documents
 }

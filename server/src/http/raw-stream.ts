@@ -29,7 +29,7 @@ export function openRawStream(reply: FastifyReply, contentType: string): RawStre
     ...(reply.getHeaders() as Record<string, string>),
     'content-type': contentType,
     // A proxy that collects or rewrites would hold back what is meant to be read as it comes.
-    'cache-control': 'no-store, no-transform',
+    'cache-control': 'private, no-store, no-transform',
     'x-accel-buffering': 'no',
   })
   let isClosed = isGone(reply)

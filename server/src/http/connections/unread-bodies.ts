@@ -1,0 +1,49 @@
+import type { ServerHttp2Stream } from 'node:http2'
+import type { Socket } from 'node:net'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+
+/*
+ * An answer that comes before the body of its request has come. Whoever still sends would send on for nothing, and a
+ * connection that is simply closed makes the system send a reset, which takes the answer from a client that has not
+ * read it yet. So the server says that it closes, ends its own side, and goes on for a while to throw away what comes.
+ */
+
+/** Closes a connection whose other side may still be sending, so that it sees what was written to it. */
+export function closeGently(socket: Socket, lingerMs: number): void {
+  if (socket.destroyed) return
+  if (!socket.writableEnded) socket.end()
+  socket.resume()
+  const timer = setTimeout(() => socket.destroy(), lingerMs)
+  timer.unref()
+  socket.once('close', () => clearTimeout(timer))
+}
+
+/** Call it before a refusal is sent: if the body is not there yet, the connection is closed gently behind it. */
+export function refuseBody({ raw }: FastifyRequest, reply: FastifyReply, lingerMs: number): void {
+  if (raw.complete || raw.httpVersionMajor !== 1) return
+  const { socket } = raw
+  reply.header('connection', 'close')
+  // What Node.js calls when the last answer of a connection is written.
+  socket.destroySoon = () => closeGently(socket, lingerMs)
+}
+
+/** Call it after an answer: a body that is not there yet has only so much time left. */
+export function leaveBody({ raw }: FastifyRequest, lingerMs: number): void {
+  if (raw.complete) return
+  const { stream } = raw as typeof raw & { stream?: ServerHttp2Stream }
+  if (raw.httpVersionMajor !== 1) {
+    // The answer is whole (RFC 9113, section 8.1): the client may stop.
+    if (stream && !stream.destroyed) stream.close()
+    return
+  }
+  const { socket } = raw
+  const timer = setTimeout(() => {
+    if (!raw.complete) socket.destroy()
+  }, lingerMs)
+  timer.unref()
+}
+
+/** Whether the server has said its last word on the connection of a request, so that it must not be carried out. */
+export function isClosing({ raw }: FastifyRequest): boolean {
+  return raw.httpVersionMajor === 1 && raw.socket.writableEnded
+}
