@@ -29,9 +29,13 @@ export type RunningApp = {
 }
 
 /** A whole server in this process, on a real port, with nothing replaced. */
-export async function startApp(kind: DatabaseKind, env: Record<string, string> = {}): Promise<RunningApp> {
+export async function startApp(
+  kind: DatabaseKind,
+  env: Record<string, string> = {},
+  options: Parameters<typeof createApp>[2] = {},
+): Promise<RunningApp> {
   const place = await kind.create()
-  const running = await serve(place, env)
+  const running = await serve(place, env, options)
   return {
     ...running,
     close: async () => {
@@ -42,7 +46,11 @@ export async function startApp(kind: DatabaseKind, env: Record<string, string> =
 }
 
 /** A server on a place that stays: to stop it and start another on the same data. */
-export async function serve(place: TestDatabase, env: Record<string, string> = {}): Promise<RunningApp> {
+export async function serve(
+  place: TestDatabase,
+  env: Record<string, string> = {},
+  options: Parameters<typeof createApp>[2] = {},
+): Promise<RunningApp> {
   const { config } = readConfig({
     HOST: '127.0.0.1',
     PORT: '0',
@@ -58,7 +66,7 @@ export async function serve(place: TestDatabase, env: Record<string, string> = {
   })
   const logged: Json[] = []
   const log = pino({ level: config.logLevel }, { write: (line: string) => logged.push(JSON.parse(line)) })
-  const app = await createApp(config, log)
+  const app = await createApp(config, log, options)
   await bootstrap(app.services, config.apiKey)
   await app.http.listen({ host: config.host, port: config.port })
   const url = `http://127.0.0.1:${(app.http.server.address() as AddressInfo).port}`

@@ -84,6 +84,6 @@ export function privacyRoutes(deps: { exports: ExportService; erasures: EraseSer
 
 /** Sends pieces as they are taken; a reader that goes away ends the reading of the next ones. */
 function download(reply: FastifyReply, pieces: Pieces, contentType: string, file: string): Promise<FastifyReply> {
-  reply.header('content-disposition', `attachment; filename="${file}"`).header('cache-control', 'no-store')
+  reply.header('content-disposition', `attachment; filename="${file}"`)
   return sendPieces(reply, contentType, pieces)
 }
