@@ -33,6 +33,7 @@ const TOP = [
   'config-readers',
   'config-variables',
   'compile-cache',
+  'known-secrets',
 ]
 
 const MAY_ENTER: Record<string, string[]> = {

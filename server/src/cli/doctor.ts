@@ -1,7 +1,7 @@
 import { type Config, ConfigError, readConfig } from '../config.ts'
+import { printableLine } from '../lib/printable.ts'
 import { defineCommand, type Io } from './command.ts'
 import { broken, type Finding, note, ok } from './doctor/finding.ts'
-import { printableLine } from './printable.ts'
 
 const MARKS: Record<Finding['state'], string> = { ok: 'ok  ', note: 'note', broken: 'BAD ' }
 
