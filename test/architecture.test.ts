@@ -34,6 +34,7 @@ const TOP = [
   'config-variables',
   'compile-cache',
   'known-secrets',
+  'exposed-files',
 ]
 
 const MAY_ENTER: Record<string, string[]> = {

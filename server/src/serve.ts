@@ -4,6 +4,7 @@ import { type App, createApp } from './app.ts'
 import { describeStart } from './banner.ts'
 import { bootstrap } from './bootstrap.ts'
 import { type Config, ConfigError, readConfig } from './config.ts'
+import { describeExposedFiles } from './exposed-files.ts'
 import { knownSecrets } from './known-secrets.ts'
 import { giveMemoryBack } from './lib/give-memory-back.ts'
 import { openLogLines } from './lib/log-lines.ts'
@@ -40,6 +41,8 @@ async function start(env: NodeJS.ProcessEnv): Promise<void> {
   const log = openLog({ level: config.logLevel, redact: createRedactor(knownSecrets(config)) }, openLogLines())
   for (const warning of warnings) log.warn(warning)
   const app = await createApp(config, log)
+  const exposed = describeExposedFiles(config)
+  if (exposed !== null) log.warn(exposed)
   stopOnSignals(app, log)
   try {
     const firstSteps = await bootstrap(app.services, config.apiKey)
