@@ -33,6 +33,8 @@ const TOP = [
   'config-readers',
   'config-variables',
   'compile-cache',
+  'known-secrets',
+  'exposed-files',
 ]
 
 const MAY_ENTER: Record<string, string[]> = {

@@ -43,7 +43,11 @@ onEveryDatabase('the archive', (kind) => {
   const signedPath = async (id: string, expiresAt: number) =>
     transcriptPath(
       await server.app.services.organizations.tokenSecret(organizationId),
-      { organizationId, conversationId: id },
+      {
+        organizationId,
+        conversationId: id,
+        keyId: (await server.app.services.apiKeys.list(organizationId))[0]?.id ?? '',
+      },
       expiresAt,
     )
 
@@ -70,7 +74,7 @@ onEveryDatabase('the archive', (kind) => {
     expect(rest).toEqual({ ...same, areChatMessagesInBlob: true, chatMessagesCount: 302 })
     expect(chatMessages).toEqual(all.slice(-100))
     expect(chatMessagesBlobUri).toMatch(
-      new RegExp(`^${server.url}/transcripts/[^?]+\\?expires=\\d+&signature=[\\w-]{43}$`),
+      new RegExp(`^${server.url}/transcripts/[^?]+\\?key=[0-9a-f-]{36}&expires=\\d+&signature=[\\w-]{43}$`),
     )
     expect(await transcript(server, now.conversationId)).toEqual(all)
     const changed = await server.call<Conversation>('PATCH', `/conversations/${now.conversationId}/set-metadata`, {

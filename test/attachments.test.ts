@@ -475,7 +475,7 @@ onEveryDatabase('attachments', (kind) => {
       attachments: [{ name: `${canary}.txt`, mediaType: 'text/plain' }, { name: 'b.png' }],
     })
     expect(await (await server.open('GET', `/conversations/${first}/export?format=markdown`)).text()).toContain(
-      `> Attached b.png (image/png, ${PNG.length} bytes)`,
+      `- Attached b.png (image/png, ${PNG.length} bytes)`,
     )
     const files = (id: string) => blobFiles(server).filter((name) => name.includes(id))
     expect([files(first).length, files(second).length]).toEqual([2, 3])

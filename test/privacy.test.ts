@@ -66,7 +66,7 @@ onEveryDatabase('an export', (kind) => {
     expect(markdown.headers.get('content-disposition')).toContain(`conversation-${id}.md`)
     expect(markdown.text).toMatch(/^# Meals\n\n- Conversation: [0-9a-f-]{36}\n- Began: /)
     expect(markdown.text).toMatch(
-      /\n## User, \S+Z\n\nAnd lunch\?\n\n## Assistant, \S+Z\n\nOne two three\.\n\n> Feedback -2: Not there\n$/,
+      /\n## User, \S+Z\n\n> And lunch\?\n\n## Assistant, \S+Z\n\n> One two three\.\n\n- Feedback -2: Not there\n$/,
     )
 
     const replies = await download(`/conversations/${id}/export?format=openai`)

@@ -175,7 +175,9 @@ onEveryDatabase('tools that the server calls over HTTP', (kind) => {
     const urls = [`http://localhost:${port}/`, `http://[::ffff:127.0.0.1]:${port}/`, `http://[::1]:${port}/`]
     for (const url of urls) expect(await resultOf(tool({ url })), url).toMatch(/^Error: .* private address/)
     const headers = { 'x-token': '{{secret:TOKEN}}' }
-    expect(await resultOf(tool({ url: `${service.url}/away/{id}`, headers }))).toMatch(/^Error: localhost is a private/)
+    expect(await resultOf(tool({ url: `${service.url}/away/{id}`, headers }))).toMatch(
+      /^Error: the service cannot be used: it has a private address/,
+    )
     expect(service.requests.map(({ path }) => path)).toEqual(['/away/a'])
     expect(await resultOf(tool({ url: `${service.url}/near/{id}`, headers }))).toContain('"/echo/near"')
     expect(service.requests.at(-1)?.headers['x-token']).toBe(SECRET)

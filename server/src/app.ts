@@ -266,7 +266,7 @@ export async function createApp(
   await http.register(personaRoutes(personas))
   await http.register(conversationRoutes({ conversations, addressOf: createAddressOf(config.publicUrl) }))
   await http.register(attachmentRoutes({ attachments, conversations }))
-  await http.register(archiveRoutes({ archive, conversations, feedback, organizations, clock }))
+  await http.register(archiveRoutes({ archive, conversations, feedback, organizations, apiKeys, clock }))
   await http.register(createRoutes({ database, starter, turns, runner, conversations }))
   await http.register(turnRoutes({ turns, runner, eraseConversation: erasures.eraseConversation }))
   await http.register(toolRoutes({ turns, runner }))

@@ -4,6 +4,7 @@ import { EXAMPLE_PERSONAS } from './features/personas/example-personas.ts'
 import type { PersonaAndVersion } from './features/personas/persona.ts'
 import { variableRulesOf } from './features/personas/persona-configuration.ts'
 import { variablesOf } from './features/personas/template.ts'
+import { printable, printableJson } from './lib/printable.ts'
 
 /** For who has no account anywhere. */
 const HOW_TO_GET_A_MODEL = [
@@ -35,12 +36,13 @@ export async function describeStart(
     '  Or talk in the terminal: npx dramatis chat',
     '',
   ]
-  return `${lines.join('\n')}\n`
+  // Names of models are those of whatever answers.
+  return printable(`${lines.join('\n')}\n`)
 }
 
 async function curlCommand(services: Services, start: FirstSteps & { address: string }): Promise<string> {
   const example = await personaToTry(services, start.organizationId)
-  const body = JSON.stringify(example ?? {}).replaceAll("'", `'\\''`)
+  const body = printableJson(JSON.stringify(example ?? {})).replaceAll("'", `'\\''`)
   // In double quotes, so that the shell puts the value of the variable in.
   const header =
     start.generatedKey === null ? '"x-hl-api-key: $DRAMATIS_API_KEY"' : `'x-hl-api-key: ${start.generatedKey}'`

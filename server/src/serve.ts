@@ -1,13 +1,17 @@
 import { flushCompileCache } from 'node:module'
 import type { AddressInfo } from 'node:net'
-import { pino } from 'pino'
 import { type App, createApp } from './app.ts'
 import { describeStart } from './banner.ts'
 import { bootstrap } from './bootstrap.ts'
 import { type Config, ConfigError, readConfig } from './config.ts'
+import { describeExposedFiles } from './exposed-files.ts'
+import { knownSecrets } from './known-secrets.ts'
 import { giveMemoryBack } from './lib/give-memory-back.ts'
 import { openLogLines } from './lib/log-lines.ts'
+import { openLog } from './lib/open-log.ts'
+import { printable } from './lib/printable.ts'
 import { isYoungSizeStated, limitYoungGeneration } from './lib/young-generation.ts'
+import { createRedactor } from './models/redact.ts'
 import { StorageError } from './storage/database.ts'
 
 /** Milliseconds after the start: whoever waits for it has had the first answer by then. */
@@ -25,22 +29,26 @@ export async function runServer(env: NodeJS.ProcessEnv): Promise<void> {
     await start(env)
   } catch (error) {
     if (!(error instanceof ConfigError || error instanceof StorageError || isListenError(error))) throw error
-    process.stderr.write(`Dramatis cannot start.\n${error.message}\n`)
+    process.stderr.write(printable(`Dramatis cannot start.\n${error.message}\n`))
     process.exit(1)
   }
 }
 
 async function start(env: NodeJS.ProcessEnv): Promise<void> {
   const { config, warnings } = readConfig(env)
-  const log = pino({ level: config.logLevel }, openLogLines())
+  // Diagnostic reports would have the environment in them, and so every key.
+  process.report.excludeEnv = true
+  const log = openLog({ level: config.logLevel, redact: createRedactor(knownSecrets(config)) }, openLogLines())
   for (const warning of warnings) log.warn(warning)
   const app = await createApp(config, log)
+  const exposed = describeExposedFiles(config)
+  if (exposed !== null) log.warn(exposed)
   stopOnSignals(app, log)
   try {
     const firstSteps = await bootstrap(app.services, config.apiKey)
     await app.http.listen({ host: config.host, port: config.port, listenTextResolver: () => 'listening' })
     const address = addressOf(config, app.http.server.address() as AddressInfo)
-    const { aiSystem, why: defaultModel } = await app.describeDefaultModel()
+    const { aiSystem, whyInside: defaultModel } = await app.describeDefaultModel()
     // Whoever wants the rehearsal by name needs no advice.
     const hasProvider = aiSystem !== 'rehearsal' || config.providers.defaultAiSystem !== null
     process.stdout.write(await describeStart(app.services, { ...firstSteps, address, defaultModel, hasProvider }))

@@ -1,11 +1,13 @@
 import type { AddressInfo } from 'node:net'
-import { pino } from 'pino'
 import { expect } from 'vitest'
 import { type App, createApp } from '../../server/src/app.ts'
 import { bootstrap } from '../../server/src/bootstrap.ts'
 import { type Config, readConfig } from '../../server/src/config.ts'
 import { type ErrorCode, STATUS_OF_CODE } from '../../server/src/errors.ts'
 import { SCOPES, type Scope } from '../../server/src/http/caller.ts'
+import { knownSecrets } from '../../server/src/known-secrets.ts'
+import { openLog } from '../../server/src/lib/open-log.ts'
+import { createRedactor } from '../../server/src/models/redact.ts'
 import type { DatabaseKind, TestDatabase } from './databases.ts'
 
 /** The admin key of every test server. */
@@ -65,7 +67,8 @@ export async function serve(
     ...env,
   })
   const logged: Json[] = []
-  const log = pino({ level: config.logLevel }, { write: (line: string) => logged.push(JSON.parse(line)) })
+  const redact = createRedactor(knownSecrets(config))
+  const log = openLog({ level: config.logLevel, redact }, { write: (line) => logged.push(JSON.parse(line)) })
   const app = await createApp(config, log, options)
   await bootstrap(app.services, config.apiKey)
   await app.http.listen({ host: config.host, port: config.port })

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { PRIVATE_FILE, PRIVATE_FOLDER } from '../lib/private-files.ts'
 import { BlobError, type BlobStore, checkKey, checkPrefix } from './blob-store.ts'
 
 /** Beside the blobs and on the same disk, so that a rename is one step. No key begins with a dot and ends with one. */
@@ -10,7 +11,7 @@ const LEFT_OVER_MS = 3_600_000
 
 /**
  * Blobs as files below `directory`. A blob is written to a file of its own, forced to the disk and then renamed, so that
- * a key has all of its bytes or none. The folder comes into being with the first blob.
+ * a key has all of its bytes or none. The folder comes into being with the first blob; nobody but its owner may enter it.
  */
 export function createFileBlobs(directory: string): BlobStore {
   const unfinished = join(directory, UNFINISHED)
@@ -25,7 +26,7 @@ export function createFileBlobs(directory: string): BlobStore {
       await clearLeftOvers(unfinished)
     }
     try {
-      const file = await open(draft, 'wx')
+      const file = await open(draft, 'wx', PRIVATE_FILE)
       try {
         await file.writeFile(bytes)
         await file.sync()
@@ -68,7 +69,7 @@ export function createFileBlobs(directory: string): BlobStore {
 
 /** Makes a folder and those above it up to `root`, each of them so that it survives a crash. */
 async function makeFolder(root: string, folder: string): Promise<void> {
-  const made = await mkdir(folder, { recursive: true })
+  const made = await mkdir(folder, { recursive: true, mode: PRIVATE_FOLDER })
   if (made === undefined) return
   for (let above = dirname(folder); ; above = dirname(above)) {
     await syncFolder(above)

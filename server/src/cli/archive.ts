@@ -1,3 +1,4 @@
+import { printableLine } from '../lib/printable.ts'
 import { defineCommand } from './command.ts'
 import { withServices } from './with-services.ts'
 
@@ -19,7 +20,7 @@ export const archiveCommand = defineCommand({
       const blobs = openBlobs(config.blobs)
       const log = {
         warn: (fields: object, message: string) => {
-          io.stderr.write(`${message}: ${(fields as { err?: Error }).err?.message}\n`)
+          io.stderr.write(`${printableLine(`${message}: ${(fields as { err?: Error }).err?.message}`)}\n`)
         },
       }
       const openTurns = createOpenTurns({ database })
@@ -32,7 +33,9 @@ export const archiveCommand = defineCommand({
         done.failures += round.failures
         isComplete = round.isComplete
       }
-      io.stdout.write(`Moved ${done.messages} messages in ${done.segments} segments to ${blobs.describe()}.\n`)
+      io.stdout.write(
+        `Moved ${done.messages} messages in ${done.segments} segments to ${printableLine(blobs.describe())}.\n`,
+      )
       return done.failures > 0 ? 1 : undefined
     }),
 })

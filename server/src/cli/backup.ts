@@ -1,4 +1,5 @@
 import { resolve } from 'node:path'
+import { printable } from '../lib/printable.ts'
 import { defineCommand } from './command.ts'
 import { formatBytes, requireSqliteFile } from './sqlite-file.ts'
 
@@ -18,7 +19,7 @@ export const backupCommand = defineCommand({
     const target = resolve(words[0] as string)
     const { backupSqlite } = await import('../storage/sqlite-backup.ts')
     const { bytes } = backupSqlite({ file, target, overwrite: values.force ?? false })
-    io.stdout.write(`${target} holds a backup of ${file} (${formatBytes(bytes)}).\n`)
+    io.stdout.write(printable(`${target} holds a backup of ${file} (${formatBytes(bytes)}).\n`))
     return undefined
   },
 })

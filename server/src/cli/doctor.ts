@@ -1,7 +1,8 @@
 import { type Config, ConfigError, readConfig } from '../config.ts'
+import { describeExposedFiles } from '../exposed-files.ts'
+import { printableLine } from '../lib/printable.ts'
 import { defineCommand, type Io } from './command.ts'
 import { broken, type Finding, note, ok } from './doctor/finding.ts'
-import { printableLine } from './printable.ts'
 
 const MARKS: Record<Finding['state'], string> = { ok: 'ok  ', note: 'note', broken: 'BAD ' }
 
@@ -37,6 +38,7 @@ async function examine(env: Io['env']): Promise<Finding[]> {
       ok('configuration', 'every variable that is set makes sense'),
       ...warnings.map((text) => note('configuration', text)),
       ...(await examineDatabase(config.database)),
+      examineRights(config),
       await examineAddress(config),
       ...(await examineProviders(config.providers)),
     ]
@@ -44,6 +46,11 @@ async function examine(env: Io['env']): Promise<Finding[]> {
     if (!(error instanceof ConfigError)) throw error
     return [node, ...error.message.split('\n').map((sentence) => broken('configuration', sentence))]
   }
+}
+
+function examineRights(config: Config): Finding {
+  const exposed = describeExposedFiles(config)
+  return exposed === null ? ok('rights', 'other users of this machine cannot read the data') : note('rights', exposed)
 }
 
 async function examineDatabase(database: Config['database']): Promise<Finding[]> {

@@ -1,7 +1,7 @@
 import { SCOPES } from '../http/caller.ts'
+import { printableLine } from '../lib/printable.ts'
 import { defineCommand } from './command.ts'
 import { parseDailyTokens, parseExpiry, parseName, parseScopes } from './key-options.ts'
-import { printableLine } from './printable.ts'
 import { formatTime } from './table.ts'
 import { findOrganization, ORGANIZATION_HELP, withServices } from './with-services.ts'
 

@@ -1,7 +1,7 @@
 import type { Services } from '../app.ts'
 import type { ApiKey } from '../features/api-keys/api-key-service.ts'
+import { printableLine } from '../lib/printable.ts'
 import { defineCommand, Failure } from './command.ts'
-import { printableLine } from './printable.ts'
 import { formatTime } from './table.ts'
 import { withServices } from './with-services.ts'
 

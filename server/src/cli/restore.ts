@@ -1,4 +1,5 @@
 import { resolve } from 'node:path'
+import { printable } from '../lib/printable.ts'
 import { defineCommand } from './command.ts'
 import { formatBytes, requireSqliteFile } from './sqlite-file.ts'
 
@@ -17,8 +18,8 @@ export const restoreCommand = defineCommand({
     const source = resolve(words[0] as string)
     const { restoreSqlite } = await import('../storage/sqlite-backup.ts')
     const { bytes, former } = restoreSqlite({ file, source, replace: values.force ?? false, at: Date.now() })
-    io.stdout.write(`${file} is now what ${source} holds (${formatBytes(bytes)}).\n`)
-    if (former !== null) io.stdout.write(`The database that was there is kept as ${former}.\n`)
+    io.stdout.write(printable(`${file} is now what ${source} holds (${formatBytes(bytes)}).\n`))
+    if (former !== null) io.stdout.write(printable(`The database that was there is kept as ${former}.\n`))
     return undefined
   },
 })

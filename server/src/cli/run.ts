@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { printableLine } from '../lib/printable.ts'
 import { type Io, UsageError } from './command.ts'
 import { COMMANDS, type CommandEntry } from './commands.ts'
 import { helpFor, helpForAll } from './help.ts'
-import { printableLine } from './printable.ts'
 
 const HELP = new Set(['help', '--help', '-h'])
 const VERSION = new Set(['version', '--version', '-v'])

@@ -1,4 +1,4 @@
-import { printableLine } from './printable.ts'
+import { printableJson, printableLine } from '../lib/printable.ts'
 
 /** Rows in columns that are as wide as they need to be, each line ended; the first row is the heading. */
 export function formatTable(rows: readonly (readonly string[])[]): string {
@@ -38,8 +38,7 @@ export const JSON_HELP = '  --json              A JSON array instead of a table,
 
 /** A list for programs. What a terminal could take for a command is escaped, which changes nothing for a parser. */
 export function formatJson(list: readonly object[]): string {
-  const text = JSON.stringify(list, null, 2)
-  return `${text.replaceAll(/[\u007f-\u009f]/g, (control) => `\\u00${control.charCodeAt(0).toString(16)}`)}\n`
+  return `${printableJson(JSON.stringify(list, null, 2))}\n`
 }
 
 /** A time as JSON has it. */

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs'
 import type { Services } from '../app.ts'
 import type { Config } from '../config.ts'
 import { isUuid } from '../lib/ids.ts'
+import { printableLine } from '../lib/printable.ts'
 import { Failure, type Io } from './command.ts'
 import { readSettings } from './settings.ts'
 
@@ -27,7 +28,10 @@ export async function withServices<T>(
     import('../app.ts'),
     import('../storage/open-database.ts'),
   ])
-  const database = await openDatabase(location, { asServer: false, log: (line) => io.stderr.write(`${line}\n`) })
+  const database = await openDatabase(location, {
+    asServer: false,
+    log: (line) => io.stderr.write(`${printableLine(line)}\n`),
+  })
   try {
     return await work(createServices(database), config)
   } finally {

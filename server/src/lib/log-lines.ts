@@ -1,4 +1,5 @@
 import { type DestinationStream, destination } from 'pino'
+import { printableJson } from './printable.ts'
 
 /**
  * Where the lines of the log go: standard output, all lines of one turn of the event loop in one write, because
@@ -11,7 +12,8 @@ export function openLogLines(): DestinationStream {
   function flush(): void {
     const written = lines
     lines = ''
-    if (written !== '') output.write(written)
+    // What callers and providers have said stands in some lines, and people read them in terminals.
+    if (written !== '') output.write(printableJson(written))
   }
 
   process.on('exit', flush)

@@ -19,6 +19,11 @@ export class PhaseTimeoutError extends ModelError {
     super('timeout', message, { aiSystem, retryable: false })
     this.phase = phase
   }
+
+  /** Its words are ours, and what is done about it hangs on its class. */
+  override inOtherWords(): ModelError {
+    return this
+  }
 }
 
 export type AttemptOptions = {

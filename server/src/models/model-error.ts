@@ -76,6 +76,19 @@ export class ModelError extends Error {
     return this.kind === 'failed' && this.status === undefined && !this.isUnsent
   }
 
+  /** The same failure, told in other words and with another cause. */
+  inOtherWords(message: string, cause: unknown): ModelError {
+    return new ModelError(this.kind, message, {
+      aiSystem: this.aiSystem,
+      retryable: this.retryable,
+      isOutage: this.isOutage,
+      isUnsent: this.isUnsent,
+      ...(this.status === undefined ? {} : { status: this.status }),
+      ...(this.retryAfterMs === undefined ? {} : { retryAfterMs: this.retryAfterMs }),
+      cause,
+    })
+  }
+
   /** What a caller of ours gets to see of it. */
   toAppError(): AppError {
     if (this.cause instanceof AppError) return this.cause

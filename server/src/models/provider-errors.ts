@@ -3,7 +3,8 @@ import type { AiSystem } from './ai-systems.ts'
 import { ModelError, type ModelErrorKind } from './model-error.ts'
 import type { Redact } from './redact.ts'
 
-/** UTF-16 units of what a provider said that are passed on. */
+/** UTF-16 units of what a provider said that are looked at, and that are passed on. */
+const MAX_READ = 8_192
 const MAX_SAID = 300
 
 /** Whose error it is, and how to take the secrets out of it. */
@@ -50,7 +51,7 @@ export function errorFromNetwork(source: ErrorSource, cause: unknown, received: 
   return new ModelError('failed', sentence(`${source.label} ${what}`, networkReason(cause), source.redact), {
     aiSystem: source.aiSystem,
     isOutage: true,
-    isUnsent: !received && causes(cause).some(({ code }) => NO_CONNECTION.has(code)),
+    isUnsent: !received && codesIn(cause).some((code) => NO_CONNECTION.has(code)),
     cause,
   })
 }
@@ -128,7 +129,7 @@ function judge(status: number, said: string, body: string): Verdict {
 
 function sentence(beginning: string, said: string, redact: Redact): string {
   // Redacted before it is cut: half a key is no longer recognized, and still tells too much.
-  const clean = redact(said.toWellFormed()).replace(/\s+/g, ' ').trim()
+  const clean = redact(said.slice(0, MAX_READ).toWellFormed()).replace(/\s+/g, ' ').trim()
   if (clean === '') return beginning
   return `${beginning}: ${clean.length > MAX_SAID ? `${clean.slice(0, MAX_SAID).toWellFormed()}…` : clean}`
 }
@@ -168,21 +169,20 @@ const NO_CONNECTION: ReadonlySet<string> = new Set([
 
 /** Whether it is the connection that failed. */
 export function isNetworkError(error: unknown): boolean {
-  return causes(error).some((cause) => REASON_OF_CODE[cause.code] !== undefined)
+  return codesIn(error).some((code) => REASON_OF_CODE[code] !== undefined)
 }
 
-/** `fetch failed` says nothing, what is below it does. */
+/** `fetch failed` says nothing, what is below it does. Never its message: that names the address. */
 function networkReason(error: unknown): string {
-  const chain = causes(error)
-  const known = chain.map(({ code }) => REASON_OF_CODE[code]).find((reason) => reason !== undefined)
-  return known ?? chain.findLast(({ message }) => message !== '')?.message ?? ''
+  const codes = codesIn(error)
+  const known = codes.map((code) => REASON_OF_CODE[code]).find((reason) => reason !== undefined)
+  return known ?? codes.findLast((code) => /^[A-Z][A-Z0-9_]{2,60}$/.test(code)) ?? ''
 }
 
-function causes(error: unknown): { code: string; message: string }[] {
-  const found: { code: string; message: string }[] = []
+function codesIn(error: unknown): string[] {
+  const found: string[] = []
   for (let at = error; at instanceof Error && found.length < 6; at = at.cause) {
-    const code = 'code' in at && typeof at.code === 'string' ? at.code : ''
-    found.push({ code, message: at.message })
+    found.push('code' in at && typeof at.code === 'string' ? at.code : '')
   }
   return found
 }

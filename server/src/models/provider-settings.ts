@@ -11,6 +11,8 @@ export type ProviderSettings = Readonly<{
   given: ReadonlySet<string>
   /** Every value that must never be shown. */
   secrets: readonly string[]
+  /** The addresses that were given, which need not be known to callers. */
+  ownUrls: readonly string[]
   defaultAiSystem: AiSystem | null
   defaultModel: string | null
   openai: KeyedProvider
@@ -60,9 +62,13 @@ export function readProviderSettings(env: Environment, dataDirectory = './data')
     values.set(name, value)
   }
   const get = (name: VariableName): string | null => values.get(name) ?? null
+  const ownUrls: string[] = []
   const url = (name: VariableName): string | null => {
     const value = values.get(name)
-    return value === undefined ? null : parseUrl(name, value)
+    if (value === undefined) return null
+    const parsed = parseUrl(name, value)
+    ownUrls.push(parsed)
+    return parsed
   }
   const keyed = (apiKey: string | null, urlName: VariableName): KeyedProvider =>
     Object.freeze({ apiKey, baseUrl: url(urlName) ?? defaultOf(urlName) })
@@ -72,6 +78,7 @@ export function readProviderSettings(env: Environment, dataDirectory = './data')
     secrets: Object.freeze(
       PROVIDER_VARIABLES.flatMap(({ name, isSecret }) => (isSecret ? (values.get(name) ?? []) : [])),
     ),
+    ownUrls,
     defaultAiSystem: readDefaultAiSystem(get('DRAMATIS_DEFAULT_AI_SYSTEM')),
     defaultModel: get('DRAMATIS_DEFAULT_MODEL'),
     openai: keyed(get('OPENAI_API_KEY'), 'OPENAI_BASE_URL'),

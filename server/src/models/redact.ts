@@ -11,7 +11,7 @@ const LOOKS_LIKE_A_SECRET: readonly [RegExp, string][] = [
   [/\bAIza[A-Za-z0-9*_-]{4,}/g, MARK],
   [/\b(?:AKIA|ASIA)[A-Z0-9]{8,}/g, MARK],
   [/([?&](?:api[-_]?key|key|token|access_token|signature|sig)=)[^&\s"'<>]+/gi, `$1${MARK}`],
-  [/(\b[a-z][a-z0-9+.-]{0,30}:\/\/)[^\s/?#"'<>]*@/gi, `$1${MARK}@`],
+  [/(\b[a-z][a-z0-9+.-]{0,30}:\/\/)[^\s/?#"'<>]{0,1000}@/gi, `$1${MARK}@`],
 ]
 
 export type Redact = (text: string) => string

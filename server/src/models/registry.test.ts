@@ -56,7 +56,8 @@ describe('opening a model', () => {
     const registry = registryWith({ OPENAI_COMPATIBLE_BASE_URL: `${nowhere}/v1` })
     await expect(registry.open('openai-compatible', 'default')).rejects.toMatchObject({
       kind: 'not_configured',
-      message: `The server at ${nowhere}/v1 does not answer; OPENAI_COMPATIBLE_MODEL can name one`,
+      message: 'The OpenAI-compatible server does not answer; OPENAI_COMPATIBLE_MODEL can name one',
+      cause: new Error(`The server at ${nowhere}/v1 does not answer; OPENAI_COMPATIBLE_MODEL can name one`),
     })
   })
 
@@ -90,7 +91,7 @@ describe('the default', () => {
   test('is the rehearsal when there is nothing else, and says so', async () => {
     const found = await registryWith({}).resolveDefault()
     expect(found).toMatchObject({ aiSystem: 'rehearsal', model: 'rehearsal' })
-    expect(found.why).toBe(
+    expect(found.whyInside).toBe(
       `Rehearsal (built in, NOT a language model), because no provider is configured, and Ollama does not answer at ${nowhere}.`,
     )
   })
@@ -99,7 +100,8 @@ describe('the default', () => {
     expect(await registryWith({ OLLAMA_HOST: provider.url }).resolveDefault()).toEqual({
       aiSystem: 'ollama',
       model: 'llama3.2:3b',
-      why: `Ollama with llama3.2:3b, because it answers at ${provider.url}.`,
+      why: 'Ollama with llama3.2:3b, because it answers.',
+      whyInside: `Ollama with llama3.2:3b, because it answers at ${provider.url}.`,
     })
   })
 
@@ -107,7 +109,8 @@ describe('the default', () => {
     provider.script([{ pieces: ['{"models":[]}'] }])
     const found = await registryWith({ OLLAMA_HOST: provider.url }).resolveDefault()
     expect(found.aiSystem).toBe('rehearsal')
-    expect(found.why).toContain(`Ollama has no model at ${provider.url}`)
+    expect(found.whyInside).toContain(`Ollama has no model at ${provider.url}`)
+    expect(found.why).toMatch(/Ollama has no model\.$/)
   })
 
   test('is not Ollama when something else answers there', async () => {
@@ -121,6 +124,7 @@ describe('the default', () => {
       aiSystem: 'anthropic',
       model: 'claude-sonnet-4-6',
       why: 'Anthropic with claude-sonnet-4-6, because ANTHROPIC_API_KEY is set.',
+      whyInside: 'Anthropic with claude-sonnet-4-6, because ANTHROPIC_API_KEY is set.',
     })
     expect(provider.requests).toEqual([])
   })
@@ -185,7 +189,10 @@ describe('the list', () => {
       defaultModel: 'Qwen/Qwen3-8B',
       models: ['Qwen/Qwen3-8B', 'adapter'],
     })
-    expect(bySystem.ollama).toMatchObject({ isUsable: false, why: `Ollama does not answer at ${nowhere}.`, models: [] })
+    expect(bySystem.ollama).toMatchObject({
+      ...{ isUsable: false, models: [] },
+      ...{ why: 'Ollama does not answer.', whyInside: `Ollama does not answer at ${nowhere}.` },
+    })
     expect(bySystem.local).toMatchObject({
       isUsable: false,
       why: expect.stringMatching(/^Local model needs DRAMATIS_LOCAL_MODELS\./),

@@ -5,6 +5,7 @@ import { createAiSdkModel } from './ai-sdk.ts'
 import { AI_SYSTEM_FACTS, AI_SYSTEMS, type AiSystem, type HostedAiSystem, parseAiSystem } from './ai-systems.ts'
 import { createChatCompletionsModel } from './chat-completions.ts'
 import { configuredDefault } from './default-system.ts'
+import { hideAddresses } from './hide-addresses.ts'
 import { fetchThrough, HOSTED_PROVIDERS } from './hosted-providers.ts'
 import type { Progress } from './local/hub-store.ts'
 import { createLocalModels } from './local/local-models.ts'
@@ -13,7 +14,7 @@ import { ModelError } from './model-error.ts'
 import { listCompatibleModels, listOllamaModels, type ModelList } from './model-lists.ts'
 import type { ErrorSource } from './provider-errors.ts'
 import { missingVariables, type ProviderSettings } from './provider-settings.ts'
-import { createRedactor } from './redact.ts'
+import { createRedactor, type Redact } from './redact.ts'
 import { createRehearsalModel } from './rehearsal.ts'
 
 /** Milliseconds for which a server's list of models, or its silence, is believed. */
@@ -28,16 +29,25 @@ const MAX_OPEN_MODELS = 256
 /** A system and a model, both as the provider knows them; `model` is `default` while nobody can say which it is. */
 export type Target = { aiSystem: AiSystem; model: string }
 
+export type DefaultTarget = Target & { why: string; whyInside: string }
+
 export type Listing = {
   aiSystem: AiSystem
   label: string
   isUsable: boolean
   /** What is in the way, as a sentence; null when nothing is. */
   why: string | null
+  /** The same for an operator: it may name addresses and folders of the inside. */
+  whyInside: string | null
   defaultModel: string | null
   /** Ids that are known without asking a hosted provider. */
   models: string[]
 }
+
+const NO_REASON = { why: null, whyInside: null }
+/** Why something cannot be used: for callers, and for an operator, with addresses of the inside. */
+type Reasons = { why: string; whyInside: string }
+type LiveModels = { ok: true; models: string[] } | ({ ok: false } & Reasons)
 
 export type ModelRegistry = {
   /**
@@ -52,8 +62,8 @@ export type ModelRegistry = {
    * when that is the rehearsal. Never fails because of a provider: what cannot be told yet stays `default`.
    */
   resolve(aiSystem: AiSystem, model: string | null): Promise<Target>
-  /** The default and a sentence, for people, that says why. */
-  resolveDefault(): Promise<Target & { why: string }>
+  /** The default and a sentence, for people, that says why; `whyInside` is for an operator. */
+  resolveDefault(): Promise<DefaultTarget>
   /** Every system but `default`. */
   list(): Promise<Listing[]>
   /** Begins what the default model needs before it can answer, such as the download of a local one. */
@@ -76,7 +86,8 @@ export function createModelRegistry(options: ModelRegistryOptions): ModelRegistr
   const { settings, dispatcher, clock, onDownload = () => {} } = options
   // HTTP/1.1: closing the connection is then what aborting a call does, and one slow reply cannot hold up another.
   const connections = dispatcher ?? new Agent({ allowH2: false })
-  const redact = createRedactor(settings.secrets)
+  const hideSecrets = createRedactor(settings.secrets)
+  const redact: Redact = (text) => hideAddresses(hideSecrets(text), settings.ownUrls)
   const openProviders = new Map<HostedAiSystem, ReturnType<(typeof HOSTED_PROVIDERS)[HostedAiSystem]>>()
   const openModels = new Map<string, Model>()
   /** By the names that were asked for. */
@@ -93,10 +104,9 @@ export function createModelRegistry(options: ModelRegistryOptions): ModelRegistr
       : listCompatibleModels({ baseUrl, apiKey, ...listOptions })
   })
 
-  async function liveModels(aiSystem: 'ollama' | 'openai-compatible'): Promise<ModelList> {
+  async function liveModels(aiSystem: 'ollama' | 'openai-compatible'): Promise<LiveModels> {
     const list = await (aiSystem === 'ollama' ? ollamaModels() : compatibleModels())
-    if (list.ok) return list
-    return { ok: false, why: notAnswering(aiSystem, list.why, settings) }
+    return list.ok ? list : { ok: false, ...notAnswering(aiSystem, list.why, settings) }
   }
 
   /** `default` for "nobody can say yet". */
@@ -113,20 +123,23 @@ export function createModelRegistry(options: ModelRegistryOptions): ModelRegistr
     return AI_SYSTEM_FACTS[aiSystem].defaultModel ?? 'default'
   }
 
-  async function resolveDefault(): Promise<Target & { why: string }> {
+  async function resolveDefault(): Promise<DefaultTarget> {
     const configured = configuredDefault(settings)
-    if (configured !== null) return describeDefault(configured.aiSystem, configured.because)
+    if (configured !== null) return describeDefault(configured.aiSystem, configured.because, configured.because)
     const ollama = await liveModels('ollama')
-    if (ollama.ok) return describeDefault('ollama', `it answers at ${settings.ollama.baseUrl}`)
-    return describeDefault('rehearsal', `no provider is configured, and ${ollama.why}`)
+    const nobody = 'no provider is configured, and'
+    return ollama.ok
+      ? describeDefault('ollama', 'it answers', `it answers at ${settings.ollama.baseUrl}`)
+      : describeDefault('rehearsal', `${nobody} ${ollama.why}`, `${nobody} ${ollama.whyInside}`)
   }
 
-  async function describeDefault(aiSystem: AiSystem, because: string): Promise<Target & { why: string }> {
+  async function describeDefault(aiSystem: AiSystem, because: string, inside: string): Promise<DefaultTarget> {
     const named = aiSystem === 'rehearsal' ? null : settings.defaultModel
     const model = named ?? (await defaultModelOf(aiSystem))
     const { label } = AI_SYSTEM_FACTS[aiSystem]
     const withModel = model === 'default' || aiSystem === 'rehearsal' ? label : `${label} with ${model}`
-    return { aiSystem, model, why: `${withModel}, because ${because}.` }
+    const [why, whyInside] = [because, inside].map((reason) => `${withModel}, because ${reason}.`) as [string, string]
+    return { aiSystem, model, why, whyInside }
   }
 
   async function resolve(aiSystem: AiSystem, model: string | null): Promise<Target> {
@@ -167,7 +180,8 @@ export function createModelRegistry(options: ModelRegistryOptions): ModelRegistr
 
   async function throwNoModel(aiSystem: 'ollama' | 'openai-compatible'): Promise<never> {
     const list = await liveModels(aiSystem)
-    throw notConfigured(aiSystem, list.ok ? `${aiSystem} has no model` : list.why)
+    if (list.ok) throw notConfigured(aiSystem, `${aiSystem} has no model`)
+    throw notConfigured(aiSystem, list.why, new Error(list.whyInside))
   }
 
   function provider(aiSystem: HostedAiSystem): ReturnType<(typeof HOSTED_PROVIDERS)[HostedAiSystem]> {
@@ -180,13 +194,13 @@ export function createModelRegistry(options: ModelRegistryOptions): ModelRegistr
   async function describe(aiSystem: AiSystem): Promise<Listing> {
     const { label } = AI_SYSTEM_FACTS[aiSystem]
     const missing = missingVariables(aiSystem, settings)
-    const unusable = (why: string): Listing => {
+    const unusable = (why: string, whyInside = why): Listing => {
       const { defaultModel } = AI_SYSTEM_FACTS[aiSystem]
       return {
         aiSystem,
         label,
         isUsable: false,
-        why,
+        ...{ why, whyInside },
         defaultModel,
         models: defaultModel === null ? [] : [defaultModel],
       }
@@ -195,22 +209,24 @@ export function createModelRegistry(options: ModelRegistryOptions): ModelRegistr
     if (aiSystem === 'local') return describeLocal(needs)
     if (needs !== '') return unusable(needs)
     const defaultModel = await defaultModelOf(aiSystem)
-    const usable: Listing = { aiSystem, label, isUsable: true, why: null, defaultModel, models: [defaultModel] }
+    const usable: Listing = { aiSystem, label, isUsable: true, ...NO_REASON, defaultModel, models: [defaultModel] }
     if (aiSystem !== 'ollama' && aiSystem !== 'openai-compatible') return usable
     const list = await liveModels(aiSystem)
     if (list.ok) return { ...usable, models: list.models }
     // A server need not list its models to have one.
-    return defaultModel === 'default' ? unusable(`${list.why}.`) : usable
+    return defaultModel === 'default' ? unusable(`${list.why}.`, `${list.whyInside}.`) : usable
   }
 
   /** Both things that can be missing are said at once: getting the package takes a while. */
   function describeLocal(needs: string): Listing {
     const obstacle = local.obstacle()
-    const why = [needs, obstacle === null ? '' : `${obstacle}.`].filter((sentence) => sentence !== '').join(' ')
+    const sentences = (reason: string | undefined) =>
+      [needs, reason === undefined ? '' : `${reason}.`].filter((sentence) => sentence !== '').join(' ') || null
+    const [why, whyInside] = [sentences(obstacle?.why), sentences(obstacle?.whyInside)]
     const models = local.ids()
     const { label } = AI_SYSTEM_FACTS.local
     const defaultModel = models[0] ?? null
-    return { aiSystem: 'local', label, isUsable: why === '', why: why === '' ? null : why, defaultModel, models }
+    return { aiSystem: 'local', label, isUsable: why === null, why, whyInside, defaultModel, models }
   }
 
   return {
@@ -236,13 +252,19 @@ function compatibleServer(aiSystem: 'ollama' | 'openai-compatible', settings: Pr
     : { baseUrl: settings.openaiCompatible.baseUrl ?? '', apiKey: settings.openaiCompatible.apiKey }
 }
 
-function notAnswering(aiSystem: 'ollama' | 'openai-compatible', why: string, settings: ProviderSettings): string {
-  if (aiSystem === 'ollama') return `Ollama ${why} at ${settings.ollama.baseUrl}`
-  return `The server at ${settings.openaiCompatible.baseUrl} ${why}; OPENAI_COMPATIBLE_MODEL can name one`
+function notAnswering(aiSystem: 'ollama' | 'openai-compatible', why: string, settings: ProviderSettings): Reasons {
+  if (aiSystem === 'ollama') {
+    return { why: `Ollama ${why}`, whyInside: `Ollama ${why} at ${settings.ollama.baseUrl}` }
+  }
+  const hint = `${why}; OPENAI_COMPATIBLE_MODEL can name one`
+  return {
+    why: `The OpenAI-compatible server ${hint}`,
+    whyInside: `The server at ${settings.openaiCompatible.baseUrl} ${hint}`,
+  }
 }
 
-function notConfigured(aiSystem: AiSystem, message: string): ModelError {
-  return new ModelError('not_configured', message, { aiSystem })
+function notConfigured(aiSystem: AiSystem, message: string, cause?: Error): ModelError {
+  return new ModelError('not_configured', message, { aiSystem, cause })
 }
 
 /** Asks again only after `ms` milliseconds; whoever asks meanwhile shares the answer, or waits for the same one. */

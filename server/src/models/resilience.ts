@@ -2,6 +2,7 @@ import type { Clock } from '../lib/clock.ts'
 import { AI_SYSTEM_FACTS, parseAiSystem } from './ai-systems.ts'
 import { CallerError, PhaseTimeoutError, runAttempt } from './attempt.ts'
 import { createBreaker } from './breaker.ts'
+import { discreet } from './discreet.ts'
 import { fitFiles } from './fit-files.ts'
 import type { Model, ModelCaller, ModelMessage, ModelRequest, ModelResult, ModelUsage } from './model.ts'
 import { ModelError, type ModelErrorKind } from './model-error.ts'
@@ -148,11 +149,13 @@ export function createResilience(options: ResilienceOptions): Resilience {
         return { model: { aiSystem: model.aiSystem, model: model.model, result }, error: null, attempt }
       } catch (thrown) {
         if (!(thrown instanceof ModelError)) throw thrown
-        attempt.outcome = thrown.kind
-        attempt.error = thrown.message
-        if (attempt.firstTokenAt !== null || thrown.mayHaveCost) attempt.mayHaveCost = true
+        // Every error of a provider passes here before anybody sees it: callers, the record of the run, the log.
+        const error = discreet(thrown, request)
+        attempt.outcome = error.kind
+        attempt.error = error.message
+        if (attempt.firstTokenAt !== null || error.mayHaveCost) attempt.mayHaveCost = true
         attempt.endedAt = clock()
-        return { model: null, error: thrown, attempt }
+        return { model: null, error, attempt }
       }
     }
 

@@ -4,11 +4,15 @@ import type { Dispatcher } from 'undici'
 import { Agent, buildConnector } from '../lib/undici.ts'
 import { isPublicAddress } from './addresses.ts'
 
-/** A connection that may not be made. */
+/** A connection that may not be made. The message is for callers: it does not say what is inside. */
 export class ForbiddenAddress extends Error {
+  /** For the log. */
+  readonly host: string
+
   constructor(host: string) {
-    super(`${host} is a private address, which may not be reached unless DRAMATIS_ALLOW_PRIVATE_HOSTS names the host`)
+    super('it has a private address, which may not be reached unless DRAMATIS_ALLOW_PRIVATE_HOSTS names the host')
     this.name = 'ForbiddenAddress'
+    this.host = host
   }
 }
 

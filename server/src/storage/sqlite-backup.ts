@@ -17,6 +17,7 @@ import {
 } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
+import { PRIVATE_FILE, PRIVATE_FOLDER } from '../lib/private-files.ts'
 import { StorageError } from './database.ts'
 import { pendingMigrations } from './migrations/migrations.ts'
 import { explainSqliteError } from './sqlite-errors.ts'
@@ -122,7 +123,7 @@ function requireRestorable(source: string): void {
 
 function lockAgainstServers(file: string): ServerLock {
   try {
-    mkdirSync(dirname(file), { recursive: true })
+    mkdirSync(dirname(file), { recursive: true, mode: PRIVATE_FOLDER })
     return acquireServerLock(file)
   } catch (error) {
     if (error instanceof StorageError)
@@ -156,7 +157,7 @@ function copyDatabase(source: string, copy: string): void {
 /** Empty, and closed to others: it will hold conversations. */
 function createPrivately(file: string): void {
   try {
-    closeSync(openSync(file, 'wx', 0o600))
+    closeSync(openSync(file, 'wx', PRIVATE_FILE))
   } catch (error) {
     throw unwritable(file, error)
   }

@@ -1,4 +1,5 @@
 import { DatabaseSync } from 'node:sqlite'
+import { makePrivateFile } from '../lib/private-files.ts'
 import { StorageError } from './database.ts'
 
 export type ServerLock = {
@@ -14,6 +15,7 @@ export type ServerLock = {
  * file's `user_version` is 1 while an owner lives. Throws {@link StorageError} when there is another owner.
  */
 export function acquireServerLock(file: string): ServerLock {
+  makePrivateFile(`${file}.lock`)
   const lock = new DatabaseSync(`${file}.lock`, { timeout: 0 })
   let wasUnclean: boolean
   try {

@@ -25,6 +25,8 @@ function serve(port: MessagePort, file: string): void {
 }
 
 if (parentPort) {
+  // A report has a part for each thread, and in each the environment of the whole process, with every key.
+  process.report.excludeEnv = true
   serve(parentPort, (workerData as { file: string }).file)
   // For the next start, should this process be killed.
   flushCompileCache()

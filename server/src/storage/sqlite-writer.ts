@@ -170,6 +170,8 @@ function describe(error: unknown): { message: string; errcode: number | undefine
 }
 
 if (parentPort) {
+  // A report has a part for each thread, and in each the environment of the whole process, with every key.
+  process.report.excludeEnv = true
   serve(parentPort, (workerData as { file: string }).file)
   // For the next start, should this process be killed.
   flushCompileCache()

@@ -10,6 +10,7 @@ import {
   SqliteQueryCompiler,
   sql,
 } from 'kysely'
+import { makePrivateFile, PRIVATE_FOLDER } from '../lib/private-files.ts'
 import type { Database, SqlValue } from './database.ts'
 import { StorageError } from './database.ts'
 import type { Dialect } from './dialect.ts'
@@ -60,8 +61,9 @@ export type SqliteOptions = {
 export async function openSqlite(options: SqliteOptions): Promise<Database> {
   let lock: ServerLock | undefined
   try {
-    mkdirSync(dirname(options.file), { recursive: true })
+    mkdirSync(dirname(options.file), { recursive: true, mode: PRIVATE_FOLDER })
     if (options.asServer) lock = acquireServerLock(options.file)
+    makePrivateFile(options.file)
     if (lock?.wasUnclean && existsSync(options.file)) checkIntegrity(options.file, options.log)
     migrateSqlite(options.file, sqliteDialect.columnTypes)
     return connect(options, lock)

@@ -1,6 +1,6 @@
 import { isJsonObject, type JsonObject, type JsonValue } from '../../lib/json.ts'
+import { printableLine } from '../../lib/printable.ts'
 import { Failure } from '../command.ts'
-import { printableLine } from '../printable.ts'
 import { reasonOf } from '../reason.ts'
 import { readSse, type SseEvent } from './sse-reader.ts'
 

@@ -1,5 +1,5 @@
+import { printableLine } from '../../lib/printable.ts'
 import { Failure } from '../command.ts'
-import { printableLine } from '../printable.ts'
 import type { ChatPersona } from './api.ts'
 import type { Terminal } from './terminal.ts'
 

@@ -1,5 +1,5 @@
+import { printableLine } from '../../lib/printable.ts'
 import { Failure } from '../command.ts'
-import { printableLine } from '../printable.ts'
 import type { ChatApi, ChatConversation, ChatPersona } from './api.ts'
 import { askForValues, choosePersona } from './choose-persona.ts'
 import { showReply } from './show-reply.ts'

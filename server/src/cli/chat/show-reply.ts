@@ -1,6 +1,6 @@
 import { isJsonObject, type JsonValue } from '../../lib/json.ts'
+import { printable } from '../../lib/printable.ts'
 import { Failure } from '../command.ts'
-import { printable } from '../printable.ts'
 import { ApiError, type ChatApi, describeErrorBody } from './api.ts'
 import type { SseEvent } from './sse-reader.ts'
 import type { Terminal } from './terminal.ts'

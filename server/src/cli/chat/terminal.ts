@@ -1,7 +1,7 @@
 import { createInterface } from 'node:readline'
 import { Writable } from 'node:stream'
+import { printable } from '../../lib/printable.ts'
 import type { Io } from '../command.ts'
-import { printable } from '../printable.ts'
 import { collectLines } from './paste.ts'
 
 /** Asks a terminal to mark what is pasted, and to stop doing so (https://invisible-island.net/xterm/xterm-paste64.html). */

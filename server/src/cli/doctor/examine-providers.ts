@@ -12,13 +12,13 @@ export async function examineProviders(settings: ProviderSettings): Promise<Find
     const findings = await Promise.all(listings.map((listing) => examineOne(listing, settings)))
     const isGood = findings.some(({ subject, state }) => subject === chosen.aiSystem && state === 'ok')
     const isBad = findings.some(({ subject, state }) => subject === chosen.aiSystem && state === 'broken')
-    return [...findings, (isGood ? ok : isBad ? broken : note)('default', chosen.why)]
+    return [...findings, (isGood ? ok : isBad ? broken : note)('default', chosen.whyInside)]
   } finally {
     await registry.close()
   }
 }
 
-async function examineOne({ aiSystem, isUsable, why, defaultModel }: Listing, settings: ProviderSettings) {
+async function examineOne({ aiSystem, isUsable, whyInside: why, defaultModel }: Listing, settings: ProviderSettings) {
   const isConfigured = isUsable || (aiSystem === 'openai-compatible' && settings.openaiCompatible.baseUrl !== null)
   const answer = isConfigured ? await askProvider(aiSystem, settings) : null
   if (answer !== null && answer.state === 'broken') return answer

@@ -36,6 +36,14 @@ export const selectApiKeyByHash = prepareRead((db, p: Parameters<{ hash: string 
     .where('hash', '=', p('hash')),
 )
 
+export const selectApiKeyEnd = prepareRead((db, p: Parameters<{ organizationId: string; id: string }>) =>
+  db
+    .selectFrom('api_key')
+    .select(['expires_at', 'revoked_at'])
+    .where('organization_id', '=', p('organizationId'))
+    .where('id', '=', p('id')),
+)
+
 /** The keys of an organization, with what each has used of the budget of `day` (UTC, `2026-01-31`). */
 export const selectApiKeys = prepareRead((db, p: Parameters<{ organizationId: string; day: string }>) =>
   db

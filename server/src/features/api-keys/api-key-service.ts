@@ -3,7 +3,14 @@ import { type Authenticate, type Caller, SCOPES, type Scope } from '../../http/c
 import type { Clock } from '../../lib/clock.ts'
 import type { IdSource } from '../../lib/ids.ts'
 import { type Database, type Statement, writeOr } from '../../storage/database.ts'
-import { insertApiKey, revokeApiKey, selectApiKeyByHash, selectApiKeys, touchApiKey } from './api-key-queries.ts'
+import {
+  insertApiKey,
+  revokeApiKey,
+  selectApiKeyByHash,
+  selectApiKeyEnd,
+  selectApiKeys,
+  touchApiKey,
+} from './api-key-queries.ts'
 import { generateKey, hashKey, prefixOf } from './key-format.ts'
 
 export type ApiKey = {
@@ -83,7 +90,7 @@ export function createApiKeyService(deps: { database: Database; ids: IdSource; c
   async function lookUp(secret: string): Promise<Caller | null> {
     const now = clock()
     const row = (await selectApiKeyByHash(database, { hash: hashKey(secret) }))[0]
-    if (!row || row.revoked_at !== null || (row.expires_at !== null && row.expires_at <= now)) return null
+    if (!row || !isGood(row, now)) return null
     if (row.last_used_at === null || now - row.last_used_at >= LAST_USED_STEP_MS) {
       // Not awaited, and a failure changes nothing: no request should wait for, or fall over, a statistic.
       database
@@ -117,6 +124,12 @@ export function createApiKeyService(deps: { database: Database; ids: IdSource; c
       return (await selectApiKeyByHash(database, { hash: hashKey(secret) })).length > 0
     },
 
+    /** Whether a key of the organization can be used now. */
+    async isValid(organizationId: string, id: string): Promise<boolean> {
+      const row = (await selectApiKeyEnd(database, { organizationId, id }))[0]
+      return row !== undefined && isGood(row, clock())
+    },
+
     async list(organizationId: string): Promise<ApiKey[]> {
       const day = new Date(clock()).toISOString().slice(0, 10)
       const rows = await selectApiKeys(database, { organizationId, day })
@@ -144,6 +157,10 @@ export function createApiKeyService(deps: { database: Database; ids: IdSource; c
       found.clear()
     },
   }
+}
+
+function isGood(key: { revoked_at: number | null; expires_at: number | null }, now: number): boolean {
+  return key.revoked_at === null && (key.expires_at === null || key.expires_at > now)
 }
 
 function parseScopes(text: string): Scope[] {

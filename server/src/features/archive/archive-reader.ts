@@ -80,7 +80,8 @@ export function createArchiveReader(deps: {
     transcript,
 
     async linkTo(key) {
-      return transcriptPath(await organizations.tokenSecret(key.organizationId), key, clock() + LINK_MS)
+      const secret = await organizations.tokenSecret(key.organizationId)
+      return (keyId) => transcriptPath(secret, { ...key, keyId }, clock() + LINK_MS)
     },
 
     discard: (key) => discardBlobs(database, 'archive_segment', { ...key, now: clock() }),

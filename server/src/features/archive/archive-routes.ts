@@ -4,6 +4,7 @@ import { arrayOf, sendJson } from '../../http/pieces.ts'
 import { answers, Uuid } from '../../http/schemas.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { Type } from '../../lib/schema.ts'
+import type { ApiKeyService } from '../api-keys/api-key-service.ts'
 import type { ArchivedMessages } from '../conversations/archived-messages.ts'
 import { MessageDto } from '../conversations/conversation-schemas.ts'
 import type { ConversationService } from '../conversations/conversation-service.ts'
@@ -19,9 +20,10 @@ export function archiveRoutes(deps: {
   conversations: Pick<ConversationService, 'get'>
   feedback: Pick<FeedbackService, 'measure' | 'between'>
   organizations: Pick<OrganizationService, 'tokenSecret'>
+  apiKeys: Pick<ApiKeyService, 'isValid'>
   clock: Clock
 }): FastifyPluginAsyncTypebox {
-  const { archive, conversations, feedback, organizations, clock } = deps
+  const { archive, conversations, feedback, organizations, apiKeys, clock } = deps
 
   return async (app) => {
     app.get(
@@ -31,10 +33,13 @@ export function archiveRoutes(deps: {
         schema: {
           tags: ['Conversations'],
           summary: 'Read a whole transcript through the signed link in `chatMessagesBlobUri`',
-          description: 'Needs no key. The link is good for 24 hours.',
-
+          description:
+            'Needs no key in a header. The link is good for 24 hours, and no longer than the key that asked for it.',
+          security: [],
           params: Type.Object({ organizationId: Uuid, conversationId: Uuid }),
           querystring: Type.Object({
+            // Absent in links that were given out before links had keys: those are good no more.
+            key: Type.Optional(Uuid),
             expires: Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER }),
             signature: Type.String({ minLength: 1, maxLength: 100 }),
           }),
@@ -45,7 +50,11 @@ export function archiveRoutes(deps: {
         const organizationId = request.params.organizationId.toLowerCase()
         const conversationId = request.params.conversationId.toLowerCase()
         const secret = await organizations.tokenSecret(organizationId).catch(withoutSaying)
-        checkTranscriptLink(secret, { organizationId, conversationId }, request.query, clock())
+        const { key: keyId = '', ...link } = request.query
+        checkTranscriptLink(secret, { organizationId, conversationId, keyId: keyId.toLowerCase() }, link, clock())
+        if (!(await apiKeys.isValid(organizationId, keyId.toLowerCase()))) {
+          throw new AppError('gone', 'the API key that asked for this link is not valid any more')
+        }
         const key = { organizationId, conversationId }
         const hidden = hiddenIn(await conversations.get(organizationId, conversationId))
         const texts = textsOf(withFeedback(feedback, key, archive.transcript(key)), hidden)

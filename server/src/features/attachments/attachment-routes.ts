@@ -2,6 +2,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { AppError } from '../../errors.ts'
 import { fileBodyOf } from '../../http/bodies.ts'
 import { AnyJson, answers, answersAs, Binary, Uuid } from '../../http/schemas.ts'
+import { printableLine } from '../../lib/printable.ts'
 import { Type } from '../../lib/schema.ts'
 import type { Statement } from '../../storage/database.ts'
 import { AttachmentDto } from './attachment-schemas.ts'
@@ -91,8 +92,12 @@ export function attachmentRoutes(deps: {
   }
 }
 
-/** The header for a name in any language (RFC 6266): readers that do not know `filename*` get the ASCII of it. */
-function contentDisposition(name: string): string {
+/**
+ * The header for a name in any language (RFC 6266): readers that do not know `filename*` get the ASCII of it. Without
+ * folders, and without what would show its ending in another place.
+ */
+export function contentDisposition(written: string): string {
+  const name = printableLine(written).replaceAll(/[/\\]/g, '_')
   const plain = name.replaceAll(/[^\x20-\x7e]|["%\\]/g, '_')
   const encoded = encodeURIComponent(name.toWellFormed()).replaceAll(
     /['()*]/g,

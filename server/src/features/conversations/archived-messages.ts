@@ -6,6 +6,9 @@ type Key = { organizationId: string; conversationId: string }
 /** How many of the newest messages of a conversation always stay where they can be read at once. */
 export const NEWEST_MESSAGES = 100
 
+/** A link for who has asked with the API key with this id: it is good for as long as that key is. */
+export type LinkFor = (keyId: string) => string
+
 /**
  * What conversations need of the archive, which stands above them. It throws 503 where an answer would need messages
  * that cannot be read at the moment.
@@ -20,8 +23,8 @@ export type ArchivedMessages = {
   olderThan(key: Key, before: string, limit: number): Promise<Message[]>
   /** Every message of a conversation in order, archived or not, in pieces. */
   transcript(key: Key): AsyncIterable<Message[]>
-  /** The path and query of a signed link to the whole transcript. */
-  linkTo(key: Key): Promise<string>
+  /** What makes the path and query of a signed link to the whole transcript. */
+  linkTo(key: Key): Promise<LinkFor>
   /** The statements that give up what is archived of a conversation. The blobs go soon after. */
   discard(key: Key): Statement[]
 }

@@ -35,8 +35,8 @@ export function conversationRoutes(deps: {
   const { conversations, addressOf } = deps
 
   function print(request: FastifyRequest, shown: Omit<ListedConversation, 'id'>): Pieces {
-    const { transcriptPath } = shown
-    return toConversationPieces(shown, transcriptPath === null ? null : addressOf(request) + transcriptPath)
+    const { transcriptLink } = shown
+    return toConversationPieces(shown, transcriptLink && addressOf(request) + transcriptLink(request.caller.keyId))
   }
 
   const answer = (request: FastifyRequest, reply: FastifyReply, shown: ShownConversation) =>

@@ -8,7 +8,7 @@ import { type Database, type Statement, writeOr } from '../../storage/database.t
 import type { AttachmentService } from '../attachments/attachment-service.ts'
 import type { FeedbackService, NewFeedback } from '../feedback/feedback-service.ts'
 import type { OrganizationService } from '../organizations/organization-service.ts'
-import { type ArchivedMessages, NEWEST_MESSAGES } from './archived-messages.ts'
+import { type ArchivedMessages, type LinkFor, NEWEST_MESSAGES } from './archived-messages.ts'
 import type { Conversation, ConversationChange, ConversationFilter, Message } from './conversation.ts'
 import {
   changeConversation,
@@ -29,8 +29,8 @@ export type ShownConversation = {
   conversation: Conversation
   /** Of one with an archive, the newest. */
   messages: MessagePieces
-  /** The path and query under which all messages can be read, if some are in the archive. */
-  transcriptPath: string | null
+  /** What makes the path and query under which all messages can be read, if some are in the archive. */
+  transcriptLink: LinkFor | null
 }
 export type ListRequest = {
   filter: ConversationFilter
@@ -66,17 +66,17 @@ export function createConversationService(deps: {
     const pieces = (pages: Parameters<typeof withFeedback>[2]) => withFeedback(feedback, key, pages)
     if (conversation.archivedCount > 0) {
       const messages = pieces(findNewestInPieces(database, key, NEWEST_MESSAGES))
-      return { conversation, messages, transcriptPath: await archive.linkTo(key) }
+      return { conversation, messages, transcriptLink: await archive.linkTo(key) }
     }
     const { messages, isLast } = await findPieceAfter(database, key, NIL_UUID)
     // The archive knows how to go on when messages are moved there meanwhile.
-    if (!isLast) return { conversation, messages: pieces(archive.transcript(key)), transcriptPath: null }
+    if (!isLast) return { conversation, messages: pieces(archive.transcript(key)), transcriptLink: null }
     if (messages.length < conversation.messageCount) {
       // Its older messages may have been archived between the two reads.
       const now = await get(key.organizationId, key.conversationId)
       if (now.archivedCount > 0) return show(now)
     }
-    return { conversation, messages: pieces([messages]), transcriptPath: null }
+    return { conversation, messages: pieces([messages]), transcriptLink: null }
   }
 
   async function* showEach(
@@ -90,8 +90,8 @@ export function createConversationService(deps: {
         const { id, archivedCount } = conversation
         if (includeMessages) yield { id, ...(await show(conversation)) }
         else {
-          const transcriptPath = archivedCount > 0 ? await archive.linkTo(keyOf(conversation)) : null
-          yield { id, conversation, messages: null, transcriptPath }
+          const transcriptLink = archivedCount > 0 ? await archive.linkTo(keyOf(conversation)) : null
+          yield { id, conversation, messages: null, transcriptLink }
         }
       }
     }

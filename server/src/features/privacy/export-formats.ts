@@ -1,4 +1,5 @@
 import type { Pieces } from '../../http/pieces.ts'
+import { printableJson, printableLine } from '../../lib/printable.ts'
 import type { Conversation, Message } from '../conversations/conversation.ts'
 import { toConversationDto, toMessageDto } from '../conversations/conversation-wire.ts'
 import type { MessagePiece, MessagePieces } from '../conversations/message-pieces.ts'
@@ -24,9 +25,13 @@ export const FORMATS: Record<
   openai: { contentType: 'application/x-ndjson; charset=utf-8', ending: 'openai.jsonl', write: writeOpenAi },
 }
 
-/** One JSON document a line. */
+/** One JSON document a line, also to readers that know more ends of lines than JSON Lines (https://jsonlines.org). */
 export function line(value: object): string {
-  return `${JSON.stringify(value)}\n`
+  return `${jsonOf(value)}\n`
+}
+
+function jsonOf(value: object): string {
+  return printableJson(JSON.stringify(value))
 }
 
 /** The line of a conversation: the fields of the API without its messages, and those that only exports have. */
@@ -80,21 +85,39 @@ async function* writeMarkdown({ conversation, read }: Exported): Pieces {
   if (opening !== '') yield opening
 }
 
+/**
+ * A heading of ours, what was said as a quotation, and a list of what belongs to it. Only we write at the beginning of a
+ * line, so nobody can say something that reads as the turn of somebody else.
+ */
 function paragraphOf(message: Message, feedback: readonly Feedback[]): string {
   const { role, name, createdAt, content, attachments = [] } = message
   const speaker = inOneLine(name === null ? SPEAKERS[role] : `${SPEAKERS[role]} ${name}`)
   const given = feedback.map(({ score, comments }) => {
     const text = comments === null || comments === '' ? '' : `: ${inOneLine(comments)}`
-    return `\n> Feedback ${score}${text}\n`
+    return `- Feedback ${score}${text}\n`
   })
   const files = attachments.map(
-    (file) => `\n> Attached ${inOneLine(file.name)} (${file.mediaType}, ${file.byteCount} bytes)\n`,
+    (file) => `- Attached ${inOneLine(file.name)} (${file.mediaType}, ${file.byteCount} bytes)\n`,
   )
-  return `\n## ${speaker}, ${new Date(createdAt).toISOString()}\n\n${content}\n${files.join('')}${given.join('')}`
+  const beside = [...files, ...given].join('')
+  return `\n## ${speaker}, ${new Date(createdAt).toISOString()}\n\n${quoted(content)}\n${beside && `\n${beside}`}`
 }
 
+/** What Markdown, or some reader of text, may take for the end of a line. */
+const LINE_ENDS = /\r\n|(?!\t)\p{Cc}|[\u2028\u2029]/gu
+
+/**
+ * Each line behind a `>`. An HTML tag could close the quotation from within, so none is left: the `<` of a tag is written
+ * as `&lt;`, and the `&` of what would read as that, or as `&amp;`, as `&amp;`. Both can be undone exactly.
+ */
+function quoted(text: string): string {
+  const inert = text.replaceAll(/&(?=(?:lt|amp);)/g, '&amp;').replaceAll(/<(?=[a-z/!?])/gi, '&lt;')
+  return `> ${inert.replaceAll(LINE_ENDS, '$&> ')}`
+}
+
+/** Without what would begin another line, or hide a part of this one; and no tag of HTML either. */
 function inOneLine(text: string): string {
-  return text.replaceAll(/\s+/g, ' ')
+  return printableLine(text.replaceAll(LINE_ENDS, ' ')).replaceAll(/<(?=[a-z/!?])/gi, '&lt;')
 }
 
 /**
@@ -108,7 +131,7 @@ async function* writeOpenAi({ read }: Exported): Pieces {
   let opening = '{"messages":['
   for await (const { messages } of read()) {
     const shown: Message[] = messages.filter(({ id }) => id <= last)
-    if (shown.length > 0) yield opening + shown.map((message) => JSON.stringify(toOpenAi(message))).join(',')
+    if (shown.length > 0) yield opening + shown.map((message) => jsonOf(toOpenAi(message))).join(',')
     if (shown.length > 0) opening = ','
     if (shown.at(-1)?.id === last) break
   }

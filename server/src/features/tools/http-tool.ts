@@ -117,7 +117,7 @@ export function hideSecrets(text: string, secrets: readonly string[]): string {
 
 function whyNot(error: unknown): string {
   const forbidden = forbiddenIn(error)
-  if (forbidden) return `${forbidden.message}.`
+  if (forbidden) return `the service cannot be used: ${forbidden.message}.`
   if (error instanceof TooManyRedirects) return `the service cannot be used: ${error.message}.`
   const code = (error as { code?: unknown } | null)?.code
   return typeof code === 'string' ? `the service cannot be reached (${code}).` : 'the service cannot be reached.'

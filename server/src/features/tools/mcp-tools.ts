@@ -77,7 +77,7 @@ export async function openMcpServer(server: McpTools, deps: McpDeps, signal: Abo
             return toResult(result, secrets)
           } catch (error) {
             if (error instanceof ToolError || signal.aborted) throw error
-            throw new ToolError(`${label} has failed: ${reasonOf(error)}`, { cause: error })
+            throw new ToolError(`the MCP server has failed: ${reasonOf(error)}`, { cause: error })
           }
         },
       },
@@ -163,14 +163,16 @@ function checkCommand(command: string, allowed: readonly string[]): void {
   throw new AppError('unprocessable_entity', message)
 }
 
-/** Without what may be secret in a URL. */
+/** For the log, without what may be secret in a URL. Where a server of the inside is concerns no caller. */
 function labelOf({ url, command }: McpTools): string {
   return `the MCP server ${url === undefined ? command : new URL(url).origin}`
 }
 
 function unusable(label: string, error: unknown): AppError {
-  const message = `${label} cannot be used: ${reasonOf(error)}`
-  return new AppError('unavailable', message, { cause: error })
+  const reason = reasonOf(error)
+  // Not the error itself: it may quote what was sent, headers with secrets too.
+  const cause = new Error(`${label} cannot be used: ${reason}`)
+  return new AppError('unavailable', `an MCP server of this conversation cannot be used: ${reason}`, { cause })
 }
 
 /** In words that quote nothing of what it sent. */

@@ -1,4 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import type { Caller } from '../../http/caller.ts'
 import { answers, Named, NullableText } from '../../http/schemas.ts'
 import { Type } from '../../lib/schema.ts'
 import type { ModelRegistry } from '../../models/registry.ts'
@@ -7,7 +8,10 @@ const Listing = Named('AiSystemListing', {
   aiSystem: Type.String(),
   label: Type.String(),
   isUsable: Type.Boolean(),
-  why: Type.Unsafe<string | null>({ type: ['string', 'null'], description: 'What is in the way.' }),
+  why: Type.Unsafe<string | null>({
+    ...{ type: ['string', 'null'] },
+    description: 'What is in the way. Addresses and folders of the inside only for keys with `admin:read`.',
+  }),
   defaultModel: NullableText(),
   models: Type.Array(Type.String()),
 })
@@ -23,10 +27,16 @@ export function modelRoutes(registry: Pick<ModelRegistry, 'list' | 'resolveDefau
     app.get(
       '/models',
       { schema: { tags: ['Models'], summary: 'List the AI systems', response: answers(Models) } },
-      async () => {
+      async ({ caller }) => {
         const [data, usedByDefault] = await Promise.all([registry.list(), registry.resolveDefault()])
-        return { default: usedByDefault, data }
+        return { default: forCaller(caller, usedByDefault), data: data.map((listing) => forCaller(caller, listing)) }
       },
     )
   }
+}
+
+/** Where the servers of the inside are concerns only who looks after this one. */
+function forCaller<T extends { why: string | null; whyInside: T['why'] }>(caller: Caller, described: T) {
+  const { whyInside, ...plain } = described
+  return caller.scopes.has('admin:read') ? { ...plain, why: whyInside } : plain
 }

@@ -127,6 +127,7 @@ export function createTurnRunner(
     } catch (error) {
       failure = error
       if (!(error instanceof AppError)) log.error({ err: error, runId: accepted.runId }, FAULT)
+      else if (error.cause !== undefined) log.warn({ err: error, runId: accepted.runId }, 'a turn could not go on')
     }
     await reply.settle()
     const how = stopped()

@@ -3,6 +3,7 @@ import { createReadStream } from 'node:fs'
 import { type FileHandle, mkdir, open, rename, rm, stat, statfs } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { Dispatcher } from 'undici'
+import { PRIVATE_FILE, PRIVATE_FOLDER } from '../../lib/private-files.ts'
 import { sleep } from '../sleep.ts'
 
 /** Times that a download goes on after the connection broke, without a byte in between. */
@@ -37,7 +38,7 @@ export type DownloadOptions = {
  */
 export async function downloadFile(options: DownloadOptions): Promise<void> {
   const { file, bytes, sha256, signal, pauseMs = 1_000 } = options
-  await mkdir(dirname(file), { recursive: true })
+  await mkdir(dirname(file), { recursive: true, mode: PRIVATE_FOLDER })
   // The checksum in the name: half of another version is never continued.
   const partial = `${file}.${sha256.slice(0, 12)}.part`
   for (let stumbles = 0; ; ) {
@@ -81,7 +82,7 @@ async function fetchRest(options: DownloadOptions, partial: string): Promise<voi
   // Whoever does not know ranges sends everything again.
   const isRest = response.status === 206 && response.headers.get('content-range')?.startsWith(`bytes ${start}-`)
   if (!isRest) start = 0
-  const handle = await open(partial, isRest ? 'a' : 'w')
+  const handle = await open(partial, isRest ? 'a' : 'w', PRIVATE_FILE)
   try {
     await copy(response.body, handle, { start, bytes, onProgress })
     await handle.sync()

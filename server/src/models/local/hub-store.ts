@@ -2,6 +2,7 @@ import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import type { Dispatcher } from 'undici'
 import { isJsonObject, type JsonValue } from '../../lib/json.ts'
+import { PRIVATE_FILE, PRIVATE_FOLDER } from '../../lib/private-files.ts'
 import { DownloadError, downloadFile, reasonOf, sizeOf } from './download.ts'
 import { chooseFiles, type HubFile, readTree, tagsOf } from './hub-files.ts'
 import type { LocalSettings, LocalSource } from './local-settings.ts'
@@ -104,7 +105,7 @@ function readList(text: string): HubFile[] {
 }
 
 async function writeWhole(file: string, text: string): Promise<void> {
-  await mkdir(join(file, '..'), { recursive: true })
-  await writeFile(`${file}.part`, text)
+  await mkdir(join(file, '..'), { recursive: true, mode: PRIVATE_FOLDER })
+  await writeFile(`${file}.part`, text, { mode: PRIVATE_FILE })
   await rename(`${file}.part`, file)
 }

@@ -67,15 +67,16 @@ function hold(): () => void {
 
 test('without the package it is said how to get it', () => {
   localModels({ DRAMATIS_LOCAL_RUNTIME: join(folder, 'nothing') })
-  const why = expect.stringMatching(/^The package node-llama-cpp is not installed in .*nothing: install it with "npm /)
-  expect(models.obstacle()).toEqual(why)
+  const why = expect.stringMatching(/^The package node-llama-cpp is not installed: install it with "npm /)
+  const whyInside = expect.stringMatching(/^The package node-llama-cpp is not installed in .*nothing: install it with/)
+  expect(models.obstacle()).toMatchObject({ why, whyInside })
   expect(() => models.open('mine.gguf')).toThrow(expect.objectContaining({ kind: 'not_configured', message: why }))
 })
 
 test('a package of another generation is refused', () => {
   const old = join(folder, 'old')
   installFakeRuntime(old, '2.8.0')
-  expect(localModels({ DRAMATIS_LOCAL_RUNTIME: old }).obstacle()).toContain('is there in version 2.8.0')
+  expect(localModels({ DRAMATIS_LOCAL_RUNTIME: old }).obstacle()?.why).toContain('is there in version 2.8.0')
 })
 
 test('only what is named can be opened', () => {

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs'
 import type { Dispatcher } from 'undici'
 import type { Path } from '../../lib/fair-queue.ts'
+import { hideAddresses } from '../hide-addresses.ts'
 import type { Model, ModelRequest, ModelResult } from '../model.ts'
 import { ModelError, type ModelErrorKind } from '../model-error.ts'
 import { abortedError } from '../provider-errors.ts'
@@ -11,7 +12,7 @@ import { createHubStore, type Progress } from './hub-store.ts'
 import { createLine, type Line, LineFullError } from './line.ts'
 import { createLoadedModels, type LoadedModels } from './loaded-models.ts'
 import type { LocalSettings, LocalSource } from './local-settings.ts'
-import { findRuntime, loadRuntime } from './runtime.ts'
+import { findRuntime, loadRuntime, type Obstacle } from './runtime.ts'
 
 const SOURCE = { aiSystem: 'local', label: 'The local model' }
 
@@ -19,8 +20,8 @@ const SOURCE = { aiSystem: 'local', label: 'The local model' }
 const DOWNLOAD_RETRY_AFTER_MS = 30_000
 
 export type LocalModels = {
-  /** What is in the way of every model, as a sentence without its full stop; null when nothing is. */
-  obstacle(): string | null
+  /** What is in the way of every model; null when nothing is. */
+  obstacle(): Obstacle | null
   /** Ids of the models that may be used, the default first. */
   ids(): string[]
   /** Throws a {@link ModelError} (`not_configured`). Loads nothing yet. */
@@ -53,20 +54,21 @@ export function createLocalModels(options: LocalModelsOptions): LocalModels {
   const patience = pauseMs === undefined ? {} : { pauseMs }
   const store = createHubStore({ settings, dispatcher, onProgress: takeProgress, ...patience })
   const downloads = createDownloads({ store, now })
+  const shown = (words: string) => hideAddresses(words, [settings.hubUrl])
   const models = new Map<string, Model>()
   const running = new Set<Promise<unknown>>()
   const closing = new AbortController()
   let memory: LoadedModels | null = null
 
-  function obstacle(): string | null {
+  function obstacle(): Obstacle | null {
     const runtime = findRuntime(settings.runtime)
-    return runtime.ok ? null : runtime.why
+    return runtime.ok ? null : runtime
   }
 
   /** Made when it is first needed: the package may be installed while the server runs. */
   function openMemory(): LoadedModels {
     const runtime = findRuntime(settings.runtime)
-    if (!runtime.ok) throw failed('not_configured', runtime.why)
+    if (!runtime.ok) throw failed('not_configured', runtime.why, { cause: new Error(runtime.whyInside) })
     memory ??= createLoadedModels({ ...settings, runtime, load: loadRuntime })
     return memory
   }
@@ -125,7 +127,7 @@ export function createLocalModels(options: LocalModelsOptions): LocalModels {
       const loaded = await inMemory.use(source.id, path).catch((error) => {
         if (signal.aborted) throw error
         // Where the file is concerns nobody who calls.
-        const why = reasonOf(error).replaceAll(path, source.id)
+        const why = shown(reasonOf(error).replaceAll(path, source.id))
         const message = `The local model ${source.id} cannot be loaded: ${why}`
         throw failed('failed', message, { cause: error, retryable: false })
       })
@@ -133,7 +135,7 @@ export function createLocalModels(options: LocalModelsOptions): LocalModels {
         return await generateReply(loaded, request, listener, signal)
       } catch (error) {
         if (error instanceof ModelError || signal.aborted) throw error
-        throw failed('failed', `The local model ${source.id} failed: ${reasonOf(error)}`, { cause: error })
+        throw failed('failed', `The local model ${source.id} failed: ${shown(reasonOf(error))}`, { cause: error })
       } finally {
         inMemory.release(source.id)
       }
@@ -150,7 +152,7 @@ export function createLocalModels(options: LocalModelsOptions): LocalModels {
     const state = await downloads.state(source)
     if (state.kind === 'here') return state.path
     if (state.kind === 'failed')
-      throw failed('failed', `${source.id} cannot be downloaded: ${state.why}`, { retryable: false })
+      throw failed('failed', `${source.id} cannot be downloaded: ${shown(state.why)}`, { retryable: false })
     const message = `${source.id} is being downloaded (${state.percent} %)`
     throw failed('unavailable', message, { retryAfterMs: DOWNLOAD_RETRY_AFTER_MS })
   }

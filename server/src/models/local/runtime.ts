@@ -77,12 +77,12 @@ export type LlamaChat = {
   dispose(): void
 }
 
-export type FoundRuntime = { ok: true; entry: string; version: string } | { ok: false; why: string }
+export type FoundRuntime = { ok: true; entry: string; version: string } | ({ ok: false } & Obstacle)
 
-/**
- * Where the package is, without loading it: in `folder`, or, for null, among the packages of the server. `why` is a
- * sentence without its full stop.
- */
+/** What is in the way, as sentences without their full stops: for callers, and for an operator, with the folder. */
+export type Obstacle = { why: string; whyInside: string }
+
+/** Where the package is, without loading it: in `folder`, or, for null, among the packages of the server. */
 export function findRuntime(folder: string | null): FoundRuntime {
   const place = folder === null ? above(import.meta.dirname) : [folder]
   const found = place
@@ -90,11 +90,13 @@ export function findRuntime(folder: string | null): FoundRuntime {
     .find((one) => existsSync(join(one, 'package.json')))
   if (found === undefined) {
     const where = folder === null ? '' : ` in ${folder}`
-    return { ok: false, why: `The package node-llama-cpp is not installed${where}: ${HOW_TO_INSTALL}` }
+    const missing = 'The package node-llama-cpp is not installed'
+    return { ok: false, why: `${missing}: ${HOW_TO_INSTALL}`, whyInside: `${missing}${where}: ${HOW_TO_INSTALL}` }
   }
   const { version } = JSON.parse(readFileSync(join(found, 'package.json'), 'utf8')) as { version: string }
   if (Number.parseInt(version, 10) !== RUNTIME_MAJOR) {
-    return { ok: false, why: `The package node-llama-cpp is there in version ${version}: ${HOW_TO_INSTALL}` }
+    const why = `The package node-llama-cpp is there in version ${version}: ${HOW_TO_INSTALL}`
+    return { ok: false, why, whyInside: why }
   }
   return { ok: true, entry: join(found, 'dist/index.js'), version }
 }

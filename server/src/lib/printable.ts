@@ -1,0 +1,34 @@
+/**
+ * What a terminal obeys, and what hides or turns around the text beside it: control characters (C0 and C1, the beginnings
+ * of all escape sequences, but not tab and line feed), overrides and isolates of the direction of writing
+ * (https://www.unicode.org/reports/tr9/, whose marks for single characters stay), characters without width except the two
+ * joiners that scripts and emoji need, and tags (of which the flags of Scotland and its like are made).
+ */
+const UNPRINTABLE =
+  /(\u{1f3f4}[\u{e0030}-\u{e0039}\u{e0061}-\u{e007a}]{1,8}\u{e007f})|(?![\t\n])\p{Cc}|[\u00ad\u180e\u200b\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\u{e0000}-\u{e007f}]/gu
+
+/** Text of others as it may be written to a terminal. */
+export function printable(text: string): string {
+  return text.replace(UNPRINTABLE, (found, flag: string | undefined) => flag ?? (isLineEnd(found) ? '\n' : ''))
+}
+
+/** The same on one line. */
+export function printableLine(text: string): string {
+  return printable(text).replaceAll(/\s+/g, ' ')
+}
+
+/** JSON that is the same to a parser and harmless to a terminal, and to readers that know more ends of lines than JSON. */
+export function printableJson(json: string): string {
+  // Most lines of a log are plain: this look at them takes a quarter of the time.
+  if (!/[^\n -~]/.test(json)) return json
+  return json.replace(UNPRINTABLE, (found, flag: string | undefined) => flag ?? escaped(found))
+}
+
+function isLineEnd(character: string): boolean {
+  return character === '\u2028' || character === '\u2029'
+}
+
+function escaped(character: string): string {
+  const units = Array.from({ length: character.length }, (_, i) => character.charCodeAt(i))
+  return units.map((unit) => `\\u${unit.toString(16).padStart(4, '0')}`).join('')
+}
