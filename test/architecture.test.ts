@@ -32,6 +32,8 @@ const TOP = [
   'config',
   'config-readers',
   'config-variables',
+  'config-error',
+  'environment',
   'compile-cache',
 ]
 
@@ -40,11 +42,23 @@ const MAY_ENTER: Record<string, string[]> = {
   errors: ['lib'],
   ...Object.fromEntries(MECHANISMS.map((room) => [room, BASE])),
   ...Object.fromEntries(FEATURES.map((room, i) => [room, [...BASE, ...MECHANISMS, ...FEATURES.slice(0, i)]])),
-  config: [...BASE, 'http', 'models', 'storage', 'blobs', 'config-readers', 'config-variables'],
+  config: [
+    ...BASE,
+    'http',
+    'models',
+    'storage',
+    'blobs',
+    'config-readers',
+    'config-variables',
+    'config-error',
+    'environment',
+  ],
+  environment: ['models', 'config-variables', 'config-error'],
+  'config-error': [],
   'config-readers': [...BASE, 'models', 'storage'],
   'config-variables': [],
   ...Object.fromEntries(
-    TOP.filter((room) => !room.startsWith('config')).map((room) => [
+    TOP.filter((room) => !room.startsWith('config') && room !== 'environment').map((room) => [
       room,
       [...BASE, ...MECHANISMS, ...FEATURES, ...TOP],
     ]),

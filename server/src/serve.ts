@@ -4,7 +4,9 @@ import { pino } from 'pino'
 import { type App, createApp } from './app.ts'
 import { describeStart } from './banner.ts'
 import { bootstrap } from './bootstrap.ts'
-import { type Config, ConfigError, readConfig } from './config.ts'
+import { type Config, readConfig } from './config.ts'
+import { ConfigError } from './config-error.ts'
+import { type Environment, readEnvironment } from './environment.ts'
 import { giveMemoryBack } from './lib/give-memory-back.ts'
 import { openLogLines } from './lib/log-lines.ts'
 import { isYoungSizeStated, limitYoungGeneration } from './lib/young-generation.ts'
@@ -20,9 +22,9 @@ const LOOK_EVERY_MS = 1_000
 const MOST_LOOKS = 30
 
 /** Runs the server until it is told to stop. Ends the process with 1 and a sentence when it cannot start. */
-export async function runServer(env: NodeJS.ProcessEnv): Promise<void> {
+export async function runServer(env: Environment): Promise<void> {
   try {
-    await start(env)
+    await start(readEnvironment(env, process.cwd()))
   } catch (error) {
     if (!(error instanceof ConfigError || error instanceof StorageError || isListenError(error))) throw error
     process.stderr.write(`Dramatis cannot start.\n${error.message}\n`)
@@ -30,7 +32,7 @@ export async function runServer(env: NodeJS.ProcessEnv): Promise<void> {
   }
 }
 
-async function start(env: NodeJS.ProcessEnv): Promise<void> {
+async function start(env: Environment): Promise<void> {
   const { config, warnings } = readConfig(env)
   const log = pino({ level: config.logLevel }, openLogLines())
   for (const warning of warnings) log.warn(warning)
@@ -52,7 +54,7 @@ async function start(env: NodeJS.ProcessEnv): Promise<void> {
 }
 
 /** What is put off until whoever waits for the start has had an answer. */
-function tidyUp({ pause }: Pick<App, 'pause'>, env: NodeJS.ProcessEnv): void {
+function tidyUp({ pause }: Pick<App, 'pause'>, env: Environment): void {
   // Node.js does so when the process ends, but not when it is killed. Takes 100 ms if nothing was in the cache, else 3.
   pause(flushCompileCache)
   const isStated = isYoungSizeStated([...process.execArgv, env['NODE_OPTIONS'] ?? ''])

@@ -1,4 +1,5 @@
-import { type Config, ConfigError, readConfig } from '../config.ts'
+import { type Config, readConfig } from '../config.ts'
+import { ConfigError } from '../config-error.ts'
 import { defineCommand, type Io } from './command.ts'
 import { broken, type Finding, note, ok } from './doctor/finding.ts'
 import { printableLine } from './printable.ts'
