@@ -25,6 +25,7 @@ const FEATURES = [
 const TOP = [
   'main',
   'serve',
+  'listen-error',
   'cli',
   'app',
   'bootstrap',

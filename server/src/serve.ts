@@ -10,6 +10,7 @@ import { type Environment, readEnvironment } from './environment.ts'
 import { giveMemoryBack } from './lib/give-memory-back.ts'
 import { openLogLines } from './lib/log-lines.ts'
 import { isYoungSizeStated, limitYoungGeneration } from './lib/young-generation.ts'
+import { explainListenError } from './listen-error.ts'
 import { StorageError } from './storage/database.ts'
 
 /** Milliseconds after the start: whoever waits for it has had the first answer by then. */
@@ -26,7 +27,7 @@ export async function runServer(env: Environment): Promise<void> {
   try {
     await start(readEnvironment(env, process.cwd()))
   } catch (error) {
-    if (!(error instanceof ConfigError || error instanceof StorageError || isListenError(error))) throw error
+    if (!(error instanceof ConfigError || error instanceof StorageError)) throw error
     process.stderr.write(`Dramatis cannot start.\n${error.message}\n`)
     process.exit(1)
   }
@@ -37,10 +38,13 @@ async function start(env: Environment): Promise<void> {
   const log = pino({ level: config.logLevel }, openLogLines())
   for (const warning of warnings) log.warn(warning)
   const app = await createApp(config, log)
-  stopOnSignals(app, log)
+  stopOnSignals(app, config, log)
   try {
+    // Before anything is made that is shown only once: who cannot listen must not have used that up.
+    await listen(app, config)
     const firstSteps = await bootstrap(app.services, config.apiKey)
-    await app.http.listen({ host: config.host, port: config.port, listenTextResolver: () => 'listening' })
+    if (firstSteps.addedKey)
+      log.warn('DRAMATIS_API_KEY was not known: it is one more admin key of the oldest organization now')
     const address = addressOf(config, app.http.server.address() as AddressInfo)
     const { aiSystem, why: defaultModel } = await app.describeDefaultModel()
     // Whoever wants the rehearsal by name needs no advice.
@@ -79,17 +83,33 @@ function whenQuiet(work: () => void): void {
   timer.unref()
 }
 
-function stopOnSignals(app: App, log: { info(message: string): void }): void {
+function stopOnSignals(app: App, { shutdownGraceMs }: Config, log: { info(message: string): void }): void {
   let isStopping = false
   const stop = async (signal: string) => {
     if (isStopping) process.exit(1)
     isStopping = true
     log.info(`${signal}: stopping`)
+    const replies = app.runningTurns()
+    // Whoever has pressed Ctrl-C sits in front of it, and would press it again.
+    if (replies > 0 && process.stderr.isTTY) process.stderr.write(waitingFor(replies, shutdownGraceMs))
     await app.close()
     process.exit(0)
   }
-  process.on('SIGTERM', () => stop('SIGTERM'))
-  process.on('SIGINT', () => stop('SIGINT'))
+  // A terminal that is closed sends SIGHUP.
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => stop(signal))
+}
+
+function waitingFor(replies: number, graceMs: number): string {
+  const what = replies === 1 ? '1 reply' : `${replies} replies`
+  return `\nWaiting up to ${Math.ceil(graceMs / 1_000)} s for ${what} under way. Once more ends it now: what was said is kept.\n`
+}
+
+async function listen({ http }: Pick<App, 'http'>, { host, port }: Config): Promise<void> {
+  try {
+    await http.listen({ host, port, listenTextResolver: () => 'listening' })
+  } catch (error) {
+    throw explainListenError(error, { host, port })
+  }
 }
 
 /** Something that can be pasted into a client on this machine. */
@@ -97,8 +117,4 @@ function addressOf(config: Config, { port }: AddressInfo): string {
   const isAny = config.host === '0.0.0.0' || config.host === '::'
   const host = isAny ? '127.0.0.1' : config.host.includes(':') ? `[${config.host}]` : config.host
   return `${config.tls ? 'https' : 'http'}://${host}:${port}`
-}
-
-function isListenError(error: unknown): error is Error {
-  return error instanceof Error && 'syscall' in error && (error.syscall === 'listen' || error.syscall === 'getaddrinfo')
 }
