@@ -8,6 +8,8 @@ export default defineConfig({
     // Most tests wait for servers and models more than they compute; the default would be one at a time on two cores.
     maxWorkers: 3,
     testTimeout: 30_000,
+    // What is waited for comes late on a machine that does much at once; that it comes is what is tested.
+    expect: { poll: { timeout: 20_000 } },
     hookTimeout: 60_000,
     reporters: ['default', createFaultTable(), ['json', { outputFile: '.test-report.json' }]],
     coverage: {

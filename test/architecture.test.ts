@@ -25,6 +25,7 @@ const FEATURES = [
 const TOP = [
   'main',
   'serve',
+  'listen-error',
   'cli',
   'app',
   'bootstrap',
@@ -32,6 +33,8 @@ const TOP = [
   'config',
   'config-readers',
   'config-variables',
+  'config-error',
+  'environment',
   'compile-cache',
   'known-secrets',
   'exposed-files',
@@ -42,11 +45,23 @@ const MAY_ENTER: Record<string, string[]> = {
   errors: ['lib'],
   ...Object.fromEntries(MECHANISMS.map((room) => [room, BASE])),
   ...Object.fromEntries(FEATURES.map((room, i) => [room, [...BASE, ...MECHANISMS, ...FEATURES.slice(0, i)]])),
-  config: [...BASE, 'http', 'models', 'storage', 'blobs', 'config-readers', 'config-variables'],
+  config: [
+    ...BASE,
+    'http',
+    'models',
+    'storage',
+    'blobs',
+    'config-readers',
+    'config-variables',
+    'config-error',
+    'environment',
+  ],
+  environment: ['models', 'config-variables', 'config-error'],
+  'config-error': [],
   'config-readers': [...BASE, 'models', 'storage'],
   'config-variables': [],
   ...Object.fromEntries(
-    TOP.filter((room) => !room.startsWith('config')).map((room) => [
+    TOP.filter((room) => !room.startsWith('config') && room !== 'environment').map((room) => [
       room,
       [...BASE, ...MECHANISMS, ...FEATURES, ...TOP],
     ]),

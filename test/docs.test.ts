@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { SERVER_VARIABLES } from '../server/src/config-variables.ts'
+import { SECRET_VARIABLES } from '../server/src/environment.ts'
 import { STATUS_OF_CODE } from '../server/src/errors.ts'
 import { HEADERS_AFTER_MS } from '../server/src/features/turns/reply-stream.ts'
 import { SCOPES } from '../server/src/http/caller.ts'
@@ -27,7 +28,8 @@ test('the table of variables is that of the code', () => {
 })
 
 test('every variable that a page names is one', () => {
-  const known = new Set<string>([...SERVER_VARIABLES, ...PROVIDER_VARIABLES].map(({ name }) => name))
+  const variables = [...SERVER_VARIABLES, ...PROVIDER_VARIABLES].map(({ name }) => name as string)
+  const known = new Set([...variables, ...SECRET_VARIABLES.map((name) => `${name}_FILE`)])
   const named = PAGES.flatMap((page) =>
     [...textOf(page).matchAll(/\b(?:DRAMATIS_[A-Z_]+|[A-Z]+_API_KEY|AWS_[A-Z_]+|OLLAMA_[A-Z_]+)\b/g)].map(
       ([name]) => name,

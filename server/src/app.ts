@@ -110,6 +110,8 @@ export type App = {
   archiver: Pick<Archiver, 'round'>
   /** Does work that stops everything for a moment; nobody is refused for it. */
   pause(work: () => void): void
+  /** How many replies are under way here. */
+  runningTurns(): number
   /** The AI system that is used when nothing is named, and why; begins to download a local model. */
   describeDefaultModel: () => Promise<Awaited<ReturnType<ModelRegistry['resolveDefault']>>>
   /** Stops taking requests, gives running turns their time, stores what is left of the rest, closes the database. */
@@ -283,6 +285,7 @@ export async function createApp(
     services,
     archiver,
     pause: load.excuse,
+    runningTurns: runner.count,
     async describeDefaultModel() {
       await registry.prepareDefault()
       return registry.resolveDefault()

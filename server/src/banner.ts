@@ -6,6 +6,9 @@ import { variableRulesOf } from './features/personas/persona-configuration.ts'
 import { variablesOf } from './features/personas/template.ts'
 import { printable, printableJson } from './lib/printable.ts'
 
+/** Where `dramatis chat` looks by itself. */
+const CHAT_ADDRESS = 'http://127.0.0.1:8787'
+
 /** For who has no account anywhere. */
 const HOW_TO_GET_A_MODEL = [
   '             With Ollama:   install it from https://ollama.com, and run: ollama pull llama3.2',
@@ -24,7 +27,9 @@ export async function describeStart(
     `  Dramatis is listening on ${start.address}`,
     '',
     key === null ? '  API key    the one you have: $DRAMATIS_API_KEY below stands for it' : `  API key    ${key}`,
-    ...(key === null ? [] : ['             It is shown this once: keep it, and export it as DRAMATIS_API_KEY.']),
+    key === null
+      ? "             Lost? Make another: npx dramatis keys create 'my key' --scopes all"
+      : '             It is shown this once: keep it, and export it as DRAMATIS_API_KEY.',
     `  Model      ${start.defaultModel}`,
     ...(start.hasProvider ? [] : HOW_TO_GET_A_MODEL),
     `  API docs   ${start.address}/docs`,
@@ -33,7 +38,7 @@ export async function describeStart(
     '',
     command,
     '',
-    '  Or talk in the terminal: npx dramatis chat',
+    `  Or talk in the terminal: npx dramatis chat${start.address === CHAT_ADDRESS ? '' : ` --url ${start.address}`}`,
     '',
   ]
   // Names of models are those of whatever answers.

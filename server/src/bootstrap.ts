@@ -8,6 +8,8 @@ export type FirstSteps = {
   organizationId: string
   /** The key that was made just now; nobody can ask for it later. */
   generatedKey: string | null
+  /** The key that was given was not known, and was added to an organization that there was. */
+  addedKey: boolean
 }
 
 const ADMIN = { name: 'bootstrap', scopes: SCOPES, expiresAt: null }
@@ -20,10 +22,9 @@ export async function bootstrap(services: Services, givenKey: string | null): Pr
   const { organizations, apiKeys, personas, database } = services
   const existing = await organizations.first()
   if (existing) {
-    if (givenKey !== null && !(await apiKeys.isKnown(givenKey))) {
-      await database.write([apiKeys.prepare(existing.id, givenKey, ADMIN).statement])
-    }
-    return { organizationId: existing.id, generatedKey: null }
+    const isNew = givenKey !== null && !(await apiKeys.isKnown(givenKey))
+    if (isNew) await database.write([apiKeys.prepare(existing.id, givenKey, ADMIN).statement])
+    return { organizationId: existing.id, generatedKey: null, addedKey: isNew }
   }
 
   const organization = organizations.prepareFirst('Default')
@@ -34,7 +35,7 @@ export async function bootstrap(services: Services, givenKey: string | null): Pr
       apiKeys.prepare(organization.id, key, ADMIN).statement,
       ...EXAMPLE_PERSONAS.flatMap(({ persona }) => personas.prepare(organization.id, persona).statements),
     ])
-    return { organizationId: organization.id, generatedKey: givenKey === null ? key : null }
+    return { organizationId: organization.id, generatedKey: givenKey === null ? key : null, addedKey: false }
   } catch (error) {
     // Another server on the same database has just done all this.
     if (error instanceof WriteConflict) return bootstrap(services, givenKey)

@@ -1,3 +1,4 @@
+import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { type Networks, parseNetworks } from './lib/networks.ts'
@@ -116,7 +117,30 @@ export function readTls(cert: string, key: string): Readonly<{ cert: Buffer; key
   if (cert === '' && key === '') return null
   if (cert === '') throw new Error('DRAMATIS_TLS_KEY is set and DRAMATIS_TLS_CERT is not.')
   if (key === '') throw new Error('DRAMATIS_TLS_CERT is set and DRAMATIS_TLS_KEY is not.')
-  return { cert: readPem('DRAMATIS_TLS_CERT', cert), key: readPem('DRAMATIS_TLS_KEY', key) }
+  const files = { cert: readPem('DRAMATIS_TLS_CERT', cert), key: readPem('DRAMATIS_TLS_KEY', key) }
+  checkPair(files)
+  return files
+}
+
+function checkPair({ cert, key }: { cert: Buffer; key: Buffer }): void {
+  const certificate = parsed(
+    'DRAMATIS_TLS_CERT names a file that holds no certificate (PEM)',
+    () => new X509Certificate(cert),
+  )
+  const privateKey = parsed('DRAMATIS_TLS_KEY names a file that holds no private key (PEM) without a password', () =>
+    createPrivateKey(key),
+  )
+  if (!certificate.checkPrivateKey(privateKey)) {
+    throw new Error('DRAMATIS_TLS_KEY does not belong to the first certificate in DRAMATIS_TLS_CERT.')
+  }
+}
+
+function parsed<T>(otherwise: string, parse: () => T): T {
+  try {
+    return parse()
+  } catch (error) {
+    throw new Error(`${otherwise}: ${(error as Error).message}.`)
+  }
 }
 
 function readPem(name: string, file: string): Buffer {

@@ -1,5 +1,11 @@
 /** An environment variable of the server; the defaults are words for people. */
-export type Variable = { name: string; default: string; meaning: string }
+export type Variable = {
+  name: string
+  default: string
+  meaning: string
+  /** Its value must not be seen; it may stand in a file that `<name>_FILE` names. */
+  isSecret?: boolean
+}
 
 /** The variables that are read here; those of the providers are in `models/provider-variables.ts`. */
 export const SERVER_VARIABLES: readonly Variable[] = [
@@ -10,11 +16,13 @@ export const SERVER_VARIABLES: readonly Variable[] = [
     name: 'DRAMATIS_DATABASE_URL',
     default: '`dramatis.db` in the data folder',
     meaning: 'Where the data is: `file:/path/to.db` for SQLite, or `postgres://user:password@host/database`.',
+    isSecret: true,
   },
   {
     name: 'DRAMATIS_API_KEY',
     default: 'made at the first start',
     meaning: 'The bootstrap admin key, at least 32 characters. The command line uses it as its key.',
+    isSecret: true,
   },
   {
     name: 'DRAMATIS_LOG_LEVEL',
@@ -99,6 +107,7 @@ export const SERVER_VARIABLES: readonly Variable[] = [
     name: 'AZURE_STORAGE_CONNECTION_STRING',
     default: 'none',
     meaning: 'How to reach the blobs of `azure://`: the connection string of the storage account.',
+    isSecret: true,
   },
   {
     name: 'DRAMATIS_ARCHIVE_MESSAGES',
@@ -121,6 +130,7 @@ export const SERVER_VARIABLES: readonly Variable[] = [
     default: 'none',
     meaning:
       '32 random bytes in base64: the key that secrets of tools are encrypted with. Without it none can be kept.',
+    isSecret: true,
   },
   {
     name: 'DRAMATIS_ALLOW_PRIVATE_HOSTS',

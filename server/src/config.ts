@@ -1,5 +1,6 @@
 import { resolve } from 'node:path'
 import { type BlobLocation, readBlobLocation } from './blobs/blob-location.ts'
+import { ConfigError } from './config-error.ts'
 import {
   type LogLevel,
   listOf,
@@ -17,6 +18,7 @@ import {
   readTls,
 } from './config-readers.ts'
 import { SERVER_VARIABLES } from './config-variables.ts'
+import type { Environment } from './environment.ts'
 import type { ConnectionLimits } from './http/connections/open-connections.ts'
 import { type ProviderSettings, readProviderSettings } from './models/provider-settings.ts'
 import { PROVIDER_VARIABLES } from './models/provider-variables.ts'
@@ -79,16 +81,6 @@ export type Limits = Readonly<{
   /** Milliseconds that the event loop may be late before new work is refused; 0 for any. */
   shedDelayMs: number
 }>
-
-/** What is wrong with the environment, in one sentence for each variable. */
-export class ConfigError extends Error {
-  constructor(sentences: readonly string[]) {
-    super(sentences.join('\n'))
-    this.name = 'ConfigError'
-  }
-}
-
-type Environment = Readonly<Record<string, string | undefined>>
 
 /**
  * Reads the configuration. Nothing else in the server looks at the environment. Throws {@link ConfigError} naming every

@@ -3,7 +3,9 @@ import type { AddressInfo } from 'node:net'
 import { type App, createApp } from './app.ts'
 import { describeStart } from './banner.ts'
 import { bootstrap } from './bootstrap.ts'
-import { type Config, ConfigError, readConfig } from './config.ts'
+import { type Config, readConfig } from './config.ts'
+import { ConfigError } from './config-error.ts'
+import { type Environment, readEnvironment } from './environment.ts'
 import { describeExposedFiles } from './exposed-files.ts'
 import { knownSecrets } from './known-secrets.ts'
 import { giveMemoryBack } from './lib/give-memory-back.ts'
@@ -11,6 +13,7 @@ import { openLogLines } from './lib/log-lines.ts'
 import { openLog } from './lib/open-log.ts'
 import { printable } from './lib/printable.ts'
 import { isYoungSizeStated, limitYoungGeneration } from './lib/young-generation.ts'
+import { explainListenError } from './listen-error.ts'
 import { createRedactor } from './models/redact.ts'
 import { StorageError } from './storage/database.ts'
 
@@ -24,17 +27,17 @@ const LOOK_EVERY_MS = 1_000
 const MOST_LOOKS = 30
 
 /** Runs the server until it is told to stop. Ends the process with 1 and a sentence when it cannot start. */
-export async function runServer(env: NodeJS.ProcessEnv): Promise<void> {
+export async function runServer(env: Environment): Promise<void> {
   try {
-    await start(env)
+    await start(readEnvironment(env, process.cwd()))
   } catch (error) {
-    if (!(error instanceof ConfigError || error instanceof StorageError || isListenError(error))) throw error
+    if (!(error instanceof ConfigError || error instanceof StorageError)) throw error
     process.stderr.write(printable(`Dramatis cannot start.\n${error.message}\n`))
     process.exit(1)
   }
 }
 
-async function start(env: NodeJS.ProcessEnv): Promise<void> {
+async function start(env: Environment): Promise<void> {
   const { config, warnings } = readConfig(env)
   // Diagnostic reports would have the environment in them, and so every key.
   process.report.excludeEnv = true
@@ -43,10 +46,13 @@ async function start(env: NodeJS.ProcessEnv): Promise<void> {
   const app = await createApp(config, log)
   const exposed = describeExposedFiles(config)
   if (exposed !== null) log.warn(exposed)
-  stopOnSignals(app, log)
+  stopOnSignals(app, config, log)
   try {
+    // Before anything is made that is shown only once: who cannot listen must not have used that up.
+    await listen(app, config)
     const firstSteps = await bootstrap(app.services, config.apiKey)
-    await app.http.listen({ host: config.host, port: config.port, listenTextResolver: () => 'listening' })
+    if (firstSteps.addedKey)
+      log.warn('DRAMATIS_API_KEY was not known: it is one more admin key of the oldest organization now')
     const address = addressOf(config, app.http.server.address() as AddressInfo)
     const { aiSystem, whyInside: defaultModel } = await app.describeDefaultModel()
     // Whoever wants the rehearsal by name needs no advice.
@@ -60,7 +66,7 @@ async function start(env: NodeJS.ProcessEnv): Promise<void> {
 }
 
 /** What is put off until whoever waits for the start has had an answer. */
-function tidyUp({ pause }: Pick<App, 'pause'>, env: NodeJS.ProcessEnv): void {
+function tidyUp({ pause }: Pick<App, 'pause'>, env: Environment): void {
   // Node.js does so when the process ends, but not when it is killed. Takes 100 ms if nothing was in the cache, else 3.
   pause(flushCompileCache)
   const isStated = isYoungSizeStated([...process.execArgv, env['NODE_OPTIONS'] ?? ''])
@@ -85,17 +91,33 @@ function whenQuiet(work: () => void): void {
   timer.unref()
 }
 
-function stopOnSignals(app: App, log: { info(message: string): void }): void {
+function stopOnSignals(app: App, { shutdownGraceMs }: Config, log: { info(message: string): void }): void {
   let isStopping = false
   const stop = async (signal: string) => {
     if (isStopping) process.exit(1)
     isStopping = true
     log.info(`${signal}: stopping`)
+    const replies = app.runningTurns()
+    // Whoever has pressed Ctrl-C sits in front of it, and would press it again.
+    if (replies > 0 && process.stderr.isTTY) process.stderr.write(waitingFor(replies, shutdownGraceMs))
     await app.close()
     process.exit(0)
   }
-  process.on('SIGTERM', () => stop('SIGTERM'))
-  process.on('SIGINT', () => stop('SIGINT'))
+  // A terminal that is closed sends SIGHUP.
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => stop(signal))
+}
+
+function waitingFor(replies: number, graceMs: number): string {
+  const what = replies === 1 ? '1 reply' : `${replies} replies`
+  return `\nWaiting up to ${Math.ceil(graceMs / 1_000)} s for ${what} under way. Once more ends it now: what was said is kept.\n`
+}
+
+async function listen({ http }: Pick<App, 'http'>, { host, port }: Config): Promise<void> {
+  try {
+    await http.listen({ host, port, listenTextResolver: () => 'listening' })
+  } catch (error) {
+    throw explainListenError(error, { host, port })
+  }
 }
 
 /** Something that can be pasted into a client on this machine. */
@@ -103,8 +125,4 @@ function addressOf(config: Config, { port }: AddressInfo): string {
   const isAny = config.host === '0.0.0.0' || config.host === '::'
   const host = isAny ? '127.0.0.1' : config.host.includes(':') ? `[${config.host}]` : config.host
   return `${config.tls ? 'https' : 'http'}://${host}:${port}`
-}
-
-function isListenError(error: unknown): error is Error {
-  return error instanceof Error && 'syscall' in error && (error.syscall === 'listen' || error.syscall === 'getaddrinfo')
 }

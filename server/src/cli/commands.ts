@@ -27,6 +27,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./doctor.ts')).doctorCommand,
   },
   {
+    name: 'health',
+    summary: 'Say whether the server on this machine lives',
+    load: async () => (await import('./health.ts')).healthCommand,
+  },
+  {
     name: 'keys create',
     summary: 'Make an API key and print it, this once',
     load: async () => (await import('./keys-create.ts')).keysCreateCommand,

@@ -1,4 +1,5 @@
-import { type Config, ConfigError, readConfig } from '../config.ts'
+import { type Config, readConfig } from '../config.ts'
+import { ConfigError } from '../config-error.ts'
 import { describeExposedFiles } from '../exposed-files.ts'
 import { printableLine } from '../lib/printable.ts'
 import { defineCommand, type Io } from './command.ts'

@@ -44,7 +44,8 @@ function wantsHelp(rest: readonly string[]): boolean {
 async function run({ name, load }: CommandEntry, args: readonly string[], io: Io): Promise<number> {
   try {
     const command = await load()
-    return await command.run(args, io)
+    const { readEnvironment } = await import('../environment.ts')
+    return await command.run(args, { ...io, env: readEnvironment(io.env, process.cwd()) })
   } catch (error) {
     if (error instanceof UsageError) {
       return complain(io, `dramatis ${name}: ${error.message} (see "dramatis ${name} --help").`)
@@ -58,7 +59,7 @@ async function run({ name, load }: CommandEntry, args: readonly string[], io: Io
 
 async function sentencesOf(error: unknown): Promise<string[]> {
   const message = error instanceof Error && error.message !== '' ? error.message : String(error)
-  const { ConfigError } = await import('../config.ts')
+  const { ConfigError } = await import('../config-error.ts')
   // A configuration may be wrong in several places, each with a sentence of its own.
   return error instanceof ConfigError ? message.split('\n') : [message]
 }

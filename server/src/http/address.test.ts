@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
-import { ConfigError, readConfig } from '../config.ts'
+import { readConfig } from '../config.ts'
+import { ConfigError } from '../config-error.ts'
 import { createAddressOf } from './address.ts'
 
 const addressOf = (publicUrl: string, request: { protocol: 'http' | 'https'; host: string }) =>

@@ -72,7 +72,7 @@ export function toAppError(error: unknown): AppError {
     return new AppError('bad_request', first ? `${first.field} ${first.issue}` : 'the request is invalid', { details })
   }
   if (failure?.statusCode === 413)
-    return new AppError('payload_too_large', 'the body is larger than this server accepts')
+    return new AppError('payload_too_large', 'the body is larger than this server takes: see DRAMATIS_BODY_LIMIT')
   if (failure?.statusCode === 415) return new AppError('unsupported_media_type', 'the body must be JSON')
   if (failure?.statusCode !== undefined && failure.statusCode >= 400 && failure.statusCode < 500) {
     return new AppError('bad_request', failure.message ?? 'the request is invalid')
