@@ -6,10 +6,8 @@ import type { JsonObject } from '../../lib/json.ts'
 import type { ToolDefinition } from '../../models/tool-call.ts'
 import type { SecretService } from '../secrets/secret-service.ts'
 import { MOST_SERVERS } from './check-tools.ts'
-import { createFillHeaders } from './fill-headers.ts'
-import { createHttpTool } from './http-tool.ts'
 import type { McpPreset } from './mcp-process.ts'
-import { type McpDeps, type McpServer, openMcpServer } from './mcp-tools.ts'
+import type { McpDeps, McpServer } from './mcp-tools.ts'
 import { createOutgoing } from './outgoing.ts'
 import { createRemembered } from './remembered.ts'
 import type { ServerTool } from './server-tool.ts'
@@ -55,6 +53,8 @@ export function createToolService(deps: {
   const known: McpDeps['known'] = createRemembered(deps.clock, LISTS)
 
   async function openServers(servers: McpTools[], mcp: McpDeps, signal: AbortSignal): Promise<McpServer[]> {
+    if (servers.length === 0) return []
+    const { openMcpServer } = await import('./mcp-tools.ts')
     const opened = await Promise.allSettled(servers.map((server) => openMcpServer(server, mcp, signal)))
     const open = opened.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []))
     const failed = opened.find((one) => one.status === 'rejected')
@@ -68,6 +68,9 @@ export function createToolService(deps: {
     async open(organizationId: string, configuration: JsonObject | null, signal: AbortSignal): Promise<Toolbox | null> {
       const tools = toolsOf(configuration)
       if (tools.length === 0) return null
+      // Loaded when there are tools: many servers never have one.
+      const { createHttpTool } = await import('./http-tool.ts')
+      const { createFillHeaders } = await import('./fill-headers.ts')
       const fillHeaders = createFillHeaders((name) => secrets.reveal(organizationId, name))
       const outgoing = createOutgoing()
       const mcp = { dispatcher, fillHeaders, outgoing, presets, places, known, organizationId, log }
