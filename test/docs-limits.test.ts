@@ -23,7 +23,7 @@ import { checkMetadata, checkReplacements } from '../server/src/http/limits.ts'
 import { DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE } from '../server/src/http/pagination.ts'
 import { PAGE_BYTES } from '../server/src/http/pieces.ts'
 import { MOST_DETAILS } from '../server/src/http/validation.ts'
-import { DEFAULT_TIMEOUTS } from '../server/src/models/resilience.ts'
+import { DEFAULT_TIMEOUTS } from '../server/src/models/settings.ts'
 import { rowsOf, section, textOf } from './support/pages.ts'
 
 type Bounds = { maxLength?: number; maxItems?: number; items?: Bounds; properties?: Record<string, Bounds> }

@@ -19,7 +19,9 @@ onEveryDatabase('tools of MCP servers', (kind) => {
     server = await startApp(kind, {
       DRAMATIS_SECRET_KEY: randomBytes(32).toString('base64'),
       DRAMATIS_ALLOW_PRIVATE_HOSTS: '127.0.0.1',
-      DRAMATIS_MCP_COMMANDS: process.execPath,
+      DRAMATIS_MCP_COMMANDS: JSON.stringify({
+        test: { command: process.execPath, args: [STDIO], env: { MINE: 'of the preset' } },
+      }),
       OPENAI_COMPATIBLE_BASE_URL: `${provider.url}/v1`,
       OPENAI_COMPATIBLE_MODEL: 'm',
     })
@@ -61,9 +63,9 @@ onEveryDatabase('tools of MCP servers', (kind) => {
   })
 
   test('are called in a process that knows nothing of the server', async () => {
-    const started = { command: process.execPath, args: [STDIO] }
-    const [sum, environment = ''] = await resultsOf(started, add, { name: 'env_all' })
+    const [sum, environment = ''] = await resultsOf({ preset: 'test' }, add, { name: 'env_all' })
     expect(sum).toBe('42')
+    expect(JSON.parse(environment)).toMatchObject({ MINE: 'of the preset' })
     expect(environment).toContain('PATH')
     expect(environment).not.toMatch(/DRAMATIS|VITEST|OPENAI/)
   })
@@ -107,10 +109,11 @@ onEveryDatabase('tools of MCP servers', (kind) => {
       'unavailable',
     )
     expect(inside.message).toContain('private address')
-    const command = expectError(await chat(await start({ command: 'rm' })), 'unprocessable_entity')
-    expect(command.message).toContain('DRAMATIS_MCP_COMMANDS')
+    const preset = expectError(await chat(await start({ preset: 'rm' })), 'unprocessable_entity')
+    expect(preset.message).toContain('there is no preset rm')
+    expect(preset.message).toContain('DRAMATIS_MCP_COMMANDS')
     const both = await server.call('POST', '/conversations', {
-      ...{ aiSystem: 'rehearsal', model: 'r', configuration: { tools: [{ type: 'mcp', url: mcp.url, command: 'x' }] } },
+      ...{ aiSystem: 'rehearsal', model: 'r', configuration: { tools: [{ type: 'mcp', url: mcp.url, preset: 'x' }] } },
     })
     expect(expectError(both, 'bad_request').details[0]?.field).toBe('configuration.tools.0')
   })

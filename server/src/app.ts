@@ -31,6 +31,7 @@ import { createExportService } from './features/privacy/export-service.ts'
 import { privacyRoutes } from './features/privacy/privacy-routes.ts'
 import { secretRoutes } from './features/secrets/secret-routes.ts'
 import { createSecretService } from './features/secrets/secret-service.ts'
+import { createCheckSecretHosts } from './features/tools/tool-authority.ts'
 import { createToolService } from './features/tools/toolbox.ts'
 import { createApprovals } from './features/turns/approvals.ts'
 import { createRoutes } from './features/turns/create-routes.ts'
@@ -162,7 +163,9 @@ export async function createApp(
   const secrets = createSecretService({ ...shared, key: config.tools.secretKey })
   const approvals = createApprovals({ ...shared, ...node })
   const tools = createToolService({
-    ...{ clock, secrets, dispatcher: toolConnections, commands: config.tools.mcpCommands },
+    ...{ clock, secrets, log, dispatcher: toolConnections },
+    presets: config.tools.mcpPresets,
+    mostProcesses: config.tools.mcpProcesses,
   })
   const models = createResilience({ registry, clock })
   const background = createBackground({
@@ -265,11 +268,12 @@ export async function createApp(
     }),
   )
   await http.register(apiKeyRoutes(apiKeys))
-  await http.register(personaRoutes(personas))
+  const checkSecretHosts = createCheckSecretHosts(secrets)
+  await http.register(personaRoutes(personas, checkSecretHosts))
   await http.register(conversationRoutes({ conversations, addressOf: createAddressOf(config.publicUrl) }))
   await http.register(attachmentRoutes({ attachments, conversations }))
   await http.register(archiveRoutes({ archive, conversations, feedback, organizations, apiKeys, clock }))
-  await http.register(createRoutes({ database, starter, turns, runner, conversations }))
+  await http.register(createRoutes({ database, starter, turns, runner, conversations, checkSecretHosts }))
   await http.register(turnRoutes({ turns, runner, eraseConversation: erasures.eraseConversation }))
   await http.register(toolRoutes({ turns, runner }))
   await http.register(secretRoutes(secrets))

@@ -1,6 +1,7 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto'
-import { readFileSync } from 'node:fs'
+import { readFileSync, statSync } from 'node:fs'
 import { resolve } from 'node:path'
+import { isJsonObject, type JsonObject, type JsonValue } from './lib/json.ts'
 import { type Networks, parseNetworks } from './lib/networks.ts'
 import { parseAiSystem } from './models/ai-systems.ts'
 import type { ChainLink } from './models/resilience.ts'
@@ -94,6 +95,56 @@ export function readNetworks(name: string, value: string): Networks {
   } catch (error) {
     throw new Error(`${name} holds ${(error as Error).message}, such as 10.0.0.7 or 10.0.0.0/8.`)
   }
+}
+
+const PRESETS_EXAMPLE = '{"files": {"command": "/usr/bin/mcp-files", "args": ["/srv/docs"]}}'
+/** Bytes of a file with presets. */
+const LONGEST_PRESETS = 1_048_576
+
+/** A command that the operator has named, with all that it is started with. */
+export type McpPreset = Readonly<{
+  command: string
+  args: readonly string[]
+  /** What it gets besides the harmless variables that every process needs. */
+  env: Readonly<Record<string, string>>
+  cwd: string | null
+}>
+
+/** An object of JSON, or the path of a file with one; as in other programs it may stand in `mcpServers`. */
+export function readMcpPresets(value: string): ReadonlyMap<string, McpPreset> {
+  if (value === '') return new Map()
+  const presets = presetsIn(value)
+  return new Map(Object.entries(presets).map(([name, preset]) => [name, readPreset(name, preset)]))
+}
+
+function presetsIn(value: string): JsonObject {
+  const how = `it must be a JSON object such as ${PRESETS_EXAMPLE}, or the path of a file with one`
+  try {
+    if (!value.startsWith('{') && statSync(value).size > LONGEST_PRESETS) throw new Error('too large')
+    const parsed: unknown = JSON.parse(value.startsWith('{') ? value : readFileSync(value, 'utf8'))
+    const presets = isJsonObject(parsed) && isJsonObject(parsed['mcpServers']) ? parsed['mcpServers'] : parsed
+    if (isJsonObject(presets)) return presets
+  } catch {
+    // Said below.
+  }
+  throw new Error(
+    `DRAMATIS_MCP_COMMANDS names each command of an MCP server with its arguments, and a list of commands does not do any more: ${how}.`,
+  )
+}
+
+function readPreset(name: string, preset: JsonValue): McpPreset {
+  const wrong = (what: string) => new Error(`DRAMATIS_MCP_COMMANDS: the preset "${name}" ${what}.`)
+  if (!/^[\w-]{1,64}$/.test(name)) throw wrong('must be called by 1 to 64 letters, digits, _ and -')
+  if (!isJsonObject(preset)) throw wrong('must be an object with a command')
+  const { command, args = [], env = {}, cwd = null } = preset
+  const isText = (text: unknown): text is string => typeof text === 'string' && !text.includes('\0')
+  if (!isText(command) || command === '') throw wrong('needs a command')
+  if (!Array.isArray(args) || !args.every(isText)) throw wrong('needs args that are a list of texts')
+  if (!isJsonObject(env) || !Object.entries(env).every(([key, text]) => /^[^=\0]+$/.test(key) && isText(text))) {
+    throw wrong('needs an env of names and texts')
+  }
+  if (cwd !== null && !isText(cwd)) throw wrong('needs a cwd that is a folder')
+  return { command, args: args.filter(isText), env: env as Record<string, string>, cwd }
 }
 
 export function listOf(value: string): string[] {

@@ -142,7 +142,12 @@ export const SERVER_VARIABLES: readonly Variable[] = [
     name: 'DRAMATIS_MCP_COMMANDS',
     default: 'none',
     meaning:
-      'Commands that MCP servers may be started with, separated by commas; `*` for any. They run as the server does.',
+      'The commands of MCP servers that tools may name: JSON such as `{"files": {"command": "/usr/bin/mcp-files", "args": ["/srv/docs"]}}`, or a file with it. They run as the server does.',
+  },
+  {
+    name: 'DRAMATIS_MCP_PROCESSES',
+    default: '32',
+    meaning: 'Processes of MCP servers at the same time; an organization has at most half of them.',
   },
   { name: 'DRAMATIS_URL', default: 'http://127.0.0.1:8787', meaning: 'The server that `dramatis chat` talks to.' },
 ]

@@ -1,4 +1,7 @@
-import { expect, test } from 'vitest'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
 import { readConfig } from './config.ts'
 import { ConfigError } from './config-error.ts'
 
@@ -61,4 +64,44 @@ test.each([
   ['file:///tmp/a.db', { kind: 'sqlite', file: '/tmp/a.db' }],
 ])('takes %s as a database', (url, location) => {
   expect(readConfig({ DRAMATIS_DATABASE_URL: url }).config.database).toEqual(location)
+})
+
+describe('commands of MCP servers', () => {
+  const read = (value: string) => readConfig({ DRAMATIS_MCP_COMMANDS: value }).config.tools.mcpPresets
+  const files = { command: '/usr/bin/mcp-files', args: ['/srv/docs'], env: { MODE: 'read' }, cwd: '/srv' }
+
+  test('are read from JSON, from a file, and in the form of other programs', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'dramatis-test-'))
+    const file = join(folder, 'mcp.json')
+    writeFileSync(file, JSON.stringify({ mcpServers: { files: { type: 'stdio', ...files } } }))
+    for (const value of [JSON.stringify({ files }), file]) expect(read(value)).toEqual(new Map([['files', files]]))
+    expect(read('{"a":{"command":"a"}}').get('a')).toEqual({ command: 'a', args: [], env: {}, cwd: null })
+    expect(read('')).toEqual(new Map())
+    rmSync(folder, { recursive: true })
+  })
+
+  test.each(['node,npx', '*', 'node', process.execPath, '["node"]', '{', '{"mcpServers":', '/nowhere.json', tmpdir()])(
+    'cannot be %s any more, and the sentence says how to write them',
+    (value) => {
+      expect(() => read(value)).toThrow(ConfigError)
+      expect(() => read(value)).toThrow(
+        /^DRAMATIS_MCP_COMMANDS .*a list of commands does not do any more.*\{"files": \{"command"/,
+      )
+    },
+  )
+
+  test.each([
+    ['{"a b":{"command":"x"}}', 'must be called by'],
+    ['{"a":"node"}', 'must be an object'],
+    ['{"a":{"url":"https://x"}}', 'needs a command'],
+    ['{"a":{"command":""}}', 'needs a command'],
+    ['{"a":{"command":"x","args":"y"}}', 'needs args'],
+    ['{"a":{"command":"x","args":[1]}}', 'needs args'],
+    ['{"a":{"command":"x","env":{"B":1}}}', 'needs an env'],
+    ['{"a":{"command":"x","env":{"B=":"1"}}}', 'needs an env'],
+    ['{"a":{"command":"x","cwd":1}}', 'needs a cwd'],
+  ])('are refused as %s', (value, sentence) => {
+    expect(() => read(value)).toThrow(/^DRAMATIS_MCP_COMMANDS: the preset "/)
+    expect(() => read(value)).toThrow(sentence)
+  })
 })

@@ -3,13 +3,14 @@ import { type BlobLocation, readBlobLocation } from './blobs/blob-location.ts'
 import { ConfigError } from './config-error.ts'
 import {
   type LogLevel,
-  listOf,
+  type McpPreset,
   readApiKey,
   readDatabase,
   readFlag,
   readHosts,
   readInteger,
   readLogLevel,
+  readMcpPresets,
   readNetworks,
   readOrigins,
   readPublicUrl,
@@ -66,8 +67,10 @@ export type ToolConfig = Readonly<{
   secretKey: Buffer | null
   /** Hosts that tools may reach although their addresses are private. */
   privateHosts: readonly string[]
-  /** Commands that MCP servers may be started with; `*` is any. */
-  mcpCommands: readonly string[]
+  /** The commands of MCP servers that tools may name. */
+  mcpPresets: ReadonlyMap<string, McpPreset>
+  /** Processes of MCP servers at the same time. */
+  mcpProcesses: number
 }>
 
 export type Limits = Readonly<{
@@ -137,7 +140,8 @@ export function readConfig(env: Environment): { config: Config; warnings: string
     tools: {
       secretKey: attempt(() => readSecretKey(text('DRAMATIS_SECRET_KEY', ''))),
       privateHosts: attempt(() => readHosts(text('DRAMATIS_ALLOW_PRIVATE_HOSTS', ''))),
-      mcpCommands: listOf(text('DRAMATIS_MCP_COMMANDS', '')),
+      mcpPresets: attempt(() => readMcpPresets(text('DRAMATIS_MCP_COMMANDS', ''))),
+      mcpProcesses: limit('DRAMATIS_MCP_PROCESSES', '32', 1),
     },
     providers: attempt(() => readProviderSettings(env, dataDirectory)),
     publicUrl: attempt(() => readPublicUrl(text('DRAMATIS_PUBLIC_URL', ''))),

@@ -36,8 +36,8 @@ test('reads scopes, in the order of the documentation', () => {
     'conversations:write',
     'personas:read',
   ])
-  expect(parseScopes('all')).toHaveLength(10)
-  expect(parseScopes(undefined)).toHaveLength(8)
+  expect(parseScopes('all')).toHaveLength(11)
+  expect(parseScopes(undefined)).toHaveLength(9)
   expect(parseScopes(undefined).join()).not.toContain('admin')
   for (const text of ['', ' , ', 'personas', 'personas:read,all', 'Personas:read']) {
     expect(() => parseScopes(text)).toThrow(UsageError)

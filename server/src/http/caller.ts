@@ -2,10 +2,14 @@ export const AREAS = ['conversations', 'personas', 'feedback', 'reports', 'admin
 export type Area = (typeof AREAS)[number]
 
 /** What a key may do in one area, such as `conversations:write`. Writing does not include reading. */
-export type Scope = `${Area}:${'read' | 'write'}`
+export type Scope = `${Area}:${'read' | 'write'}` | 'tools:write'
 
-/** All ten scopes. */
-export const SCOPES: readonly Scope[] = AREAS.flatMap((area): Scope[] => [`${area}:read`, `${area}:write`])
+/** All eleven scopes. */
+export const SCOPES: readonly Scope[] = [
+  ...AREAS.flatMap((area): Scope[] => [`${area}:read`, `${area}:write`]),
+  // There is nothing to read: tools stand in the configurations of personas and conversations.
+  'tools:write',
+]
 
 /** The largest daily token budget: sums of such numbers are still exact in JavaScript. */
 export const MOST_DAILY_TOKENS = 1_000_000_000_000

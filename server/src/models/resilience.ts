@@ -8,16 +8,8 @@ import type { Model, ModelCaller, ModelMessage, ModelRequest, ModelResult, Model
 import { ModelError, type ModelErrorKind } from './model-error.ts'
 import { abortedError } from './provider-errors.ts'
 import type { ModelRegistry } from './registry.ts'
+import { DEFAULT_TIMEOUTS, type TurnTimeouts } from './settings.ts'
 import { sleep as realSleep, type Sleep } from './sleep.ts'
-
-/** Milliseconds. */
-export type TurnTimeouts = { firstTokenMs: number; betweenTokensMs: number; totalMs: number }
-
-export const DEFAULT_TIMEOUTS: Readonly<TurnTimeouts> = {
-  firstTokenMs: 60_000,
-  betweenTokensMs: 30_000,
-  totalMs: 600_000,
-}
 
 /** Milliseconds before the first retry; each further one waits twice as long. */
 const FIRST_BACKOFF_MS = 250

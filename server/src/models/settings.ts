@@ -8,6 +8,15 @@ const Fallback = Type.Object({
   model: Type.String({ minLength: 1, maxLength: 200 }),
 })
 
+/** Milliseconds. */
+export type TurnTimeouts = { firstTokenMs: number; betweenTokensMs: number; totalMs: number }
+
+export const DEFAULT_TIMEOUTS: Readonly<TurnTimeouts> = {
+  firstTokenMs: 60_000,
+  betweenTokensMs: 30_000,
+  totalMs: 600_000,
+}
+
 /** Milliseconds each phase of a call may take; what is absent has the server's default. */
 export const ModelTimeouts = Type.Object({
   firstTokenMs: Type.Optional(Type.Integer({ minimum: 1, maximum: 600_000 })),
@@ -48,7 +57,8 @@ export const ModelSettings = Type.Object({
     Type.Unsafe<string | string[]>({
       type: ['string', 'array'],
       minLength: 1,
-      items: { type: 'string', minLength: 1 },
+      maxLength: 1_000,
+      items: { type: 'string', minLength: 1, maxLength: 1_000 },
       maxItems: 16,
     }),
   ),

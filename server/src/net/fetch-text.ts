@@ -24,14 +24,16 @@ export class TooManyRedirects extends Error {}
 /**
  * Makes a request and reads up to `maxBytes` of the answer as text. Follows redirects as browsers do; to another origin
  * it goes without the headers, which may hold secrets, and never with a body. Every connection is the dispatcher's.
+ * `onRequest` is told of every request, those of redirects too, before it is made, and what it throws is thrown.
  */
 export async function fetchText(
   wanted: TextRequest,
-  options: { dispatcher: Dispatcher; signal: AbortSignal; maxBytes: number },
+  options: { dispatcher: Dispatcher; signal: AbortSignal; maxBytes: number; onRequest?: () => void },
 ): Promise<TextAnswer> {
   let { url, method, headers, body } = wanted
   for (let redirects = 0; redirects <= MOST_REDIRECTS; redirects++) {
     const { dispatcher, signal } = options
+    options.onRequest?.()
     const answer = await request(url, { dispatcher, signal, method: method as Dispatcher.HttpMethod, headers, body })
     const location = answer.headers.location
     if (

@@ -337,6 +337,8 @@ type SecretTable = {
   organization_id: string
   name: string
   sealed: string
+  /** Where it may go; null for any host. */
+  hosts: JsonText | null
   created_at: number
   modified_at: number
 }

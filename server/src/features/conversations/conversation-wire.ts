@@ -1,12 +1,16 @@
 import type { Static } from 'typebox'
 import { badField } from '../../errors.ts'
+import type { Caller } from '../../http/caller.ts'
 import { checkMetadata, checkReplacements } from '../../http/limits.ts'
 import { objectWithList, type Pieces } from '../../http/pieces.ts'
 import { NIL_UUID } from '../../lib/ids.ts'
+import type { JsonObject } from '../../lib/json.ts'
+import { DEFAULT_TIMEOUTS, type ModelTimeouts } from '../../models/settings.ts'
 import { toAttachmentDto } from '../attachments/attachment-wire.ts'
 import type { Feedback } from '../feedback/feedback.ts'
 import type { NewFeedback } from '../feedback/feedback-service.ts'
 import { toAiSystem, toConfiguration } from '../personas/persona-configuration.ts'
+import { checkMayReachOut } from '../tools/tool-authority.ts'
 import type { Conversation, Message } from './conversation.ts'
 import type {
   ConversationDto,
@@ -44,7 +48,11 @@ function toHistoryMessage(message: WrittenMessage, i: number): HistoryMessage {
   return calls.length > 0 ? { ...written, toolCalls: calls } : written
 }
 
-export function toGeneralStart(organizationId: string, body: Static<typeof CreateConversationRequest>): GeneralStart {
+/** Throws 403 for what the caller may not write into a conversation's own configuration. */
+export function toGeneralStart(
+  { organizationId, scopes }: Pick<Caller, 'organizationId' | 'scopes'>,
+  body: Static<typeof CreateConversationRequest>,
+): GeneralStart {
   const history = (body.messages ?? []).map(toHistoryMessage)
   // A history that begins with a system message says the same as `systemMessage`.
   const opening = !body.systemMessage && history[0]?.role === 'system' ? history.shift() : undefined
@@ -55,6 +63,8 @@ export function toGeneralStart(organizationId: string, body: Static<typeof Creat
       'must not be system: only one system message, at the beginning',
     )
   }
+  checkMayReachOut('configuration', body.configuration as JsonObject | null | undefined, scopes)
+  checkPatience('configuration', body.configuration?.timeouts)
   return {
     organizationId,
     systemMessage: body.systemMessage || (opening?.content ?? null),
@@ -64,6 +74,15 @@ export function toGeneralStart(organizationId: string, body: Static<typeof Creat
     dataspaceIds: body.dataspaceIds ?? null,
     history,
     ...toBasics(body),
+  }
+}
+
+/** A turn holds its place as long as it waits: only who writes personas may make it wait longer than the server does. */
+function checkPatience(field: string, timeouts: ModelTimeouts = {}): void {
+  for (const name of ['firstTokenMs', 'betweenTokensMs', 'totalMs'] as const) {
+    const most = DEFAULT_TIMEOUTS[name]
+    if ((timeouts[name] ?? 0) <= most) continue
+    throw badField(`${field}.timeouts.${name}`, `must be <= ${most} here; the configuration of a persona may say more`)
   }
 }
 

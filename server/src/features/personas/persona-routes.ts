@@ -5,6 +5,7 @@ import { DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE } from '../../http/pagination.ts'
 import { pageOf, sendJson } from '../../http/pieces.ts'
 import { answers, answersNothing, Uuid } from '../../http/schemas.ts'
 import { Type } from '../../lib/schema.ts'
+import type { CheckSecretHosts } from '../tools/tool-authority.ts'
 import {
   CreatePersonaRequest,
   CreatePersonaVersionRequest,
@@ -39,7 +40,7 @@ const ListQuery = Type.Object({
 })
 
 /** `/personas` and their versions. */
-export function personaRoutes(personas: PersonaService): FastifyPluginAsyncTypebox {
+export function personaRoutes(personas: PersonaService, checkSecretHosts: CheckSecretHosts): FastifyPluginAsyncTypebox {
   async function show(request: PersonaRequest, reply: FastifyReply): Promise<FastifyReply> {
     const found = await personas.getWithVersions(request.caller.organizationId, request.params.personaId.toLowerCase())
     return sendJson(reply, toPersonaPieces(found, found.versions, viewOf(request)))
@@ -53,7 +54,10 @@ export function personaRoutes(personas: PersonaService): FastifyPluginAsyncTypeb
         schema: { tags, summary: 'Create a persona', body: CreatePersonaRequest, response: answers(PersonaDto) },
       },
       async (request) => {
-        const { persona, version } = await personas.create(request.caller.organizationId, toNewPersona(request.body))
+        const { organizationId } = request.caller
+        const wanted = toNewPersona(request.body)
+        await checkSecretHosts(organizationId, 'personaConfiguration', wanted.configuration)
+        const { persona, version } = await personas.create(organizationId, wanted)
         return toPersonaDto(persona, version, [version], viewOf(request))
       },
     )
@@ -135,7 +139,10 @@ export function personaRoutes(personas: PersonaService): FastifyPluginAsyncTypeb
       async (request, reply) => {
         const id = request.params.personaId.toLowerCase()
         checkSameId('personaId', id, request.body.personaId)
-        await personas.update(request.caller.organizationId, id, toPersonaChange(request.body))
+        const { organizationId } = request.caller
+        const change = toPersonaChange(request.body)
+        await checkSecretHosts(organizationId, 'personaConfiguration', change.configuration)
+        await personas.update(organizationId, id, change)
         await show(request, reply)
         return reply
       },
@@ -175,7 +182,10 @@ export function personaRoutes(personas: PersonaService): FastifyPluginAsyncTypeb
       async (request) => {
         const id = request.params.personaId.toLowerCase()
         checkSameId('personaId', id, request.body.personaId)
-        const version = await personas.addVersion(request.caller.organizationId, id, toNewVersion(request.body))
+        const { organizationId } = request.caller
+        const wanted = toNewVersion(request.body)
+        await checkSecretHosts(organizationId, 'personaConfiguration', wanted.configuration)
+        const version = await personas.addVersion(organizationId, id, wanted)
         return toVersionDto(version, false, viewOf(request))
       },
     )

@@ -8,9 +8,17 @@ export const FIELD = /\{([^{}]*)\}/g
 /** `{{secret:NAME}}` in the value of a header; the name with the spaces around it. Each class ends where the next begins, so matching is linear. */
 export const SECRET = /\{\{\s*secret:([^{}]*)\}\}/g
 
+/** UTF-16 units of an `outputSchema` as JSON. */
+const LONGEST_OUTPUT_SCHEMA = 65_536
+/** MCP servers of one configuration. */
+export const MOST_SERVERS = 8
+
 /** Checks the tools of a configuration that is about to be written. Throws 400 naming the member that is wrong. */
 export function checkTools(field: string, { tools = [] }: ToolSettings): void {
   const names = new Set<string>()
+  if (tools.filter(({ type }) => type === 'mcp').length > MOST_SERVERS) {
+    throw badField(`${field}.tools`, `must not have more than ${MOST_SERVERS} MCP servers`)
+  }
   tools.forEach((tool, i) => {
     const at = `${field}.tools.${i}`
     checkTool(at, tool)
@@ -56,12 +64,26 @@ function checkHttp(at: string, tool: HttpTool): void {
     if (!(name in properties)) throw badField(`${at}.url`, `names {${name}}, which the inputSchema does not have`)
   }
   checkHeaders(`${at}.headers`, tool.headers)
+  const { outputSchema } = tool
+  if (outputSchema === undefined) return
+  if (outputSchema['type'] !== 'object' && outputSchema['type'] !== 'array') {
+    throw badField(`${at}.outputSchema.type`, 'must be object or array')
+  }
+  if (JSON.stringify(outputSchema).length > LONGEST_OUTPUT_SCHEMA) throw badField(`${at}.outputSchema`, 'is too long')
 }
 
+/** What to do in the place of giving a command. */
+export const HOW_TO_START =
+  'a command is named, with its arguments, by the operator in DRAMATIS_MCP_COMMANDS, and a tool gives that name as its preset'
+
 function checkMcp(at: string, tool: McpTools): void {
-  if ((tool.url === undefined) === (tool.command === undefined)) {
-    throw badField(at, 'must have either a url or a command')
+  for (const member of ['command', 'args'] as const) {
+    if (member in tool) throw badField(`${at}.${member}`, `cannot be given here: ${HOW_TO_START}`)
   }
+  if ((tool.url === undefined) === (tool.preset === undefined)) {
+    throw badField(at, 'must have either a url or a preset')
+  }
+  if (tool.preset !== undefined && tool.headers) throw badField(`${at}.headers`, 'are only for a server with a url')
   if (tool.url !== undefined) checkUrl(`${at}.url`, tool.url)
   if (tool.url !== undefined && tool.url.search(FIELD) >= 0) throw badField(`${at}.url`, 'cannot have fields')
   checkHeaders(`${at}.headers`, tool.headers)
@@ -71,7 +93,9 @@ function checkUrl(at: string, url: string): void {
   const example = url.replaceAll(FIELD, 'x')
   if (!URL.canParse(example) || !/^https?:\/\//i.test(url)) throw badField(at, 'must be an http or https URL')
   // The model fills the fields in: it must not choose who is called.
-  const origin = /^https?:\/\/[^/?#]*/i.exec(url)?.[0] ?? ''
+  const origin = /^https?:\/\/[^/?#]+/i.exec(url)?.[0]
+  // A third slash would be skipped, and what stands behind it be the host.
+  if (origin === undefined) throw badField(at, 'must name a host')
   if (/[{}]/.test(origin)) throw badField(at, 'may have fields only behind the host')
   if (origin.includes('@')) throw badField(at, 'must not have a user name or password; use a header with a secret')
 }

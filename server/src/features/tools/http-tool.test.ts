@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { createFillHeaders, hideSecrets, requestFor } from './http-tool.ts'
+import { requestFor } from './http-tool.ts'
 import { ToolError } from './server-tool.ts'
 import type { HttpTool } from './tool-settings.ts'
 
@@ -39,17 +39,4 @@ describe('a request', () => {
     expect(new URL(url)).toMatchObject({ host: 'example.com', search: '', hash: '' })
     expect(new URL(url).pathname).toMatch(/^\/a\/[^/]+\/end$/)
   })
-})
-
-test('secrets are filled in once, and are not read from what fills them', async () => {
-  const fill = createFillHeaders(async (name) => (name === 'A' ? '{{secret:B}}' : null))
-  expect(await fill({ x: 'a {{ secret:A }} b', y: 'plain' })).toEqual({
-    headers: { x: 'a {{secret:B}} b', y: 'plain' },
-    secrets: ['{{secret:B}}'],
-  })
-  await expect(fill({ x: '{{secret:B}}' })).rejects.toThrow('the secret B is not set.')
-})
-
-test('what comes back is free of secrets', () => {
-  expect(hideSecrets('a key, the key and a $& key', ['key'])).toBe('a [secret], the [secret] and a $& [secret]')
 })

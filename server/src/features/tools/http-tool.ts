@@ -2,7 +2,11 @@ import type { Dispatcher } from 'undici'
 import type { JsonObject, JsonValue } from '../../lib/json.ts'
 import { fetchText, type TextAnswer, type TextRequest, TooManyRedirects } from '../../net/fetch-text.ts'
 import { forbiddenIn } from '../../net/guarded-agent.ts'
-import { compileSchema, FIELD, SECRET } from './check-tools.ts'
+import { compileSchema, FIELD } from './check-tools.ts'
+import type { FillHeaders } from './fill-headers.ts'
+import type { HideSecrets } from './hide-secrets.ts'
+import type { Outgoing } from './outgoing.ts'
+import { MOST_PICKED_FROM, pickOutput } from './pick-output.ts'
 import { type ServerTool, ToolError } from './server-tool.ts'
 import type { HttpTool } from './tool-settings.ts'
 
@@ -13,27 +17,26 @@ const DEFAULT_MAX_BYTES = 262_144
 /** UTF-16 units of an error's body that the model gets to see. */
 const SHOWN_OF_ERROR = 2_000
 
-/** Puts secrets into the headers of a tool. Throws a {@link ToolError} for one that there is not. */
-export type FillHeaders = (
-  headers: Record<string, string>,
-) => Promise<{ headers: Record<string, string>; secrets: string[] }>
-
 /** A tool that is a request of the server. */
-export function createHttpTool(tool: HttpTool, deps: { dispatcher: Dispatcher; fillHeaders: FillHeaders }): ServerTool {
-  const { dispatcher, fillHeaders } = deps
+export function createHttpTool(
+  tool: HttpTool,
+  deps: { dispatcher: Dispatcher; fillHeaders: FillHeaders; outgoing: Outgoing },
+): ServerTool {
+  const { dispatcher, fillHeaders, outgoing } = deps
+  const { maxBytes = DEFAULT_MAX_BYTES, timeoutMs = DEFAULT_TIMEOUT_MS } = tool
 
   async function send(request: TextRequest, signal: AbortSignal): Promise<TextAnswer> {
-    const timeoutMs = tool.timeoutMs ?? DEFAULT_TIMEOUT_MS
     const timeout = AbortSignal.timeout(timeoutMs)
     const options = {
       dispatcher,
       signal: AbortSignal.any([signal, timeout]),
-      maxBytes: tool.maxBytes ?? DEFAULT_MAX_BYTES,
+      maxBytes: tool.outputSchema ? Math.min(maxBytes, MOST_PICKED_FROM) : maxBytes,
+      onRequest: outgoing.take,
     }
     try {
       return await fetchText(request, options)
     } catch (error) {
-      if (signal.aborted) throw error
+      if (signal.aborted || error instanceof ToolError) throw error
       if (timeout.aborted) throw new ToolError(`there was no answer within ${timeoutMs} ms.`)
       throw new ToolError(whyNot(error), { cause: error })
     }
@@ -43,14 +46,19 @@ export function createHttpTool(tool: HttpTool, deps: { dispatcher: Dispatcher; f
     requiresApproval: tool.requiresApproval === true,
     async call(input, signal) {
       checkInput(tool.inputSchema, input)
-      const { headers, secrets } = await fillHeaders(tool.headers ?? {})
+      const { headers, hide } = await fillHeaders(tool.headers ?? {}, requestFor(tool, input, {}).url)
       const request = requestFor(tool, input, headers)
-      const answer = await send(request, signal).catch((error: unknown) => {
-        // Only what may be done twice is tried twice.
-        if (!tool.idempotent || signal.aborted || forbiddenIn(error)) throw error
-        return send(request, signal)
-      })
-      return toResult(answer, secrets)
+      try {
+        const answer = await send(request, signal).catch((error: unknown) => {
+          // Only what may be done twice is tried twice.
+          if (!tool.idempotent || signal.aborted || forbiddenIn(error)) throw error
+          return send(request, signal)
+        })
+        return toResult(answer, tool, hide)
+      } catch (error) {
+        if (error instanceof ToolError) throw new ToolError(hide(error.message), { cause: error.cause })
+        throw error
+      }
     },
   }
 }
@@ -100,19 +108,30 @@ function lowerCased(headers: Record<string, string>): Record<string, string> {
   return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]))
 }
 
-/** What the model gets to see. A service that gives a secret back does not give it to the model. */
-function toResult({ status, contentType, text, isCut }: TextAnswer, secrets: readonly string[]): string {
+/** What the model gets to see: what `outputSchema` names where there is one, and never what was secret in the request. */
+function toResult(answer: TextAnswer, { outputSchema }: HttpTool, hide: HideSecrets): string {
+  const { status, contentType, text, isCut } = answer
+  const isFine = status >= 200 && status < 300
+  if (outputSchema) {
+    if (!isFine) throw new ToolError(`the service answered ${status}.`)
+    return hide(JSON.stringify(pickOutput(outputSchema, parsed(answer))))
+  }
   if (text !== '' && !/json|xml|text|javascript|yaml|csv|form|^$/i.test(contentType)) {
     throw new ToolError(`the service answered ${status} with ${contentType.slice(0, 100)}, which is no text.`)
   }
-  const shown = hideSecrets(text, secrets)
-  if (status >= 200 && status < 300)
-    return isCut ? `${shown}\n(Cut: the answer is larger than what is read of it.)` : shown
+  const shown = hide(text, isCut)
+  if (isFine) return isCut ? `${shown}\n(Cut: the answer is larger than what is read of it.)` : shown
   throw new ToolError(`the service answered ${status}. ${shown.slice(0, SHOWN_OF_ERROR)}`.trim())
 }
 
-export function hideSecrets(text: string, secrets: readonly string[]): string {
-  return secrets.reduce((hidden, secret) => hidden.replaceAll(secret, '[secret]'), text)
+function parsed({ text, isCut }: TextAnswer): JsonValue {
+  // A part of it is no JSON.
+  if (isCut) throw new ToolError('the answer is larger than what is read of it, so nothing of it can be given.')
+  try {
+    return JSON.parse(text) as JsonValue
+  } catch {
+    throw new ToolError('the service answered what is no JSON.')
+  }
 }
 
 function whyNot(error: unknown): string {
@@ -121,24 +140,4 @@ function whyNot(error: unknown): string {
   if (error instanceof TooManyRedirects) return `the service cannot be used: ${error.message}.`
   const code = (error as { code?: unknown } | null)?.code
   return typeof code === 'string' ? `the service cannot be reached (${code}).` : 'the service cannot be reached.'
-}
-
-/** Fills secrets in. */
-export function createFillHeaders(reveal: (name: string) => Promise<string | null>): FillHeaders {
-  return async (headers) => {
-    const filled: Record<string, string> = {}
-    const secrets: string[] = []
-    for (const [header, template] of Object.entries(headers)) {
-      const values = new Map<string, string>()
-      for (const [, inner = ''] of template.matchAll(SECRET)) {
-        const name = inner.trim()
-        const value = await reveal(name)
-        if (value === null) throw new ToolError(`the secret ${name} is not set.`)
-        values.set(name, value)
-        secrets.push(value)
-      }
-      filled[header] = template.replaceAll(SECRET, (_match, inner: string) => values.get(inner.trim()) ?? '')
-    }
-    return { headers: filled, secrets }
-  }
 }

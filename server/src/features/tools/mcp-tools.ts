@@ -1,171 +1,171 @@
-import type { Client } from '@modelcontextprotocol/sdk/client/index.js'
-import type { Transport } from '@modelcontextprotocol/sdk/shared/transport.js'
-import type { Dispatcher, fetch as undiciFetch } from 'undici'
+import type { Dispatcher } from 'undici'
 import { AppError } from '../../errors.ts'
-import { isJsonObject, type JsonObject } from '../../lib/json.ts'
+import type { FairQueue } from '../../lib/fair-queue.ts'
+import { isJsonObject } from '../../lib/json.ts'
 import type { ToolDefinition } from '../../models/tool-call.ts'
+import { AnswerTooLarge } from '../../net/bounded-fetch.ts'
 import { forbiddenIn } from '../../net/guarded-agent.ts'
-import { DEFAULT_TIMEOUT_MS, type FillHeaders, hideSecrets } from './http-tool.ts'
+import { HOW_TO_START } from './check-tools.ts'
+import type { FillHeaders } from './fill-headers.ts'
+import type { HideSecrets } from './hide-secrets.ts'
+import { DEFAULT_TIMEOUT_MS } from './http-tool.ts'
+import { createMcpConnection, type McpSession } from './mcp-connection.ts'
+import { type ListedTool, listTools } from './mcp-listing.ts'
+import type { McpPreset } from './mcp-process.ts'
+import { openTransport } from './mcp-transport.ts'
+import type { Outgoing } from './outgoing.ts'
 import { type ServerTool, ToolError } from './server-tool.ts'
 import type { McpTools } from './tool-settings.ts'
 
-/** Pages of a list of tools that are read. */
-const MOST_PAGES = 20
+/** Parts of a result that are looked at. */
+const MOST_PARTS = 1_000
 
-type Listed = { name: string; description?: string | undefined; inputSchema: JsonObject }
-type Connection = { client: Client; secrets: string[]; close(): Promise<void> }
 export type McpTool = { definition: ToolDefinition; tool: ServerTool }
 export type McpServer = { tools: McpTool[]; close(): Promise<void> }
 
 export type McpDeps = {
   dispatcher: Dispatcher
   fillHeaders: FillHeaders
-  /** Commands that may be started; `*` is any. */
-  commands: readonly string[]
+  outgoing: Outgoing
+  presets: ReadonlyMap<string, McpPreset>
+  /** Places for processes, which organizations share. */
+  places: FairQueue
   /** Lists of tools that were read not long ago, by server. */
-  known: { get(key: string): Listed[] | undefined; set(key: string, tools: Listed[]): void }
+  known: { get(key: string): ListedTool[] | undefined; set(key: string, tools: ListedTool[]): void }
   organizationId: string
+  log: { warn(fields: object, message: string): void }
 }
 
 /**
  * The tools of an MCP server (https://modelcontextprotocol.io), reached over Streamable HTTP or started as a process. It
  * is connected to when its tools are not known yet, or when one is called. Throws 503 when it cannot be used, and 422
- * for a command that may not be started.
+ * for a command that the operator has not named.
  */
 export async function openMcpServer(server: McpTools, deps: McpDeps, signal: AbortSignal): Promise<McpServer> {
+  checkPreset(server, deps.presets)
   const label = labelOf(server)
   const timeout = server.timeoutMs ?? DEFAULT_TIMEOUT_MS
-  let connecting: Promise<Connection> | null = null
-  const connection = () => {
-    connecting ??= connect(server, deps, { timeout, signal })
-    return connecting
-  }
-  const close = async () => (await connecting?.catch(() => null))?.close()
+  const connection = createMcpConnection(() => connect(server, deps, { timeout, signal }))
 
-  async function list(): Promise<Listed[]> {
+  async function list(): Promise<ListedTool[]> {
     const key = JSON.stringify([deps.organizationId, server])
     const known = deps.known.get(key)
     if (known) return known
     try {
-      const listed = await listTools((await connection()).client, { timeout, signal })
-      deps.known.set(key, listed)
-      return listed
+      const { tools, left } = await connection.use(({ client, hide }) => listTools(client, hide, { timeout, signal }))
+      if (Object.keys(left).length > 0) {
+        deps.log.warn({ organizationId: deps.organizationId, left }, `some tools of ${label} are not offered`)
+      }
+      deps.known.set(key, tools)
+      return tools
     } catch (error) {
-      await close()
+      await connection.close()
       throw unusable(label, error)
     }
   }
 
-  if (server.command !== undefined) checkCommand(server.command, deps.commands)
   const wanted = (await list()).filter(({ name }) => server.tools === undefined || server.tools.includes(name))
   const tools = wanted.map(
-    (listed): McpTool => ({
+    ({ name, description, inputSchema }): McpTool => ({
       definition: {
-        name: listed.name.replaceAll(/[^\w-]/g, '_').slice(0, 64),
-        description: (listed.description ?? '').slice(0, 4_000),
-        inputSchema: { ...listed.inputSchema, type: 'object' },
+        name: name.replaceAll(/[^\w-]/g, '_').slice(0, 64),
+        description,
+        inputSchema: { ...inputSchema, type: 'object' },
       },
       tool: {
         requiresApproval: server.requiresApproval === true,
         async call(input, signal) {
           try {
-            const { client, secrets } = await connection()
-            const result = await client.callTool({ name: listed.name, arguments: input }, undefined, {
-              timeout,
-              signal,
+            const { ResultSchema } = await import('@modelcontextprotocol/sdk/types.js')
+            return await connection.use(async ({ client, hide }) => {
+              // The requests of a server with a URL are counted where they are made.
+              if (server.preset !== undefined) deps.outgoing.take()
+              const request = { method: 'tools/call', params: { name, arguments: input } }
+              return toResult(await client.request(request, ResultSchema, { timeout, signal }), hide)
             })
-            return toResult(result, secrets)
           } catch (error) {
             if (error instanceof ToolError || signal.aborted) throw error
-            throw new ToolError(`the MCP server has failed: ${reasonOf(error)}`, { cause: error })
+            throw new ToolError(`the MCP server has failed: ${reasonOf(error)}.`, { cause: error })
           }
         },
       },
     }),
   )
-  return { tools, close }
+  return { tools, close: connection.close }
 }
 
 async function connect(
   server: McpTools,
-  { dispatcher, fillHeaders }: McpDeps,
+  deps: McpDeps,
   options: { timeout: number; signal: AbortSignal },
-): Promise<Connection> {
+): Promise<McpSession> {
   // Loaded when it is used: it takes some 30 MB.
   const { Client } = await import('@modelcontextprotocol/sdk/client/index.js')
   const client = new Client({ name: 'dramatis', version: '0.1.0' })
-  const { headers, secrets } = await fillHeaders(server.headers ?? {})
-  const transport = await transportTo(server, headers, dispatcher)
+  const { promise: broken, reject: fail } = Promise.withResolvers<never>()
+  // Somebody listens only while it is used.
+  broken.catch(() => {})
+  const { transport, hide, release } = await openTransport(server, deps, { ...options, onTooLarge: fail })
+  client.onerror = (error) => {
+    if (error instanceof AnswerTooLarge) fail(error)
+  }
+  client.onclose = () => fail(new Error('the connection has ended'))
+  const end = async () => {
+    await release()
+    await client.close().catch(() => {})
+    // The client knows nothing of one that never came to be.
+    await transport.close()
+  }
+  let ending: Promise<void> | null = null
+  const close = () => {
+    ending ??= end()
+    return ending
+  }
   try {
     await client.connect(transport, options)
   } catch (error) {
-    await client.close().catch(() => {})
+    await close()
     throw error
   }
-  const close = async () => {
-    // Tells a server that keeps something for us that it need not any more.
-    if ('terminateSession' in transport) await (transport.terminateSession as () => Promise<void>)().catch(() => {})
-    await client.close()
-  }
-  return { client, secrets, close }
-}
-
-async function transportTo(server: McpTools, headers: Record<string, string>, dispatcher: Dispatcher) {
-  if (server.url !== undefined) {
-    const { StreamableHTTPClientTransport } = await import('@modelcontextprotocol/sdk/client/streamableHttp.js')
-    const { fetch } = await import('undici')
-    // Not followed elsewhere: the headers may hold secrets.
-    const through = (input: string | URL, init?: RequestInit) =>
-      fetch(input, { ...(init as Parameters<typeof undiciFetch>[1]), dispatcher, redirect: 'error' })
-    return new StreamableHTTPClientTransport(new URL(server.url), {
-      fetch: through as unknown as typeof globalThis.fetch,
-      requestInit: { headers },
-    }) as Transport
-  }
-  const { StdioClientTransport } = await import('@modelcontextprotocol/sdk/client/stdio.js')
-  // It gets no variable of ours but the harmless ones that the package passes on, such as PATH and HOME.
-  return new StdioClientTransport({ command: server.command ?? '', args: server.args ?? [], stderr: 'ignore' })
-}
-
-async function listTools(client: Client, options: { timeout: number; signal: AbortSignal }): Promise<Listed[]> {
-  const listed: Listed[] = []
-  let cursor: string | undefined
-  for (let page = 0; page < MOST_PAGES; page++) {
-    const { tools, nextCursor } = await client.listTools(cursor === undefined ? {} : { cursor }, options)
-    for (const { name, description, inputSchema } of tools) {
-      listed.push({ name, description, inputSchema: inputSchema as JsonObject })
-    }
-    if (nextCursor === undefined) break
-    cursor = nextCursor
-  }
-  return listed
+  return { client, hide, broken, close }
 }
 
 /** What the model gets to see: the texts, and a word about what is none. */
-function toResult(result: object, secrets: readonly string[]): string {
+function toResult(result: object, hide: HideSecrets): string {
   const { content, structuredContent, isError } = result as Record<string, unknown>
-  const parts = (Array.isArray(content) ? content : []).filter(isJsonObject).map((part) => {
-    if (part['type'] === 'text') return String(part['text'])
-    const { resource } = part
-    if (isJsonObject(resource) && typeof resource['text'] === 'string') return resource['text']
-    return `(${String(part['mimeType'] ?? part['type'])}: not shown)`
-  })
+  const all = Array.isArray(content) ? content : []
+  const parts = all
+    .slice(0, MOST_PARTS)
+    .filter(isJsonObject)
+    .map((part) => {
+      if (part['type'] === 'text') return String(part['text'])
+      const { resource } = part
+      if (isJsonObject(resource) && typeof resource['text'] === 'string') return resource['text']
+      return `(${String(part['mimeType'] ?? part['type'])}: not shown)`
+    })
+  if (all.length > MOST_PARTS) parts.push(`(${all.length - MOST_PARTS} more: not shown)`)
   const text =
     parts.length > 0 || structuredContent === undefined ? parts.join('\n') : JSON.stringify(structuredContent)
-  const shown = hideSecrets(text, secrets)
+  const shown = hide(text)
   if (isError === true) throw new ToolError(shown === '' ? 'the tool failed.' : shown)
   return shown
 }
 
-function checkCommand(command: string, allowed: readonly string[]): void {
-  if (allowed.includes('*') || allowed.includes(command)) return
-  const message = `the command ${command} may not be started: DRAMATIS_MCP_COMMANDS does not name it`
+function checkPreset({ preset, command }: McpTools, presets: McpDeps['presets']): void {
+  if (command !== undefined) {
+    throw new AppError(
+      'unprocessable_entity',
+      `an MCP server cannot be started by its command any more: ${HOW_TO_START}`,
+    )
+  }
+  if (preset === undefined || presets.has(preset)) return
+  const message = `there is no preset ${preset} that an MCP server could be started by: DRAMATIS_MCP_COMMANDS does not name it`
   throw new AppError('unprocessable_entity', message)
 }
 
 /** For the log, without what may be secret in a URL. Where a server of the inside is concerns no caller. */
-function labelOf({ url, command }: McpTools): string {
-  return `the MCP server ${url === undefined ? command : new URL(url).origin}`
+function labelOf({ url, preset }: McpTools): string {
+  return `the MCP server ${url === undefined ? preset : new URL(url).origin}`
 }
 
 function unusable(label: string, error: unknown): AppError {
@@ -179,8 +179,11 @@ function unusable(label: string, error: unknown): AppError {
 function reasonOf(error: unknown): string {
   const forbidden = forbiddenIn(error)
   if (forbidden) return forbidden.message
-  if (error instanceof ToolError) return error.message
+  if (error instanceof ToolError) return error.message.replace(/\.$/, '')
+  if (error instanceof AnswerTooLarge) return error.message
   const { code } = (error ?? {}) as { code?: unknown }
+  if (code === -32_000) return 'the connection has ended'
   if (code === -32_001) return 'it did not answer in time'
-  return code === undefined ? 'it cannot be reached' : `it answered with ${String(code)}`
+  if (typeof code === 'number') return `it answered with ${code}`
+  return typeof code === 'string' ? `it cannot be reached (${code})` : 'it cannot be reached'
 }

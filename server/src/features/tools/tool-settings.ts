@@ -19,13 +19,13 @@ const Tool = Type.Object({
   inputSchema: optional(AnyObject),
   method: optional(Type.Enum([...METHODS])),
   url: optional(Type.String({ minLength: 1, maxLength: 2_000 })),
-  headers: optional(Type.Record(Type.String(), Type.String({ maxLength: 4_000 }))),
+  headers: optional(Type.Record(Type.String(), Type.String({ maxLength: 4_000 }), { maxProperties: 32 })),
   timeoutMs: optional(Type.Integer({ minimum: 1, maximum: 300_000 })),
   maxBytes: optional(Type.Integer({ minimum: 1, maximum: 10_485_760 })),
   requiresApproval: optional(Type.Boolean()),
   idempotent: optional(Type.Boolean()),
-  command: optional(Type.String({ minLength: 1, maxLength: 1_000 })),
-  args: optional(Type.Array(Type.String({ maxLength: 4_000 }), { maxItems: 64 })),
+  outputSchema: optional(AnyObject),
+  preset: optional(Type.String({ pattern: '^[a-zA-Z0-9_-]{1,64}$' })),
   tools: optional(Type.Array(Type.String({ minLength: 1, maxLength: 128 }), { maxItems: 128 })),
 })
 
@@ -56,15 +56,19 @@ export type HttpTool = Described & {
   maxBytes?: number
   requiresApproval?: boolean
   idempotent?: boolean
+  /** A JSON Schema whose `properties` are all that the model gets of the answer. */
+  outputSchema?: JsonObject
 }
 
-/** The tools of an MCP server: one with a URL, or one that this server starts. */
+/** The tools of an MCP server: one with a URL, or one that this server starts as the operator has said. */
 export type McpTools = {
   type: 'mcp'
   url?: string
   headers?: Record<string, string>
+  /** The operator's name of the command. */
+  preset?: string
+  /** Of configurations that are older than presets; it is not used. */
   command?: string
-  args?: string[]
   /** The names of those that are offered; absent is all. */
   tools?: string[]
   timeoutMs?: number

@@ -1,16 +1,24 @@
 import type { Dispatcher } from 'undici'
+import { AppError } from '../../errors.ts'
 import type { Clock } from '../../lib/clock.ts'
+import { createFairQueue } from '../../lib/fair-queue.ts'
 import type { JsonObject } from '../../lib/json.ts'
 import type { ToolDefinition } from '../../models/tool-call.ts'
 import type { SecretService } from '../secrets/secret-service.ts'
-import { createFillHeaders, createHttpTool } from './http-tool.ts'
-import { type McpDeps, type McpServer, openMcpServer } from './mcp-tools.ts'
+import { MOST_SERVERS } from './check-tools.ts'
+import type { McpPreset } from './mcp-process.ts'
+import type { McpDeps, McpServer } from './mcp-tools.ts'
+import { createOutgoing } from './outgoing.ts'
 import { createRemembered } from './remembered.ts'
 import type { ServerTool } from './server-tool.ts'
 import { type ConfiguredTool, type McpTools, maxStepsOf, toolsOf } from './tool-settings.ts'
 
 /** Milliseconds for which the list of an MCP server's tools is believed, and of how many servers. */
-const LISTS = { lifetimeMs: 60_000, most: 256 }
+const LISTS = { lifetimeMs: 60_000, most: 128 }
+/** Runs that may wait for a place for a process. */
+const MOST_WAITING = 1_000
+/** Tools that a model is told of; providers take about as many. */
+const MOST_DEFINITIONS = 128
 
 /** What the model of one turn may call. */
 export type Toolbox = {
@@ -30,13 +38,23 @@ export function createToolService(deps: {
   secrets: Pick<SecretService, 'reveal'>
   /** Makes the connections of tools, and of nothing else. */
   dispatcher: Dispatcher
-  /** Commands of MCP servers that may be started; `*` is any. */
-  commands: readonly string[]
+  /** Commands of MCP servers that tools may name. */
+  presets: ReadonlyMap<string, McpPreset>
+  /** Processes of MCP servers at the same time. */
+  mostProcesses: number
+  log: McpDeps['log']
 }) {
-  const { secrets, dispatcher, commands } = deps
+  const { secrets, dispatcher, presets, log } = deps
+  const places = createFairQueue({
+    atOnce: deps.mostProcesses,
+    most: MOST_WAITING,
+    atOnceEach: Math.ceil(deps.mostProcesses / 2),
+  })
   const known: McpDeps['known'] = createRemembered(deps.clock, LISTS)
 
   async function openServers(servers: McpTools[], mcp: McpDeps, signal: AbortSignal): Promise<McpServer[]> {
+    if (servers.length === 0) return []
+    const { openMcpServer } = await import('./mcp-tools.ts')
     const opened = await Promise.allSettled(servers.map((server) => openMcpServer(server, mcp, signal)))
     const open = opened.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []))
     const failed = opened.find((one) => one.status === 'rejected')
@@ -50,9 +68,13 @@ export function createToolService(deps: {
     async open(organizationId: string, configuration: JsonObject | null, signal: AbortSignal): Promise<Toolbox | null> {
       const tools = toolsOf(configuration)
       if (tools.length === 0) return null
+      // Loaded when there are tools: many servers never have one.
+      const { createHttpTool } = await import('./http-tool.ts')
+      const { createFillHeaders } = await import('./fill-headers.ts')
       const fillHeaders = createFillHeaders((name) => secrets.reveal(organizationId, name))
-      const mcp = { dispatcher, fillHeaders, commands, known, organizationId }
-      const servers = await openServers(tools.filter(isMcp), mcp, signal)
+      const outgoing = createOutgoing()
+      const mcp = { dispatcher, fillHeaders, outgoing, presets, places, known, organizationId, log }
+      const servers = await openServers(serversOf(tools), mcp, signal)
 
       const definitions: ToolDefinition[] = []
       const found = new Map<string, ServerTool | 'client'>()
@@ -60,9 +82,14 @@ export function createToolService(deps: {
         if (isMcp(tool)) continue
         const { name, description, inputSchema } = tool
         definitions.push({ name, description, inputSchema })
-        found.set(name, tool.type === 'client' ? 'client' : createHttpTool(tool, { dispatcher, fillHeaders }))
+        found.set(name, tool.type === 'client' ? 'client' : createHttpTool(tool, { dispatcher, fillHeaders, outgoing }))
       }
-      for (const { definition, tool } of servers.flatMap((server) => server.tools)) {
+      const offered = servers.flatMap((server) => server.tools)
+      const room = Math.max(0, MOST_DEFINITIONS - definitions.length)
+      if (offered.length > room) {
+        log.warn({ organizationId, offered: room, of: offered.length }, 'some tools of MCP servers are not offered')
+      }
+      for (const { definition, tool } of offered.slice(0, room)) {
         const name = freeName(definition.name, found)
         definitions.push({ ...definition, name })
         found.set(name, tool)
@@ -75,6 +102,13 @@ export function createToolService(deps: {
       }
     },
   }
+}
+
+/** Throws 422 for a configuration that is older than the bound. */
+function serversOf(tools: readonly ConfiguredTool[]): McpTools[] {
+  const servers = tools.filter(isMcp)
+  if (servers.length <= MOST_SERVERS) return servers
+  throw new AppError('unprocessable_entity', `the configuration has more than ${MOST_SERVERS} MCP servers`)
 }
 
 function isMcp(tool: ConfiguredTool): tool is McpTools {

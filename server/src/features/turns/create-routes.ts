@@ -17,6 +17,7 @@ import { toConversationDto, toGeneralStart, toPersonaStart } from '../conversati
 import type { ConversationStarter, StartedConversation } from '../conversations/start-conversation.ts'
 import type { Claim, KnownClaim } from '../idempotency/claim.ts'
 import { once } from '../idempotency/claim.ts'
+import type { CheckSecretHosts } from '../tools/tool-authority.ts'
 import { lastOf, openingAgain, openingOf, upToReply } from './first-turn.ts'
 import type { ReadableRun } from './readable-run.ts'
 import { endOf, failureOfWhole, HEADERS_AFTER_MS, streamReply } from './reply-stream.ts'
@@ -58,8 +59,9 @@ export function createRoutes(deps: {
   turns: TurnService
   runner: Pick<TurnRunner, 'stop'>
   conversations: Pick<ConversationService, 'getUntil'>
+  checkSecretHosts: CheckSecretHosts
 }): FastifyPluginAsyncTypebox {
-  const { database, starter, turns, runner, conversations } = deps
+  const { database, starter, turns, runner, conversations, checkSecretHosts } = deps
 
   async function answer(request: StartRequest, reply: FastifyReply, start: () => Promise<StartedConversation>) {
     const { message, stream, attachments } = request.body
@@ -160,7 +162,8 @@ export function createRoutes(deps: {
         },
       },
       async (request, reply) => {
-        const start = toGeneralStart(request.caller.organizationId, request.body)
+        const start = toGeneralStart(request.caller, request.body)
+        await checkSecretHosts(request.caller.organizationId, 'configuration', start.configuration)
         return answer(request, reply, () => starter.general(start))
       },
     )

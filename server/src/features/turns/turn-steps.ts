@@ -1,6 +1,7 @@
 import type { Clock } from '../../lib/clock.ts'
 import type { ModelMessage } from '../../models/model.ts'
-import { type Admitted, DEFAULT_TIMEOUTS, type Outcome, type Resilience } from '../../models/resilience.ts'
+import type { Admitted, Outcome, Resilience } from '../../models/resilience.ts'
+import { DEFAULT_TIMEOUTS } from '../../models/settings.ts'
 import type { ToolCall } from '../../models/tool-call.ts'
 import type { Toolbox } from '../tools/toolbox.ts'
 import { plannedCall, type RunBudget } from './call-budget.ts'

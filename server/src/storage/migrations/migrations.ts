@@ -1,6 +1,7 @@
 import { StorageError } from '../database.ts'
 import type { ColumnTypes } from '../dialect.ts'
 import { initial } from './0001-initial.ts'
+import { tools } from './0002-tools.ts'
 import { waitingByNode } from './0003-waiting-by-node.ts'
 
 /** One numbered step of the schema. Once released it is never changed. */
@@ -9,7 +10,8 @@ export type Migration = { number: number; name: string; statements(types: Column
 /** In order of their numbers, which have no gaps. */
 export const migrations: readonly Migration[] = [
   { number: 1, name: 'initial', statements: initial },
-  { number: 2, name: 'waiting-by-node', statements: waitingByNode },
+  { number: 2, name: 'tools', statements: tools },
+  { number: 3, name: 'waiting-by-node', statements: waitingByNode },
 ]
 
 /** What is left to do on a database that has come as far as `applied`. Throws when a newer Dramatis has been here. */

@@ -1,0 +1,47 @@
+import { mayGoTo } from '../secrets/secret-hosts.ts'
+import type { Secret } from '../secrets/secret-service.ts'
+import { SECRET } from './check-tools.ts'
+import { createHideSecrets, type HideSecrets } from './hide-secrets.ts'
+import { ToolError } from './server-tool.ts'
+
+export type FilledHeaders = {
+  headers: Record<string, string>
+  /** Takes what was filled in out of what comes back. */
+  hide: HideSecrets
+}
+
+/**
+ * Puts secrets into headers that go to `url`. Throws a {@link ToolError} for a secret that there is not, or that may not
+ * go there.
+ */
+export type FillHeaders = (headers: Record<string, string>, url: string) => Promise<FilledHeaders>
+
+export function createFillHeaders(reveal: (name: string) => Promise<Secret | null>): FillHeaders {
+  return async (headers, url) => {
+    const filled: Record<string, string> = {}
+    const secrets: string[] = []
+    for (const [header, template] of Object.entries(headers)) {
+      const values = new Map<string, string>()
+      for (const [, inner = ''] of template.matchAll(SECRET)) {
+        const name = inner.trim()
+        const secret = await reveal(name)
+        if (secret === null) throw new ToolError(`the secret ${name} is not set.`)
+        if (!mayGoTo(secret.hosts, url)) throw new ToolError(`the secret ${name} may not go to ${new URL(url).host}.`)
+        values.set(name, secret.value)
+      }
+      const value = template.replaceAll(SECRET, (_match, inner: string) => values.get(inner.trim()) ?? '')
+      filled[header] = value
+      if (values.size > 0) secrets.push(...[...values.values(), value].flatMap(partsOf))
+    }
+    return { headers: filled, hide: createHideSecrets(secrets) }
+  }
+}
+
+/** A value of a header, what stands behind its scheme, and a user and password that are packed into that (RFC 7617). */
+function partsOf(value: string): string[] {
+  const [, scheme = '', credentials] = /^(\S+) +(\S.*)$/.exec(value) ?? []
+  if (credentials === undefined) return [value]
+  const pair = /^basic$/i.test(scheme) ? Buffer.from(credentials, 'base64').toString('utf8') : ''
+  const password = pair.slice(pair.indexOf(':') + 1)
+  return [value, credentials, ...(pair.includes(':') && password !== '' ? [pair, password] : [])]
+}

@@ -1,0 +1,154 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { createHideSecrets, MOST_SEARCHED } from './hide-secrets.ts'
+
+const SECRET = 'sk-Live_9f/8Q+z"x\\7<&>%41'
+const hide = createHideSecrets([SECRET])
+const each = (text: string, spell: (code: number) => string) =>
+  [...text].map((letter) => spell(letter.charCodeAt(0))).join('')
+const hex = (code: number, digits = 2) => code.toString(16).padStart(digits, '0')
+
+const DISGUISES: Record<string, (secret: string) => string> = {
+  'as it is': (secret) => secret,
+  'in upper case': (secret) => secret.toUpperCase(),
+  'in lower case': (secret) => secret.toLowerCase(),
+  'over several lines': (secret) => secret.replaceAll(/(.{3})/g, '$1\r\n\t'),
+  'with spaces': (secret) => secret.split('').join(' '),
+  'as JSON': (secret) => JSON.stringify(secret),
+  'as JSON in JSON': (secret) => JSON.stringify({ text: JSON.stringify({ secret }) }),
+  'as units of JSON': (secret) => each(secret, (code) => `\\u${hex(code, 4)}`),
+  'as units of JSON in JSON': (secret) => JSON.stringify(each(secret, (code) => `\\u${hex(code, 4).toUpperCase()}`)),
+  'as code points': (secret) => each(secret, (code) => `\\u{${hex(code)}}`),
+  'as bytes of a string': (secret) => each(secret, (code) => `\\x${hex(code)}`),
+  'as octal': (secret) => each(secret, (code) => `\\${code.toString(8).padStart(3, '0')}`),
+  'percent-encoded': encodeURIComponent,
+  'percent-encoded twice': (secret) => encodeURIComponent(encodeURIComponent(secret)),
+  'percent-encoded throughout': (secret) => each(secret, (code) => `%${hex(code)}`),
+  'as a form': (secret) => new URLSearchParams({ a: secret }).toString(),
+  'in HTML': (secret) =>
+    secret.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;'),
+  'as numbers of HTML': (secret) => each(secret, (code) => `&#${code};`),
+  'as hexadecimal numbers of HTML': (secret) => each(secret, (code) => `&#X${hex(code)};`),
+  'in hexadecimal': (secret) => Buffer.from(secret).toString('hex'),
+  'in hexadecimal of upper case': (secret) => Buffer.from(secret).toString('hex').toUpperCase(),
+  'in base64': (secret) => Buffer.from(secret).toString('base64'),
+  'in base64 behind one': (secret) => Buffer.from(`:${secret}`).toString('base64'),
+  'in base64 behind two': (secret) => Buffer.from(`a:${secret}!`).toString('base64'),
+  'in base64 of URLs': (secret) => Buffer.from(`user:${secret}`).toString('base64url'),
+  'in base64 over several lines': (secret) =>
+    Buffer.from(secret)
+      .toString('base64')
+      .replaceAll(/(.{4})/g, '$1\n'),
+  'in base64 within JSON': (secret) => JSON.stringify(Buffer.from(secret).toString('base64')).replaceAll('/', '\\/'),
+}
+
+/** Everything that a text says, however it says it: what an attacker could read out of it. */
+function readings(text: string): string[] {
+  const plain = text.replaceAll(/\s/g, '')
+  const decoders: ((text: string) => string)[] = [
+    (one) => one.replaceAll(/%([0-9a-f]{2})/gi, (_all, code) => String.fromCharCode(Number.parseInt(code, 16))),
+    (one) =>
+      one.replaceAll(/\\u\{?([0-9a-f]{2,4})\}?/gi, (_all, code) => String.fromCharCode(Number.parseInt(code, 16))),
+    (one) => one.replaceAll(/\\x([0-9a-f]{2})/gi, (_all, code) => String.fromCharCode(Number.parseInt(code, 16))),
+    (one) => one.replaceAll(/\\([0-7]{3})/g, (_all, code) => String.fromCharCode(Number.parseInt(code, 8))),
+    (one) => one.replaceAll(/&#x([0-9a-f]+);/gi, (_all, code) => String.fromCharCode(Number.parseInt(code, 16))),
+    (one) => one.replaceAll(/&#(\d+);/g, (_all, code) => String.fromCharCode(Number(code))),
+    (one) => one.replaceAll('&lt;', '<').replaceAll('&gt;', '>').replaceAll('&quot;', '"').replaceAll('&amp;', '&'),
+    (one) => one.replaceAll(/\\(["\\/])/g, '$1'),
+  ]
+  const read = new Set([plain])
+  for (const decode of [...decoders, ...decoders]) for (const one of [...read]) read.add(decode(one))
+  const runs = [...read].flatMap((one) => [
+    one,
+    ...(one.match(/[\w+/-]{4,}/g) ?? []).flatMap((run) => [
+      ...[0, 1, 2, 3].map((skip) => Buffer.from(run.slice(skip), 'base64').toString('latin1')),
+      Buffer.from(run, 'hex').toString('latin1'),
+    ]),
+  ])
+  return runs.map((one) => one.toLowerCase())
+}
+
+describe('a secret', () => {
+  test.each(Object.entries(DISGUISES))('is hidden %s', (_how, disguise) => {
+    const hidden = hide(`before ${disguise(SECRET)} behind`)
+    expect(hidden).toContain('[secret]')
+    expect(hidden).toMatch(/^before /)
+    expect(hidden).toMatch(/ behind$/)
+    const needle = SECRET.toLowerCase().slice(0, 8)
+    expect(readings(hidden).filter((read) => read.includes(needle))).toEqual([])
+  })
+
+  test('is hidden in whatever disguise, whatever it is', () => {
+    const secrets = fc.string({
+      unit: fc.integer({ min: 0x21, max: 0x7e }).map((code) => String.fromCharCode(code)),
+      minLength: 10,
+      maxLength: 60,
+    })
+    const words = fc.string({ maxLength: 40 })
+    fc.assert(
+      fc.property(secrets, fc.constantFrom(...Object.keys(DISGUISES)), words, words, (secret, how, before, behind) => {
+        const disguise = DISGUISES[how] as (text: string) => string
+        const hidden = createHideSecrets([secret])(`${before} ${disguise(secret)} ${behind}`)
+        expect(hidden).toContain('[secret]')
+        expect(hidden).not.toContain(disguise(secret))
+      }),
+      { numRuns: 500 },
+    )
+  })
+
+  test('is hidden where the text was cut within it', () => {
+    fc.assert(
+      fc.property(fc.constantFrom(...Object.keys(DISGUISES)), fc.nat(), (how, n) => {
+        const disguised = (DISGUISES[how] as (text: string) => string)(SECRET)
+        const text = `You sent ${disguised}`
+        const cut = text.slice(0, text.length - (n % disguised.length))
+        const needle = SECRET.toLowerCase().slice(0, 6)
+        const read = readings(hide(cut, true))
+        expect(read.filter((one) => one.includes(needle))).toEqual([])
+      }),
+      { numRuns: 100 },
+    )
+  })
+
+  test('is hidden where Latin-1 was taken for UTF-8, or UTF-8 for Latin-1', () => {
+    const secret = 'geheim\u00e9\u00fc\u00dfgeheim'
+    const hideIt = createHideSecrets([secret])
+    for (const bytes of [Buffer.from(secret, 'latin1'), Buffer.from(secret, 'utf8')]) {
+      for (const text of [bytes.toString('latin1'), new TextDecoder().decode(bytes), bytes.toString('base64')]) {
+        expect(hideIt(`<${text}>`).replaceAll('=', '')).toBe('<[secret]>')
+      }
+    }
+    expect(hideIt(encodeURIComponent(secret))).toBe('[secret]')
+  })
+
+  test('of a few letters is hidden as it is', () => {
+    expect(createHideSecrets(['abc', 'x'])('abc ABC YWJj xyz')).toBe('[secret] ABC YWJj [secret]yz')
+  })
+})
+
+describe('a text', () => {
+  test('without a secret stays as it is', () => {
+    const secrets = fc.string({ unit: fc.constantFrom(...'ABCDEFGHIJ0123456789'), minLength: 16, maxLength: 40 })
+    fc.assert(
+      fc.property(
+        fc.array(secrets, { maxLength: 3 }),
+        fc.string({ unit: 'binary' }),
+        fc.boolean(),
+        (known, text, isCut) => {
+          expect(createHideSecrets(known)(text, isCut)).toBe(text)
+        },
+      ),
+      { numRuns: 300 },
+    )
+  })
+
+  test('keeps what stands around a secret', () => {
+    expect(hide(`{"a":1,"token":${JSON.stringify(SECRET)},"b":[2]}`)).toBe('{"a":1,"token":"[secret]","b":[2]}')
+    expect(createHideSecrets(['abcdef', 'abcdefghij'])('1 abcdefghij 2 abcdef 3')).toBe('1 [secret] 2 [secret] 3')
+  })
+
+  test('that is too long to be searched ends there, and not within a secret', () => {
+    const text = `${'x'.repeat(MOST_SEARCHED - 8)}${SECRET}${SECRET}`
+    expect(hide(text)).toBe(`${'x'.repeat(MOST_SEARCHED - 8)}[secret]`)
+  })
+})
