@@ -4,7 +4,9 @@ import { checkSameId } from '../../http/limits.ts'
 import { DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE } from '../../http/pagination.ts'
 import { pageOf, sendJson } from '../../http/pieces.ts'
 import { answers, answersNothing, Uuid } from '../../http/schemas.ts'
+import type { JsonObject } from '../../lib/json.ts'
 import { Type } from '../../lib/schema.ts'
+import type { CheckConfiguration } from './check-configuration.ts'
 import {
   CreatePersonaRequest,
   CreatePersonaVersionRequest,
@@ -39,7 +41,21 @@ const ListQuery = Type.Object({
 })
 
 /** `/personas` and their versions. */
-export function personaRoutes(personas: PersonaService): FastifyPluginAsyncTypebox {
+export function personaRoutes(deps: {
+  personas: PersonaService
+  checkConfiguration: CheckConfiguration
+}): FastifyPluginAsyncTypebox {
+  const { personas, checkConfiguration } = deps
+
+  /** Refuses a configuration whose schemas cannot be compiled, by the name that it has in these bodies. */
+  async function checked<T extends { configuration?: JsonObject | null }>(
+    organizationId: string,
+    content: T,
+  ): Promise<T> {
+    await checkConfiguration(organizationId, 'personaConfiguration', content.configuration ?? null)
+    return content
+  }
+
   async function show(request: PersonaRequest, reply: FastifyReply): Promise<FastifyReply> {
     const found = await personas.getWithVersions(request.caller.organizationId, request.params.personaId.toLowerCase())
     return sendJson(reply, toPersonaPieces(found, found.versions, viewOf(request)))
@@ -53,7 +69,9 @@ export function personaRoutes(personas: PersonaService): FastifyPluginAsyncTypeb
         schema: { tags, summary: 'Create a persona', body: CreatePersonaRequest, response: answers(PersonaDto) },
       },
       async (request) => {
-        const { persona, version } = await personas.create(request.caller.organizationId, toNewPersona(request.body))
+        const { organizationId } = request.caller
+        const written = await checked(organizationId, toNewPersona(request.body))
+        const { persona, version } = await personas.create(organizationId, written)
         return toPersonaDto(persona, version, [version], viewOf(request))
       },
     )
@@ -135,7 +153,8 @@ export function personaRoutes(personas: PersonaService): FastifyPluginAsyncTypeb
       async (request, reply) => {
         const id = request.params.personaId.toLowerCase()
         checkSameId('personaId', id, request.body.personaId)
-        await personas.update(request.caller.organizationId, id, toPersonaChange(request.body))
+        const { organizationId } = request.caller
+        await personas.update(organizationId, id, await checked(organizationId, toPersonaChange(request.body)))
         await show(request, reply)
         return reply
       },
@@ -175,7 +194,9 @@ export function personaRoutes(personas: PersonaService): FastifyPluginAsyncTypeb
       async (request) => {
         const id = request.params.personaId.toLowerCase()
         checkSameId('personaId', id, request.body.personaId)
-        const version = await personas.addVersion(request.caller.organizationId, id, toNewVersion(request.body))
+        const { organizationId } = request.caller
+        const written = await checked(organizationId, toNewVersion(request.body))
+        const version = await personas.addVersion(organizationId, id, written)
         return toVersionDto(version, false, viewOf(request))
       },
     )

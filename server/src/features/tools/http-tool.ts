@@ -2,7 +2,8 @@ import type { Dispatcher } from 'undici'
 import type { JsonObject, JsonValue } from '../../lib/json.ts'
 import { fetchText, type TextAnswer, type TextRequest, TooManyRedirects } from '../../net/fetch-text.ts'
 import { forbiddenIn } from '../../net/guarded-agent.ts'
-import { compileSchema, FIELD, SECRET } from './check-tools.ts'
+import { FIELD, SECRET } from './check-tools.ts'
+import type { CheckValue } from './outside-schemas.ts'
 import { type ServerTool, ToolError } from './server-tool.ts'
 import type { HttpTool } from './tool-settings.ts'
 
@@ -19,8 +20,11 @@ export type FillHeaders = (
 ) => Promise<{ headers: Record<string, string>; secrets: string[] }>
 
 /** A tool that is a request of the server. */
-export function createHttpTool(tool: HttpTool, deps: { dispatcher: Dispatcher; fillHeaders: FillHeaders }): ServerTool {
-  const { dispatcher, fillHeaders } = deps
+export function createHttpTool(
+  tool: HttpTool,
+  deps: { dispatcher: Dispatcher; fillHeaders: FillHeaders; checkValue: CheckValue },
+): ServerTool {
+  const { dispatcher, fillHeaders, checkValue } = deps
 
   async function send(request: TextRequest, signal: AbortSignal): Promise<TextAnswer> {
     const timeoutMs = tool.timeoutMs ?? DEFAULT_TIMEOUT_MS
@@ -42,7 +46,12 @@ export function createHttpTool(tool: HttpTool, deps: { dispatcher: Dispatcher; f
   return {
     requiresApproval: tool.requiresApproval === true,
     async call(input, signal) {
-      checkInput(tool.inputSchema, input)
+      const issues = await checkValue(tool.inputSchema, input)
+      if (issues.length > 0) {
+        const told = issues.map((issue) => `input${issue}`).join('; ')
+        throw new ToolError(`the input is not as it should be: ${told}.`)
+      }
+      signal.throwIfAborted()
       const { headers, secrets } = await fillHeaders(tool.headers ?? {})
       const request = requestFor(tool, input, headers)
       const answer = await send(request, signal).catch((error: unknown) => {
@@ -53,13 +62,6 @@ export function createHttpTool(tool: HttpTool, deps: { dispatcher: Dispatcher; f
       return toResult(answer, secrets)
     },
   }
-}
-
-function checkInput(schema: JsonObject, input: JsonObject): void {
-  const check = compileSchema(schema)
-  if (check(input)) return
-  const issues = (check.errors ?? []).slice(0, 5).map(({ instancePath, message }) => `input${instancePath} ${message}`)
-  throw new ToolError(`the input is not as it should be: ${issues.join('; ')}.`)
 }
 
 /** The request for an input: fields of the URL in their places, the rest as query or JSON body. */

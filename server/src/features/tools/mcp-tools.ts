@@ -1,18 +1,28 @@
 import type { Client } from '@modelcontextprotocol/sdk/client/index.js'
 import type { Transport } from '@modelcontextprotocol/sdk/shared/transport.js'
+import type { jsonSchemaValidator } from '@modelcontextprotocol/sdk/validation/types.js'
 import type { Dispatcher, fetch as undiciFetch } from 'undici'
 import { AppError } from '../../errors.ts'
 import { isJsonObject, type JsonObject } from '../../lib/json.ts'
 import type { ToolDefinition } from '../../models/tool-call.ts'
 import { forbiddenIn } from '../../net/guarded-agent.ts'
+import { readOutsideSchema } from '../../schema-checks/outside-schema.ts'
+import { SchemaRefused } from '../../schema-checks/schema-refused.ts'
 import { DEFAULT_TIMEOUT_MS, type FillHeaders, hideSecrets } from './http-tool.ts'
+import type { CheckValue } from './outside-schemas.ts'
 import { type ServerTool, ToolError } from './server-tool.ts'
 import type { McpTools } from './tool-settings.ts'
 
 /** Pages of a list of tools that are read. */
 const MOST_PAGES = 20
 
-type Listed = { name: string; description?: string | undefined; inputSchema: JsonObject }
+type Listed = {
+  name: string
+  description?: string | undefined
+  inputSchema: JsonObject
+  /** What the structured content of a result has to be like; absent where the server says nothing that can be checked. */
+  outputSchema?: JsonObject
+}
 type Connection = { client: Client; secrets: string[]; close(): Promise<void> }
 export type McpTool = { definition: ToolDefinition; tool: ServerTool }
 export type McpServer = { tools: McpTool[]; close(): Promise<void> }
@@ -25,6 +35,8 @@ export type McpDeps = {
   /** Lists of tools that were read not long ago, by server. */
   known: { get(key: string): Listed[] | undefined; set(key: string, tools: Listed[]): void }
   organizationId: string
+  checkValue: CheckValue
+  log: { warn(about: object, message: string): void }
 }
 
 /**
@@ -47,7 +59,8 @@ export async function openMcpServer(server: McpTools, deps: McpDeps, signal: Abo
     const known = deps.known.get(key)
     if (known) return known
     try {
-      const listed = await listTools((await connection()).client, { timeout, signal })
+      const all = await listTools((await connection()).client, { timeout, signal })
+      const listed = all.flatMap((tool) => usable(tool, label, deps.log))
       deps.known.set(key, listed)
       return listed
     } catch (error) {
@@ -74,7 +87,9 @@ export async function openMcpServer(server: McpTools, deps: McpDeps, signal: Abo
               timeout,
               signal,
             })
-            return toResult(result, secrets)
+            const shown = toResult(result, secrets)
+            await checkOutput(listed.outputSchema, result as Record<string, unknown>, deps.checkValue)
+            return shown
           } catch (error) {
             if (error instanceof ToolError || signal.aborted) throw error
             throw new ToolError(`${label} has failed: ${reasonOf(error)}`, { cause: error })
@@ -93,7 +108,7 @@ async function connect(
 ): Promise<Connection> {
   // Loaded when it is used: it takes some 30 MB.
   const { Client } = await import('@modelcontextprotocol/sdk/client/index.js')
-  const client = new Client({ name: 'dramatis', version: '0.1.0' })
+  const client = new Client({ name: 'dramatis', version: '0.1.0' }, { jsonSchemaValidator: compileNothing })
   const { headers, secrets } = await fillHeaders(server.headers ?? {})
   const transport = await transportTo(server, headers, dispatcher)
   try {
@@ -132,13 +147,64 @@ async function listTools(client: Client, options: { timeout: number; signal: Abo
   let cursor: string | undefined
   for (let page = 0; page < MOST_PAGES; page++) {
     const { tools, nextCursor } = await client.listTools(cursor === undefined ? {} : { cursor }, options)
-    for (const { name, description, inputSchema } of tools) {
-      listed.push({ name, description, inputSchema: inputSchema as JsonObject })
+    for (const { name, description, inputSchema, outputSchema } of tools) {
+      const output = outputSchema && { outputSchema: outputSchema as JsonObject }
+      listed.push({ name, description, inputSchema: inputSchema as JsonObject, ...output })
     }
     if (nextCursor === undefined) break
     cursor = nextCursor
   }
   return listed
+}
+
+/**
+ * The package would compile the `outputSchema` of every tool that is listed, where it may stop everybody. Ours does not
+ * object to anything: what a result is like is checked by {@link checkOutput}.
+ */
+const compileNothing: jsonSchemaValidator = {
+  getValidator: (() => (data: unknown) => ({ valid: true, data })) as unknown as jsonSchemaValidator['getValidator'],
+}
+
+/** A tool as it can be used. One whose schema cannot is left out, and the others stay. */
+function usable(tool: Listed, label: string, log: McpDeps['log']): Listed[] {
+  const about = { tool: tool.name.slice(0, 100) }
+  try {
+    readOutsideSchema(tool.inputSchema)
+  } catch (error) {
+    if (!(error instanceof SchemaRefused)) throw error
+    log.warn({ ...about, reason: error.message }, `${label} has a tool that is left out: its inputSchema is refused`)
+    return []
+  }
+  const { outputSchema, ...rest } = tool
+  if (outputSchema === undefined) return [tool]
+  try {
+    readOutsideSchema(outputSchema)
+    return [tool]
+  } catch (error) {
+    if (!(error instanceof SchemaRefused)) throw error
+    log.warn(
+      { ...about, reason: error.message },
+      `${label} has a tool whose results are not checked: its outputSchema is refused`,
+    )
+    return [rest]
+  }
+}
+
+/**
+ * A tool with an `outputSchema` must give structured content that fits it
+ * (https://modelcontextprotocol.io/specification/2025-06-18/server/tools#output-schema).
+ */
+async function checkOutput(
+  schema: JsonObject | undefined,
+  { structuredContent }: Record<string, unknown>,
+  checkValue: CheckValue,
+): Promise<void> {
+  if (schema === undefined) return
+  if (!isJsonObject(structuredContent))
+    throw new ToolError('the result lacks the structured content that was promised.')
+  const issues = await checkValue(schema, structuredContent)
+  if (issues.length === 0) return
+  throw new ToolError(`the result is not as it was promised: ${issues.map((issue) => `result${issue}`).join('; ')}.`)
 }
 
 /** What the model gets to see: the texts, and a word about what is none. */

@@ -2,9 +2,11 @@ import type { Dispatcher } from 'undici'
 import type { Clock } from '../../lib/clock.ts'
 import type { JsonObject } from '../../lib/json.ts'
 import type { ToolDefinition } from '../../models/tool-call.ts'
+import type { SchemaChecks } from '../../schema-checks/schema-checks.ts'
 import type { SecretService } from '../secrets/secret-service.ts'
 import { createFillHeaders, createHttpTool } from './http-tool.ts'
 import { type McpDeps, type McpServer, openMcpServer } from './mcp-tools.ts'
+import { createCheckValue } from './outside-schemas.ts'
 import { createRemembered } from './remembered.ts'
 import type { ServerTool } from './server-tool.ts'
 import { type ConfiguredTool, type McpTools, maxStepsOf, toolsOf } from './tool-settings.ts'
@@ -32,8 +34,10 @@ export function createToolService(deps: {
   dispatcher: Dispatcher
   /** Commands of MCP servers that may be started; `*` is any. */
   commands: readonly string[]
+  schemaChecks: Pick<SchemaChecks, 'issuesOf'>
+  log: McpDeps['log']
 }) {
-  const { secrets, dispatcher, commands } = deps
+  const { secrets, dispatcher, commands, schemaChecks, log } = deps
   const known: McpDeps['known'] = createRemembered(deps.clock, LISTS)
 
   async function openServers(servers: McpTools[], mcp: McpDeps, signal: AbortSignal): Promise<McpServer[]> {
@@ -51,7 +55,8 @@ export function createToolService(deps: {
       const tools = toolsOf(configuration)
       if (tools.length === 0) return null
       const fillHeaders = createFillHeaders((name) => secrets.reveal(organizationId, name))
-      const mcp = { dispatcher, fillHeaders, commands, known, organizationId }
+      const checkValue = createCheckValue(schemaChecks, organizationId)
+      const mcp = { dispatcher, fillHeaders, commands, known, organizationId, checkValue, log }
       const servers = await openServers(tools.filter(isMcp), mcp, signal)
 
       const definitions: ToolDefinition[] = []
@@ -60,7 +65,10 @@ export function createToolService(deps: {
         if (isMcp(tool)) continue
         const { name, description, inputSchema } = tool
         definitions.push({ name, description, inputSchema })
-        found.set(name, tool.type === 'client' ? 'client' : createHttpTool(tool, { dispatcher, fillHeaders }))
+        found.set(
+          name,
+          tool.type === 'client' ? 'client' : createHttpTool(tool, { dispatcher, fillHeaders, checkValue }),
+        )
       }
       for (const { definition, tool } of servers.flatMap((server) => server.tools)) {
         const name = freeName(definition.name, found)
