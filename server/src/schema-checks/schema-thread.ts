@@ -60,7 +60,9 @@ function serve(port: MessagePort): void {
       try {
         validate = compiled(text)
       } catch (error) {
-        const reason = (error as Error).message.slice(0, SHOWN_OF_ISSUE)
+        // The compiler recurses; what ends its stack refers to itself.
+        const isEndless = error instanceof RangeError
+        const reason = isEndless ? 'it has no end' : (error as Error).message.slice(0, SHOWN_OF_ISSUE)
         return { wrong: { at, issue: `is no valid JSON Schema: ${reason}` }, issues: [] }
       }
     }
@@ -68,7 +70,7 @@ function serve(port: MessagePort): void {
     try {
       return { wrong: null, issues: validate(value) ? [] : describe(validate.errors) }
     } catch {
-      // A schema that refers to itself without end.
+      // The same, where only running it shows.
       return { wrong: null, issues: [' cannot be checked'] }
     }
   }

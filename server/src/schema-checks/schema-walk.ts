@@ -25,10 +25,10 @@ export function walkSchemas() {
   }
 
   function visit({ value, place }: Visit): void {
+    if (isJsonObject(value) && schemas.has(value)) return
     count('schemas', 1, place)
     if (typeof value === 'boolean') return
     if (!isJsonObject(value)) throw new SchemaRefused(place, 'must be a schema: an object or a boolean')
-    if (schemas.has(value)) return
     schemas.add(value)
     for (const [keyword, content] of Object.entries(value)) {
       look(value, keyword, content, place, { parent: place, key: keyword })
