@@ -5,7 +5,7 @@ import { expect, test } from 'vitest'
 const SOURCE = join(import.meta.dirname, '../server/src')
 
 /** Which rooms each room may enter, besides itself. The order of the features is that of DESIGN: none reaches back. */
-const MECHANISMS = ['http', 'net', 'storage', 'models', 'blobs']
+const MECHANISMS = ['http', 'net', 'storage', 'models', 'blobs', 'schema-checks']
 const BASE = ['lib', 'errors']
 const FEATURES = [
   'idempotency',

@@ -24,6 +24,7 @@ import { answerOnce } from './features/idempotency/idempotency-hooks.ts'
 import { createIdempotencyService, keepClaims } from './features/idempotency/idempotency-service.ts'
 import { watchOrganizations } from './features/organizations/organization-count.ts'
 import { createOrganizationService } from './features/organizations/organization-service.ts'
+import { createCheckConfiguration } from './features/personas/check-configuration.ts'
 import { personaRoutes } from './features/personas/persona-routes.ts'
 import { createPersonaService } from './features/personas/persona-service.ts'
 import { createEraseService, type Eraser, keepErasures } from './features/privacy/erase-service.ts'
@@ -58,7 +59,7 @@ import { createAddressOf } from './http/address.ts'
 import { createClientOf } from './http/connections/client-address.ts'
 import { trackConnections } from './http/connections/open-connections.ts'
 import { PATIENCE, type Patience } from './http/connections/patience.ts'
-import { createMetrics } from './http/metrics.ts'
+import { createMetrics, type UnhandledKind } from './http/metrics.ts'
 import { limitOpenRequests } from './http/open-requests.ts'
 import { documentRoutes } from './http/openapi.ts'
 import { shedLoad, watchLoad } from './http/overload.ts'
@@ -74,6 +75,7 @@ import { createProgressReport } from './models/local/progress-report.ts'
 import { createModelRegistry, type ModelRegistry } from './models/registry.ts'
 import { createResilience } from './models/resilience.ts'
 import { createGuardedAgent } from './net/guarded-agent.ts'
+import { createSchemaChecks } from './schema-checks/schema-checks.ts'
 import type { Database } from './storage/database.ts'
 import { openDatabase } from './storage/open-database.ts'
 import { withRiders } from './storage/riders.ts'
@@ -113,6 +115,8 @@ export type App = {
   pause(work: () => void): void
   /** How many replies are under way here. */
   runningTurns(): number
+  /** Counts an error that nobody has handled. */
+  countUnhandled(kind: UnhandledKind): void
   /** The AI system that is used when nothing is named, and why; begins to download a local model. */
   describeDefaultModel: () => Promise<Awaited<ReturnType<ModelRegistry['resolveDefault']>>>
   /** Stops taking requests, gives running turns their time, stores what is left of the rest, closes the database. */
@@ -162,8 +166,9 @@ export async function createApp(
   const toolConnections = createGuardedAgent({ allowedHosts: config.tools.privateHosts })
   const secrets = createSecretService({ ...shared, key: config.tools.secretKey })
   const approvals = createApprovals({ ...shared, ...node })
+  const schemaChecks = createSchemaChecks({ now: () => performance.now() })
   const tools = createToolService({
-    ...{ clock, secrets, log, dispatcher: toolConnections },
+    ...{ clock, secrets, log, dispatcher: toolConnections, schemaChecks },
     presets: config.tools.mcpPresets,
     mostProcesses: config.tools.mcpProcesses,
   })
@@ -269,11 +274,12 @@ export async function createApp(
   )
   await http.register(apiKeyRoutes(apiKeys))
   const checkSecretHosts = createCheckSecretHosts(secrets)
-  await http.register(personaRoutes(personas, checkSecretHosts))
+  const checkConfiguration = createCheckConfiguration({ schemaChecks, checkSecretHosts })
+  await http.register(personaRoutes({ personas, checkConfiguration }))
   await http.register(conversationRoutes({ conversations, addressOf: createAddressOf(config.publicUrl) }))
   await http.register(attachmentRoutes({ attachments, conversations }))
   await http.register(archiveRoutes({ archive, conversations, feedback, organizations, apiKeys, clock }))
-  await http.register(createRoutes({ database, starter, turns, runner, conversations, checkSecretHosts }))
+  await http.register(createRoutes({ database, starter, turns, runner, conversations, checkConfiguration }))
   await http.register(turnRoutes({ turns, runner, eraseConversation: erasures.eraseConversation }))
   await http.register(toolRoutes({ turns, runner }))
   await http.register(secretRoutes(secrets))
@@ -290,6 +296,7 @@ export async function createApp(
     archiver,
     pause: load.excuse,
     runningTurns: runner.count,
+    countUnhandled: metrics.countUnhandled,
     async describeDefaultModel() {
       await registry.prepareDefault()
       return registry.resolveDefault()
@@ -316,6 +323,7 @@ export async function createApp(
       ])
       await registry.close()
       await toolConnections.destroy()
+      schemaChecks.close()
       await database.close()
     },
   }

@@ -1,5 +1,6 @@
 import { flushCompileCache } from 'node:module'
 import type { AddressInfo } from 'node:net'
+import type { Logger } from 'pino'
 import { type App, createApp } from './app.ts'
 import { describeStart } from './banner.ts'
 import { bootstrap } from './bootstrap.ts'
@@ -59,6 +60,7 @@ async function start(env: Environment): Promise<void> {
     const hasProvider = aiSystem !== 'rehearsal' || config.providers.defaultAiSystem !== null
     process.stdout.write(await describeStart(app.services, { ...firstSteps, address, defaultModel, hasProvider }))
     setTimeout(() => tidyUp(app, env), TIDY_AFTER_MS).unref()
+    goOnAfterFaults(app, log)
   } catch (error) {
     await app.close()
     throw error
@@ -118,6 +120,21 @@ async function listen({ http }: Pick<App, 'http'>, { host, port }: Config): Prom
   } catch (error) {
     throw explainListenError(error, { host, port })
   }
+}
+
+/**
+ * From the end of the start on, an error that nobody has handled does not end the process: what it belonged to fails or
+ * is left to its timeout, and nobody else is stopped. Why this holds for exceptions too: docs/decisions/0018.
+ */
+function goOnAfterFaults(app: Pick<App, 'countUnhandled'>, log: Pick<Logger, 'error'>): void {
+  process.on('unhandledRejection', (error) => {
+    app.countUnhandled('rejection')
+    log.error({ err: error }, 'a promise was rejected and nobody had waited for it: please report this')
+  })
+  process.on('uncaughtException', (error) => {
+    app.countUnhandled('exception')
+    log.error({ err: error }, 'an exception was caught by nobody: please report this')
+  })
 }
 
 /** Something that can be pasted into a client on this machine. */

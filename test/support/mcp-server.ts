@@ -36,8 +36,8 @@ export type McpHttpServer = {
   close(): Promise<void>
 }
 
-/** The same over Streamable HTTP, with sessions, on a free port of 127.0.0.1. */
-export async function startMcpServer(): Promise<McpHttpServer> {
+/** The same, or another, over Streamable HTTP, with sessions, on a free port of 127.0.0.1. */
+export async function startMcpServer(create: () => Server = createMcpServer): Promise<McpHttpServer> {
   const sessions = new Map<string, StreamableHTTPServerTransport>()
   const requests: IncomingMessage[] = []
   const http = createServer((request, response) => {
@@ -50,7 +50,7 @@ export async function startMcpServer(): Promise<McpHttpServer> {
         onsessioninitialized: (id) => void sessions.set(id, transport),
         onsessionclosed: (id) => void sessions.delete(id),
       })
-      await createMcpServer().connect(transport as Transport)
+      await create().connect(transport as Transport)
       return transport.handleRequest(request, response)
     })()
   })

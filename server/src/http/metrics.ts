@@ -12,6 +12,9 @@ const Histogram: typeof Prometheus.Histogram = require('prom-client/lib/histogra
 
 const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120]
 
+/** An exception out of a callback, or a promise that nobody waits for. */
+export type UnhandledKind = 'exception' | 'rejection'
+
 export type Metrics = ReturnType<typeof createMetrics>
 
 /**
@@ -66,6 +69,12 @@ export function createMetrics(sources: {
     buckets: SECONDS,
     registers,
   })
+  const unhandled = new Counter({
+    name: 'dramatis_unhandled_errors_total',
+    help: 'Errors that nobody has handled: each is a fault of the server.',
+    labelNames: ['kind'],
+    registers,
+  })
   new Gauge({
     name: 'dramatis_running_turns',
     help: 'Turns that this process is executing.',
@@ -99,6 +108,7 @@ export function createMetrics(sources: {
 
   return {
     countTokens,
+    countUnhandled: (kind: UnhandledKind): void => unhandled.inc({ kind }),
     observeRequests(app: FastifyInstance): void {
       app.addHook('onResponse', (request, reply, done) => {
         // The pattern and not the path: ids would make a series of each conversation.

@@ -1,6 +1,5 @@
-import { getCompileCacheDir } from 'node:module'
-import { dirname } from 'node:path'
 import { Worker } from 'node:worker_threads'
+import { threadEnvironment } from '../lib/thread-environment.ts'
 import { type SqlValue, type Statement, StorageError, WriteConflict } from './database.ts'
 import { createBatchWriter } from './sqlite-batches.ts'
 import { explainSqliteError } from './sqlite-errors.ts'
@@ -68,12 +67,6 @@ export function connectReader(file: string) {
       thread.wait((id) => thread.worker.postMessage({ id, sql, parameters } satisfies ReadRequest)),
     close: () => thread.close(),
   }
-}
-
-/** Only where compiled code is kept: without it each thread would load the compiler that strips types, which is 17 MB. */
-function threadEnvironment(): Record<string, string> {
-  const directory = getCompileCacheDir()
-  return directory === undefined ? {} : { NODE_COMPILE_CACHE: dirname(directory) }
 }
 
 function startThread<T>(script: string, file: string) {

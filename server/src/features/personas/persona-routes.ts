@@ -4,8 +4,9 @@ import { checkSameId } from '../../http/limits.ts'
 import { DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE } from '../../http/pagination.ts'
 import { pageOf, sendJson } from '../../http/pieces.ts'
 import { answers, answersNothing, Uuid } from '../../http/schemas.ts'
+import type { JsonObject } from '../../lib/json.ts'
 import { Type } from '../../lib/schema.ts'
-import type { CheckSecretHosts } from '../tools/tool-authority.ts'
+import type { CheckConfiguration } from './check-configuration.ts'
 import {
   CreatePersonaRequest,
   CreatePersonaVersionRequest,
@@ -40,7 +41,21 @@ const ListQuery = Type.Object({
 })
 
 /** `/personas` and their versions. */
-export function personaRoutes(personas: PersonaService, checkSecretHosts: CheckSecretHosts): FastifyPluginAsyncTypebox {
+export function personaRoutes(deps: {
+  personas: PersonaService
+  checkConfiguration: CheckConfiguration
+}): FastifyPluginAsyncTypebox {
+  const { personas, checkConfiguration } = deps
+
+  /** Refuses a configuration whose schemas cannot be compiled, by the name that it has in these bodies. */
+  async function checked<T extends { configuration?: JsonObject | null }>(
+    organizationId: string,
+    content: T,
+  ): Promise<T> {
+    await checkConfiguration(organizationId, 'personaConfiguration', content.configuration ?? null)
+    return content
+  }
+
   async function show(request: PersonaRequest, reply: FastifyReply): Promise<FastifyReply> {
     const found = await personas.getWithVersions(request.caller.organizationId, request.params.personaId.toLowerCase())
     return sendJson(reply, toPersonaPieces(found, found.versions, viewOf(request)))
@@ -55,9 +70,8 @@ export function personaRoutes(personas: PersonaService, checkSecretHosts: CheckS
       },
       async (request) => {
         const { organizationId } = request.caller
-        const wanted = toNewPersona(request.body)
-        await checkSecretHosts(organizationId, 'personaConfiguration', wanted.configuration)
-        const { persona, version } = await personas.create(organizationId, wanted)
+        const written = await checked(organizationId, toNewPersona(request.body))
+        const { persona, version } = await personas.create(organizationId, written)
         return toPersonaDto(persona, version, [version], viewOf(request))
       },
     )
@@ -140,9 +154,7 @@ export function personaRoutes(personas: PersonaService, checkSecretHosts: CheckS
         const id = request.params.personaId.toLowerCase()
         checkSameId('personaId', id, request.body.personaId)
         const { organizationId } = request.caller
-        const change = toPersonaChange(request.body)
-        await checkSecretHosts(organizationId, 'personaConfiguration', change.configuration)
-        await personas.update(organizationId, id, change)
+        await personas.update(organizationId, id, await checked(organizationId, toPersonaChange(request.body)))
         await show(request, reply)
         return reply
       },
@@ -183,9 +195,8 @@ export function personaRoutes(personas: PersonaService, checkSecretHosts: CheckS
         const id = request.params.personaId.toLowerCase()
         checkSameId('personaId', id, request.body.personaId)
         const { organizationId } = request.caller
-        const wanted = toNewVersion(request.body)
-        await checkSecretHosts(organizationId, 'personaConfiguration', wanted.configuration)
-        const version = await personas.addVersion(organizationId, id, wanted)
+        const written = await checked(organizationId, toNewVersion(request.body))
+        const version = await personas.addVersion(organizationId, id, written)
         return toVersionDto(version, false, viewOf(request))
       },
     )

@@ -1,6 +1,6 @@
 import { badField } from '../../errors.ts'
-import { newAjv } from '../../lib/ajv.ts'
 import { isJsonObject, type JsonObject } from '../../lib/json.ts'
+import { checkSchema } from './outside-schemas.ts'
 import type { ConfiguredTool, HttpTool, McpTools, ToolSettings, WrittenTool } from './tool-settings.ts'
 
 /** `{field}` in a URL. */
@@ -37,22 +37,13 @@ function checkTool(at: string, written: WrittenTool): void {
   for (const member of ['name', 'description', 'inputSchema'] as const) {
     if (tool[member] === undefined) throw badField(`${at}.${member}`, 'is required')
   }
-  checkSchema(`${at}.inputSchema`, tool.inputSchema)
+  checkInputSchema(`${at}.inputSchema`, tool.inputSchema)
   if (tool.type === 'http') checkHttp(at, tool)
 }
 
-function checkSchema(at: string, schema: JsonObject): void {
+function checkInputSchema(at: string, schema: JsonObject): void {
   if (schema['type'] !== 'object') throw badField(`${at}.type`, 'must be object')
-  try {
-    compileSchema(schema)
-  } catch {
-    throw badField(at, 'is no valid JSON Schema')
-  }
-}
-
-/** A check of inputs. Each has its own Ajv, because one that is shared keeps every schema it has seen. */
-export function compileSchema(schema: JsonObject) {
-  return newAjv({ strict: false, allErrors: true, logger: false, validateFormats: false }).compile(schema)
+  checkSchema(at, schema)
 }
 
 function checkHttp(at: string, tool: HttpTool): void {

@@ -2,10 +2,11 @@ import type { Dispatcher } from 'undici'
 import type { JsonObject, JsonValue } from '../../lib/json.ts'
 import { fetchText, type TextAnswer, type TextRequest, TooManyRedirects } from '../../net/fetch-text.ts'
 import { forbiddenIn } from '../../net/guarded-agent.ts'
-import { compileSchema, FIELD } from './check-tools.ts'
+import { FIELD } from './check-tools.ts'
 import type { FillHeaders } from './fill-headers.ts'
 import type { HideSecrets } from './hide-secrets.ts'
 import type { Outgoing } from './outgoing.ts'
+import type { CheckValue } from './outside-schemas.ts'
 import { MOST_PICKED_FROM, pickOutput } from './pick-output.ts'
 import { type ServerTool, ToolError } from './server-tool.ts'
 import type { HttpTool } from './tool-settings.ts'
@@ -20,9 +21,9 @@ const SHOWN_OF_ERROR = 2_000
 /** A tool that is a request of the server. */
 export function createHttpTool(
   tool: HttpTool,
-  deps: { dispatcher: Dispatcher; fillHeaders: FillHeaders; outgoing: Outgoing },
+  deps: { dispatcher: Dispatcher; fillHeaders: FillHeaders; outgoing: Outgoing; checkValue: CheckValue },
 ): ServerTool {
-  const { dispatcher, fillHeaders, outgoing } = deps
+  const { dispatcher, fillHeaders, outgoing, checkValue } = deps
   const { maxBytes = DEFAULT_MAX_BYTES, timeoutMs = DEFAULT_TIMEOUT_MS } = tool
 
   async function send(request: TextRequest, signal: AbortSignal): Promise<TextAnswer> {
@@ -45,7 +46,12 @@ export function createHttpTool(
   return {
     requiresApproval: tool.requiresApproval === true,
     async call(input, signal) {
-      checkInput(tool.inputSchema, input)
+      const issues = await checkValue(tool.inputSchema, input)
+      if (issues.length > 0) {
+        const told = issues.map((issue) => `input${issue}`).join('; ')
+        throw new ToolError(`the input is not as it should be: ${told}.`)
+      }
+      signal.throwIfAborted()
       const { headers, hide } = await fillHeaders(tool.headers ?? {}, requestFor(tool, input, {}).url)
       const request = requestFor(tool, input, headers)
       try {
@@ -61,13 +67,6 @@ export function createHttpTool(
       }
     },
   }
-}
-
-function checkInput(schema: JsonObject, input: JsonObject): void {
-  const check = compileSchema(schema)
-  if (check(input)) return
-  const issues = (check.errors ?? []).slice(0, 5).map(({ instancePath, message }) => `input${instancePath} ${message}`)
-  throw new ToolError(`the input is not as it should be: ${issues.join('; ')}.`)
 }
 
 /** The request for an input: fields of the URL in their places, the rest as query or JSON body. */

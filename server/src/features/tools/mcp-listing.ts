@@ -10,7 +10,13 @@ const LONGEST_LIST = 262_144
 /** UTF-16 units of a description. */
 const LONGEST_DESCRIPTION = 4_000
 
-export type ListedTool = { name: string; description: string; inputSchema: JsonObject }
+export type ListedTool = {
+  name: string
+  description: string
+  inputSchema: JsonObject
+  /** What the structured content of a result has to be like; absent where the server says nothing that can be checked. */
+  outputSchema?: JsonObject
+}
 export type Listing = {
   tools: ListedTool[]
   /** How many are not offered, by why. */
@@ -62,12 +68,13 @@ export async function listTools(
 /** A word for what cannot be offered. */
 function toListed(tool: JsonValue, hide: HideSecrets): ListedTool | string {
   if (!isJsonObject(tool)) return 'no tool'
-  const { name, description, inputSchema, execution } = tool
+  const { name, description, inputSchema, outputSchema, execution } = tool
   if (typeof name !== 'string' || name === '' || !isJsonObject(inputSchema)) return 'no tool'
   if (isJsonObject(execution) && execution['taskSupport'] === 'required') return 'needs a task'
   if (hide(name) !== name) return 'named like a secret'
   const text = typeof description === 'string' ? hide(description.slice(0, LONGEST_DESCRIPTION)) : ''
-  return { name, description: text, inputSchema: hideIn(inputSchema, hide) as JsonObject }
+  const listed = { name, description: text, inputSchema: hideIn(inputSchema, hide) as JsonObject }
+  return isJsonObject(outputSchema) ? { ...listed, outputSchema } : listed
 }
 
 function hideIn(value: JsonValue, hide: HideSecrets): JsonValue {

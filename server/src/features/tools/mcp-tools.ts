@@ -12,8 +12,10 @@ import { DEFAULT_TIMEOUT_MS } from './http-tool.ts'
 import { createMcpConnection, type McpSession } from './mcp-connection.ts'
 import { type ListedTool, listTools } from './mcp-listing.ts'
 import type { McpPreset } from './mcp-process.ts'
+import { checkOutput, withUsableSchemas } from './mcp-schemas.ts'
 import { openTransport } from './mcp-transport.ts'
 import type { Outgoing } from './outgoing.ts'
+import type { CheckValue } from './outside-schemas.ts'
 import { type ServerTool, ToolError } from './server-tool.ts'
 import type { McpTools } from './tool-settings.ts'
 
@@ -33,6 +35,7 @@ export type McpDeps = {
   /** Lists of tools that were read not long ago, by server. */
   known: { get(key: string): ListedTool[] | undefined; set(key: string, tools: ListedTool[]): void }
   organizationId: string
+  checkValue: CheckValue
   log: { warn(fields: object, message: string): void }
 }
 
@@ -56,8 +59,9 @@ export async function openMcpServer(server: McpTools, deps: McpDeps, signal: Abo
       if (Object.keys(left).length > 0) {
         deps.log.warn({ organizationId: deps.organizationId, left }, `some tools of ${label} are not offered`)
       }
-      deps.known.set(key, tools)
-      return tools
+      const usable = tools.flatMap((tool) => withUsableSchemas(tool, label, deps.log))
+      deps.known.set(key, usable)
+      return usable
     } catch (error) {
       await connection.close()
       throw unusable(label, error)
@@ -66,7 +70,7 @@ export async function openMcpServer(server: McpTools, deps: McpDeps, signal: Abo
 
   const wanted = (await list()).filter(({ name }) => server.tools === undefined || server.tools.includes(name))
   const tools = wanted.map(
-    ({ name, description, inputSchema }): McpTool => ({
+    ({ name, description, inputSchema, outputSchema }): McpTool => ({
       definition: {
         name: name.replaceAll(/[^\w-]/g, '_').slice(0, 64),
         description,
@@ -81,7 +85,10 @@ export async function openMcpServer(server: McpTools, deps: McpDeps, signal: Abo
               // The requests of a server with a URL are counted where they are made.
               if (server.preset !== undefined) deps.outgoing.take()
               const request = { method: 'tools/call', params: { name, arguments: input } }
-              return toResult(await client.request(request, ResultSchema, { timeout, signal }), hide)
+              const result = await client.request(request, ResultSchema, { timeout, signal })
+              const shown = toResult(result, hide)
+              await checkOutput(outputSchema, result, { checkValue: deps.checkValue, hide })
+              return shown
             })
           } catch (error) {
             if (error instanceof ToolError || signal.aborted) throw error

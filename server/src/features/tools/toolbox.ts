@@ -4,11 +4,13 @@ import type { Clock } from '../../lib/clock.ts'
 import { createFairQueue } from '../../lib/fair-queue.ts'
 import type { JsonObject } from '../../lib/json.ts'
 import type { ToolDefinition } from '../../models/tool-call.ts'
+import type { SchemaChecks } from '../../schema-checks/schema-checks.ts'
 import type { SecretService } from '../secrets/secret-service.ts'
 import { MOST_SERVERS } from './check-tools.ts'
 import type { McpPreset } from './mcp-process.ts'
 import type { McpDeps, McpServer } from './mcp-tools.ts'
 import { createOutgoing } from './outgoing.ts'
+import { createCheckValue } from './outside-schemas.ts'
 import { createRemembered } from './remembered.ts'
 import type { ServerTool } from './server-tool.ts'
 import { type ConfiguredTool, type McpTools, maxStepsOf, toolsOf } from './tool-settings.ts'
@@ -42,9 +44,10 @@ export function createToolService(deps: {
   presets: ReadonlyMap<string, McpPreset>
   /** Processes of MCP servers at the same time. */
   mostProcesses: number
+  schemaChecks: Pick<SchemaChecks, 'issuesOf'>
   log: McpDeps['log']
 }) {
-  const { secrets, dispatcher, presets, log } = deps
+  const { secrets, dispatcher, presets, schemaChecks, log } = deps
   const places = createFairQueue({
     atOnce: deps.mostProcesses,
     most: MOST_WAITING,
@@ -73,7 +76,8 @@ export function createToolService(deps: {
       const { createFillHeaders } = await import('./fill-headers.ts')
       const fillHeaders = createFillHeaders((name) => secrets.reveal(organizationId, name))
       const outgoing = createOutgoing()
-      const mcp = { dispatcher, fillHeaders, outgoing, presets, places, known, organizationId, log }
+      const checkValue = createCheckValue(schemaChecks, organizationId)
+      const mcp = { dispatcher, fillHeaders, outgoing, presets, places, known, organizationId, checkValue, log }
       const servers = await openServers(serversOf(tools), mcp, signal)
 
       const definitions: ToolDefinition[] = []
@@ -82,7 +86,8 @@ export function createToolService(deps: {
         if (isMcp(tool)) continue
         const { name, description, inputSchema } = tool
         definitions.push({ name, description, inputSchema })
-        found.set(name, tool.type === 'client' ? 'client' : createHttpTool(tool, { dispatcher, fillHeaders, outgoing }))
+        const http = { dispatcher, fillHeaders, outgoing, checkValue }
+        found.set(name, tool.type === 'client' ? 'client' : createHttpTool(tool, http))
       }
       const offered = servers.flatMap((server) => server.tools)
       const room = Math.max(0, MOST_DEFINITIONS - definitions.length)

@@ -17,7 +17,7 @@ import { toConversationDto, toGeneralStart, toPersonaStart } from '../conversati
 import type { ConversationStarter, StartedConversation } from '../conversations/start-conversation.ts'
 import type { Claim, KnownClaim } from '../idempotency/claim.ts'
 import { once } from '../idempotency/claim.ts'
-import type { CheckSecretHosts } from '../tools/tool-authority.ts'
+import type { CheckConfiguration } from '../personas/check-configuration.ts'
 import { lastOf, openingAgain, openingOf, upToReply } from './first-turn.ts'
 import type { ReadableRun } from './readable-run.ts'
 import { endOf, failureOfWhole, HEADERS_AFTER_MS, streamReply } from './reply-stream.ts'
@@ -59,9 +59,9 @@ export function createRoutes(deps: {
   turns: TurnService
   runner: Pick<TurnRunner, 'stop'>
   conversations: Pick<ConversationService, 'getUntil'>
-  checkSecretHosts: CheckSecretHosts
+  checkConfiguration: CheckConfiguration
 }): FastifyPluginAsyncTypebox {
-  const { database, starter, turns, runner, conversations, checkSecretHosts } = deps
+  const { database, starter, turns, runner, conversations, checkConfiguration } = deps
 
   async function answer(request: StartRequest, reply: FastifyReply, start: () => Promise<StartedConversation>) {
     const { message, stream, attachments } = request.body
@@ -163,8 +163,10 @@ export function createRoutes(deps: {
       },
       async (request, reply) => {
         const start = toGeneralStart(request.caller, request.body)
-        await checkSecretHosts(request.caller.organizationId, 'configuration', start.configuration)
-        return answer(request, reply, () => starter.general(start))
+        return answer(request, reply, async () => {
+          await checkConfiguration(start.organizationId, 'configuration', start.configuration)
+          return starter.general(start)
+        })
       },
     )
   }

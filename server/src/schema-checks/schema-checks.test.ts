@@ -1,0 +1,161 @@
+import { afterEach, describe, expect, test } from 'vitest'
+import { AppError } from '../errors.ts'
+import type { JsonObject, JsonValue } from '../lib/json.ts'
+import { readOutsideSchema } from './outside-schema.ts'
+import { createSchemaChecks, type SchemaChecks } from './schema-checks.ts'
+
+let checks: SchemaChecks | undefined
+afterEach(() => checks?.close())
+
+/** `later` moves the clock on. */
+function open(timeLimitMs?: number) {
+  let moved = 0
+  checks = createSchemaChecks({ now: () => performance.now() + moved, ...(timeLimitMs && { timeLimitMs }) })
+  const later = (ms: number) => {
+    moved += ms
+  }
+  return { checks, later }
+}
+
+const text = readOutsideSchema({ type: 'object', properties: { a: { type: 'string' } }, required: ['a'] })
+const slowPattern = readOutsideSchema({ properties: { a: { pattern: '^(a+)+$' } } })
+const slowValue = { a: `${'a'.repeat(40)}!` }
+const doubling = readOutsideSchema({
+  $ref: '#/$defs/0',
+  $defs: {
+    ...Object.fromEntries(
+      Array.from({ length: 40 }, (_, i) => [
+        i,
+        { allOf: [{ $ref: `#/$defs/${i + 1}` }, { $ref: `#/$defs/${i + 1}` }] },
+      ]),
+    ),
+    40: { type: 'string' },
+  },
+})
+
+describe('a schema', () => {
+  test('is compiled, and values are checked against it', async () => {
+    const { checks } = open()
+    expect(await checks.compile('o', [text])).toBeNull()
+    expect(await checks.issuesOf('o', text, { a: 'x' })).toEqual([])
+    expect(await checks.issuesOf('o', text, { a: 1 })).toEqual(['/a must be string'])
+    expect(await checks.issuesOf('o', text, {})).toEqual([" must have required property 'a'"])
+    expect(await checks.issuesOf('o', 'true', 1)).toEqual([])
+  })
+
+  test('has no properties that all objects have', async () => {
+    const { checks } = open()
+    const schema = readOutsideSchema({ properties: { constructor: { type: 'string' } }, required: ['toString'] })
+    expect(await checks.issuesOf('o', schema, {})).toEqual([" must have required property 'toString'"])
+  })
+
+  test.each<[string, JsonObject]>([
+    ['type', { type: 'any' }],
+    ['pattern', { pattern: '(' }],
+    ['enum', { enum: 'a' }],
+    ['required', { required: true }],
+  ])('with a wrong %s is none, and it is told which of several', async (name, schema) => {
+    const { checks } = open()
+    const wrong = await checks.compile('o', [text, readOutsideSchema(schema), text])
+    expect(wrong).toEqual({ at: 1, issue: expect.stringContaining('is no valid JSON Schema') })
+    if (name !== 'pattern') expect(wrong?.issue).toContain(`/${name}`)
+  })
+
+  test('that refers to itself without end is an issue and not an end', async () => {
+    const { checks } = open()
+    expect(await checks.issuesOf('o', readOutsideSchema({ $ref: '#' }), {})).toEqual([
+      ' cannot be checked: its schema is no valid JSON Schema: it has no end',
+    ])
+    expect(await checks.issuesOf('o', text, { a: 'x' })).toEqual([])
+  })
+
+  test('is not asked about values that are nested deeper than a thread can be given them', async () => {
+    const { checks } = open()
+    const deep = JSON.parse(`${'['.repeat(100_000)}${']'.repeat(100_000)}`) as JsonValue
+    expect(await checks.issuesOf('o', 'true', deep)).toEqual([' has more than 200 levels'])
+  })
+})
+
+describe('what takes too long', () => {
+  test.each<[string, string, JsonValue]>([
+    ['a pattern', slowPattern, slowValue],
+    ['references that double', doubling, 'a'],
+    [
+      'unique items',
+      readOutsideSchema({ uniqueItems: true }),
+      Array.from({ length: 30_000 }, (_, i) => ({ a: { b: { c: [1, 2, 3, i] } } })),
+    ],
+  ])('is stopped: %s', async (_name, schema, value) => {
+    const { checks } = open()
+    expect(await checks.issuesOf('o', schema, value)).toEqual([' takes too long to check'])
+    // And the thread is there again.
+    expect(await checks.issuesOf('o', text, { a: 'x' })).toEqual([])
+  })
+
+  test('is stopped while it is compiled, too, and it is told which of several', async () => {
+    const { checks } = open(1)
+    const large = readOutsideSchema({
+      properties: Object.fromEntries(Array.from({ length: 1_900 }, (_, i) => [`p${i}`, { type: 'string' }])),
+    })
+    expect(await checks.compile('o', ['true', large])).toEqual({ at: 1, issue: 'takes too long to check' })
+  })
+
+  test('is refused at once for a while, to its owner only', async () => {
+    const { checks, later } = open()
+    await checks.issuesOf('o', slowPattern, slowValue)
+    // Nothing is run: what is quick for this schema is refused as well.
+    expect(await checks.issuesOf('o', slowPattern, { a: 'a' })).toEqual([' takes too long to check'])
+    expect(await checks.compile('o', [text, slowPattern])).toEqual({ at: 1, issue: 'takes too long to check' })
+    expect(await checks.issuesOf('other', slowPattern, { a: 'a' })).toEqual([])
+    later(61_000)
+    expect(await checks.issuesOf('o', slowPattern, { a: 'a' })).toEqual([])
+  })
+
+  test('does not hold up others, nor does who was slow once take the thread that is kept for them', async () => {
+    const { checks } = open()
+    const order: string[] = []
+    const note = async (name: string, work: Promise<unknown>) => {
+      await work
+      order.push(name)
+    }
+    const slow = (owner: string, length: number) =>
+      note(owner, checks.issuesOf(owner, slowPattern, { a: `${'a'.repeat(length)}!` }))
+    await Promise.all([slow('first', 40), slow('second', 40)])
+    // Both have been slow, so they share one thread now, with schemas that nobody has stopped yet.
+    const other = readOutsideSchema({ properties: { b: { pattern: '^(a+)+$' } } })
+    const again = ['first', 'second'].map((owner) =>
+      note(owner, checks.issuesOf(owner, other, { b: `${'a'.repeat(40)}!` })),
+    )
+    await note('quick', checks.issuesOf('quick', text, { a: 'x' }))
+    expect(order).toEqual([expect.any(String), expect.any(String), 'quick'])
+    await Promise.all(again)
+  })
+})
+
+test('what takes too much memory is stopped, and the process goes on', async () => {
+  // Longer than this test may take: it is not the time that is over.
+  const { checks } = open(600_000)
+  const value = Array.from({ length: 400_000 }, () => 1)
+  const schema = readOutsideSchema({ items: { allOf: Array.from({ length: 50 }, () => ({ type: 'string' })) } })
+  expect(await checks.issuesOf('o', schema, value)).toEqual([' takes too long to check'])
+  expect(await checks.issuesOf('o', text, { a: 'x' })).toEqual([])
+})
+
+test('after the end nothing waits for ever', async () => {
+  const { checks } = open()
+  const running = checks.issuesOf('o', slowPattern, slowValue)
+  const waiting = checks.issuesOf('o', text, {})
+  const failed = Promise.allSettled([running, waiting])
+  checks.close()
+  for (const outcome of await failed) {
+    expect(outcome).toMatchObject({ status: 'rejected', reason: expect.any(AppError) })
+  }
+  await expect(checks.compile('o', [text])).rejects.toThrow('the server is stopping')
+})
+
+test('one owner cannot fill the line without end', async () => {
+  const { checks } = open()
+  const all = Promise.allSettled(Array.from({ length: 150 }, () => checks.issuesOf('o', text, {})))
+  const refused = (await all).filter(({ status }) => status === 'rejected')
+  expect(refused).toHaveLength(49)
+})
