@@ -1,5 +1,6 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { AppError, type ErrorDetail, isPresentable } from '../errors.ts'
+import { PATIENCE } from './connections/patience.ts'
 import { leaveBody, refuseBody } from './connections/unread-bodies.ts'
 import { showQuota } from './rate-limit.ts'
 import { setSafeHeaders } from './safe-headers.ts'
@@ -45,7 +46,7 @@ export function sendError(error: unknown, request: FastifyRequest, reply: Fastif
 /** Whoever is refused may still be sending: the answer says that nobody listens any more, and soon nobody does. */
 function stopBody(request: FastifyRequest, reply: FastifyReply): void {
   if (request.raw.complete) return
-  const { lingerMs } = request.server.patience
+  const { lingerMs } = request.server.patience ?? PATIENCE
   refuseBody(request, reply, lingerMs)
   reply.raw.once('finish', () => leaveBody(request, lingerMs))
 }

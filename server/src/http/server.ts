@@ -38,7 +38,8 @@ export type HttpOptions = {
 
 declare module 'fastify' {
   interface FastifyInstance {
-    patience: Patience
+    /** Only a server that is made here has it. */
+    patience?: Patience
   }
 }
 

@@ -42,7 +42,7 @@ describe.skipIf(!postgres)('a PostgreSQL that says nothing any more', () => {
   test('counts as gone after a while, for reads and for writes, and is found again', async () => {
     const place = await (postgres as NonNullable<typeof postgres>).create()
     const line = await startLine(place.url)
-    const database = await openPostgres({ url: line.url, log: () => {}, answerMs: 300 })
+    const database = await openPostgres({ url: line.url, log: () => {}, answerMs: 1_500 })
     const builder = database.dialect.builder
     const read = () => database.read(builder.selectFrom('organization').selectAll().compile())
     const write = (id: string) => writeOrganization(database, id)

@@ -1,4 +1,4 @@
-import { decodeLayer, foldedLayer, type Layer, unfinished } from './text-layers.ts'
+import { decodeLayer, firstLayer, type Layer, unfinished, withoutBlanks } from './text-layers.ts'
 
 /** What stands where a secret was. */
 const MARK = '[secret]'
@@ -44,13 +44,13 @@ export function createHideSecrets(secrets: readonly string[]): HideSecrets {
 
 /** The text in lower case without white space, and what comes of it when what is escaped in it is decoded, again and again. */
 function layersOf(text: string, isCut: boolean): Layer[] {
-  const layers = [foldedLayer(text)]
+  const layers = [firstLayer(text)]
   while (layers.length <= MOST_LAYERS) {
     const next = decodeLayer(layers.at(-1) as Layer, isCut)
     if (!next) break
     layers.push(next)
   }
-  return layers
+  return layers.map(withoutBlanks)
 }
 
 const NOTHING = [false, false] as const
@@ -60,11 +60,11 @@ function disguisesOf(secret: string): Needle[] {
   const latin1 = Buffer.from(secret, 'latin1')
   const utf8 = Buffer.from(secret, 'utf8')
   const texts = [secret, utf8.toString('latin1'), new TextDecoder().decode(latin1), secret.replaceAll(' ', '+')]
-  const decoded = texts.map(foldedLayer).flatMap((layer) => {
+  const decoded = texts.map(firstLayer).flatMap((layer) => {
     // A secret may itself have in it what looks escaped; a layer that was decoded has it decoded.
     const once = decodeLayer(layer, false)
     const twice = once && decodeLayer(once, false)
-    return [layer, once, twice].flatMap((one) => (one ? [one.text] : []))
+    return [layer, once, twice].flatMap((one) => (one ? [withoutBlanks(one).text] : []))
   })
   return [
     ...decoded.map((text): Needle => ({ text, form: 'text', shares: NOTHING })),

@@ -1,6 +1,5 @@
 /**
- * A text as it is searched: in lower case, without white space, and where in the original each of its units begins and
- * ends.
+ * A text as it is read: in lower case, and where in the original each of its units begins and ends.
  */
 export type Layer = { text: string; from: Uint32Array; to: Uint32Array }
 
@@ -16,9 +15,19 @@ const BLANK_LETTERS = 'bfnrtv'
 const BLANK = /[\s\u00ad\u200b-\u200f\u2060-\u2064]/
 
 /** The first layer of a text. */
-export function foldedLayer(text: string): Layer {
+export function firstLayer(text: string): Layer {
   const writing = createWriting(text.length)
   for (let at = 0; at < text.length; at++) writing.add(text[at] as string, at, at + 1)
+  return writing.layer()
+}
+
+/** A layer without white space. What is escaped has to be decoded before: `% 3a` is no colon. */
+export function withoutBlanks({ text, from, to }: Layer): Layer {
+  const writing = createWriting(text.length)
+  for (let at = 0; at < text.length; at++) {
+    const unit = text[at] as string
+    if (!BLANK.test(unit)) writing.add(unit, from[at] as number, to[at] as number)
+  }
   return writing.layer()
 }
 
@@ -63,7 +72,6 @@ function createWriting(most: number) {
   const units: string[] = []
   return {
     add(unit: string, begin: number, end: number): void {
-      if (BLANK.test(unit)) return
       const folded = unit.toLowerCase()
       from[units.length] = begin
       to[units.length] = end

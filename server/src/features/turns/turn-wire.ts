@@ -2,7 +2,7 @@ import type { Static } from 'typebox'
 import { AppError } from '../../errors.ts'
 import { toErrorBody } from '../../http/errors.ts'
 import { sseEvent } from '../../http/sse.ts'
-import { timeOfUuid } from '../../lib/ids.ts'
+import { isUuid, timeOfUuid } from '../../lib/ids.ts'
 import type { ToolCall } from '../../models/tool-call.ts'
 import type { ReadableRun } from './readable-run.ts'
 import { type ReplyEvent, stepsOf, type ToolEvent } from './reply-event.ts'
@@ -90,7 +90,7 @@ export function errorJson(error: AppError): string {
 }
 
 /** The whole reply at once. */
-export function toChatResponse(turn: ReadableRun, end: RunEnd, httpRequestId: string): Static<typeof ChatResponse> {
+export function toChatResponse(turn: ReadableRun, end: RunEnd, requestId: string): Static<typeof ChatResponse> {
   const last = stepsOf(turn.reply.events).at(-1)
   const toolCalls = last?.calls.map(toToolCallDto) ?? []
   return {
@@ -111,7 +111,8 @@ export function toChatResponse(turn: ReadableRun, end: RunEnd, httpRequestId: st
     usage: toUsageDto(end.usage),
     messageId: turn.messageId,
     runId: turn.runId,
-    httpRequestId,
+    // The field is a UUID, and a caller's own name for its request need not be one: then the run stands for it.
+    httpRequestId: isUuid(requestId) ? requestId : turn.runId,
     citations: [],
   }
 }
