@@ -36,11 +36,17 @@ onEveryDatabase('clients', (kind) => {
     const tokens = Array.from({ length: 40 }, (_, i) => `word-${i} `)
     const turns = Array.from({ length: 10 }, async (_, i) => {
       const id = await createConversation(url)
-      world.provider.script([chatReply(tokens, { delayMs: 5 })])
+      // The model goes on when the client is gone, however fast or slow either of them is.
+      const gone = Promise.withResolvers<void>()
+      const { pieces = [], ...reply } = chatReply(tokens, { delayMs: 5 })
+      const half = Math.floor(pieces.length / 2)
+      world.provider.script([{ ...reply, pieces: pieces.toSpliced(half, 0, { until: gone.promise }) }])
       const opened = await openStream(url, id, 'Go on')
       const runId = String(opened.headers['x-dramatis-run-id'])
       const heard = await hear(opened, (_block, count) => {
-        if (count > i) opened.vanish()
+        if (count <= i) return
+        opened.vanish()
+        gone.resolve()
       })
       expect(heard.isWhole).toBe(false)
       const again = await replay(url, id, runId, { 'last-event-id': `${runId}:${heard.blocks.length - 1}` })

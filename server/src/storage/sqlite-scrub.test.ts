@@ -60,14 +60,18 @@ test('goes on between the writes of others, and what those have moved is clean t
     let writes = 0
     const others = async (through: Database, pauseMs: number) => {
       while (!isOver) {
-        const rows = await fill(through, 1, 'theirs')
-        // Pages become free, and are taken again.
-        await through.write(rows.map((id) => remove(through, { id })))
-        writes++
+        try {
+          const rows = await fill(through, 1, 'theirs')
+          // Pages become free, and are taken again.
+          await through.write(rows.map((id) => remove(through, { id })))
+          writes++
+        } catch (error) {
+          // SQLite has no line for those who wait: on a busy machine one may come too late each time, and tries again.
+          if (!/is locked/.test(String(error))) throw error
+        }
         await wait(pauseMs)
       }
     }
-    // SQLite lets nobody wait in a line: without a pause the one beside might never get the lock.
     const busy = [others(database, 10), others(database, 15), others(beside, 50)]
     await database.write(ours.map((id) => remove(database, { id })))
     const before = writes
