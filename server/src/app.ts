@@ -323,7 +323,7 @@ export async function createApp(
       ])
       await registry.close()
       await toolConnections.destroy()
-      schemaChecks.close()
+      await schemaChecks.close()
       await database.close()
     },
   }

@@ -1,7 +1,6 @@
 import { afterEach, describe, expect, test } from 'vitest'
 import { AppError } from '../errors.ts'
 import type { JsonObject, JsonValue } from '../lib/json.ts'
-import { readOutsideSchema } from './outside-schema.ts'
 import { createSchemaChecks, type SchemaChecks } from './schema-checks.ts'
 
 let checks: SchemaChecks | undefined
@@ -17,10 +16,10 @@ function open(timeLimitMs?: number) {
   return { checks, later }
 }
 
-const text = readOutsideSchema({ type: 'object', properties: { a: { type: 'string' } }, required: ['a'] })
-const slowPattern = readOutsideSchema({ properties: { a: { pattern: '^(a+)+$' } } })
+const text = { type: 'object', properties: { a: { type: 'string' } }, required: ['a'] }
+const slowPattern = { properties: { a: { pattern: '^(a+)+$' } } }
 const slowValue = { a: `${'a'.repeat(40)}!` }
-const doubling = readOutsideSchema({
+const doubling = {
   $ref: '#/$defs/0',
   $defs: {
     ...Object.fromEntries(
@@ -31,7 +30,7 @@ const doubling = readOutsideSchema({
     ),
     40: { type: 'string' },
   },
-})
+}
 
 describe('a schema', () => {
   test('is compiled, and values are checked against it', async () => {
@@ -40,12 +39,12 @@ describe('a schema', () => {
     expect(await checks.issuesOf('o', text, { a: 'x' })).toEqual([])
     expect(await checks.issuesOf('o', text, { a: 1 })).toEqual(['/a must be string'])
     expect(await checks.issuesOf('o', text, {})).toEqual([" must have required property 'a'"])
-    expect(await checks.issuesOf('o', 'true', 1)).toEqual([])
+    expect(await checks.issuesOf('o', true, 1)).toEqual([])
   })
 
   test('has no properties that all objects have', async () => {
     const { checks } = open()
-    const schema = readOutsideSchema({ properties: { constructor: { type: 'string' } }, required: ['toString'] })
+    const schema = { properties: { constructor: { type: 'string' } }, required: ['toString'] }
     expect(await checks.issuesOf('o', schema, {})).toEqual([" must have required property 'toString'"])
   })
 
@@ -56,14 +55,14 @@ describe('a schema', () => {
     ['required', { required: true }],
   ])('with a wrong %s is none, and it is told which of several', async (name, schema) => {
     const { checks } = open()
-    const wrong = await checks.compile('o', [text, readOutsideSchema(schema), text])
-    expect(wrong).toEqual({ at: 1, issue: expect.stringContaining('is no valid JSON Schema') })
+    const wrong = await checks.compile('o', [text, schema, text])
+    expect(wrong).toEqual({ at: 1, path: '', issue: expect.stringContaining('is no valid JSON Schema') })
     if (name !== 'pattern') expect(wrong?.issue).toContain(`/${name}`)
   })
 
   test('that refers to itself without end is an issue and not an end', async () => {
     const { checks } = open()
-    expect(await checks.issuesOf('o', readOutsideSchema({ $ref: '#' }), {})).toEqual([
+    expect(await checks.issuesOf('o', { $ref: '#' }, {})).toEqual([
       ' cannot be checked: its schema is no valid JSON Schema: it has no end',
     ])
     expect(await checks.issuesOf('o', text, { a: 'x' })).toEqual([])
@@ -72,17 +71,17 @@ describe('a schema', () => {
   test('is not asked about values that are nested deeper than a thread can be given them', async () => {
     const { checks } = open()
     const deep = JSON.parse(`${'['.repeat(100_000)}${']'.repeat(100_000)}`) as JsonValue
-    expect(await checks.issuesOf('o', 'true', deep)).toEqual([' has more than 200 levels'])
+    expect(await checks.issuesOf('o', true, deep)).toEqual([' has more than 200 levels'])
   })
 })
 
 describe('what takes too long', () => {
-  test.each<[string, string, JsonValue]>([
+  test.each<[string, JsonValue, JsonValue]>([
     ['a pattern', slowPattern, slowValue],
     ['references that double', doubling, 'a'],
     [
       'unique items',
-      readOutsideSchema({ uniqueItems: true }),
+      { uniqueItems: true },
       Array.from({ length: 30_000 }, (_, i) => ({ a: { b: { c: [1, 2, 3, i] } } })),
     ],
   ])('is stopped: %s', async (_name, schema, value) => {
@@ -93,11 +92,13 @@ describe('what takes too long', () => {
   })
 
   test('is stopped while it is compiled, too, and it is told which of several', async () => {
-    const { checks } = open(1)
-    const large = readOutsideSchema({
-      properties: Object.fromEntries(Array.from({ length: 1_900 }, (_, i) => [`p${i}`, { type: 'string' }])),
-    })
-    expect(await checks.compile('o', ['true', large])).toEqual({ at: 1, issue: 'takes too long to check' })
+    const { checks } = open(100)
+    const large = {
+      properties: Object.fromEntries(
+        Array.from({ length: 1_900 }, (_, i) => [`p${i}`, { type: 'string', minLength: i, maxLength: i }]),
+      ),
+    }
+    expect(await checks.compile('o', [true, large])).toEqual({ at: 1, path: '', issue: 'takes too long to check' })
   })
 
   test('is refused at once for a while, to its owner only', async () => {
@@ -105,7 +106,11 @@ describe('what takes too long', () => {
     await checks.issuesOf('o', slowPattern, slowValue)
     // Nothing is run: what is quick for this schema is refused as well.
     expect(await checks.issuesOf('o', slowPattern, { a: 'a' })).toEqual([' takes too long to check'])
-    expect(await checks.compile('o', [text, slowPattern])).toEqual({ at: 1, issue: 'takes too long to check' })
+    expect(await checks.compile('o', [text, slowPattern])).toEqual({
+      at: 1,
+      path: '',
+      issue: 'takes too long to check',
+    })
     expect(await checks.issuesOf('other', slowPattern, { a: 'a' })).toEqual([])
     later(61_000)
     expect(await checks.issuesOf('o', slowPattern, { a: 'a' })).toEqual([])
@@ -122,7 +127,7 @@ describe('what takes too long', () => {
       note(owner, checks.issuesOf(owner, slowPattern, { a: `${'a'.repeat(length)}!` }))
     await Promise.all([slow('first', 40), slow('second', 40)])
     // Both have been slow, so they share one thread now, with schemas that nobody has stopped yet.
-    const other = readOutsideSchema({ properties: { b: { pattern: '^(a+)+$' } } })
+    const other = { properties: { b: { pattern: '^(a+)+$' } } }
     const again = ['first', 'second'].map((owner) =>
       note(owner, checks.issuesOf(owner, other, { b: `${'a'.repeat(40)}!` })),
     )
@@ -136,26 +141,31 @@ test('what takes too much memory is stopped, and the process goes on', async () 
   // Longer than this test may take: it is not the time that is over.
   const { checks } = open(600_000)
   const value = Array.from({ length: 400_000 }, () => 1)
-  const schema = readOutsideSchema({ items: { allOf: Array.from({ length: 50 }, () => ({ type: 'string' })) } })
+  const schema = { items: { allOf: Array.from({ length: 50 }, () => ({ type: 'string' })) } }
   expect(await checks.issuesOf('o', schema, value)).toEqual([' takes too long to check'])
   expect(await checks.issuesOf('o', text, { a: 'x' })).toEqual([])
 })
 
 test('after the end nothing waits for ever', async () => {
   const { checks } = open()
+  await checks.compile('o', [text])
   const running = checks.issuesOf('o', slowPattern, slowValue)
-  const waiting = checks.issuesOf('o', text, {})
+  const waiting = checks.compile('o', [text])
   const failed = Promise.allSettled([running, waiting])
-  checks.close()
-  for (const outcome of await failed) {
-    expect(outcome).toMatchObject({ status: 'rejected', reason: expect.any(AppError) })
-  }
+  // By then one is in the thread and the other in the line.
+  await new Promise(setImmediate)
+  await checks.close()
+  expect(await failed).toEqual([
+    { status: 'fulfilled', value: [expect.stringContaining('cannot be checked')] },
+    { status: 'rejected', reason: expect.any(AppError) },
+  ])
   await expect(checks.compile('o', [text])).rejects.toThrow('the server is stopping')
 })
 
 test('one owner cannot fill the line without end', async () => {
   const { checks } = open()
-  const all = Promise.allSettled(Array.from({ length: 150 }, () => checks.issuesOf('o', text, {})))
-  const refused = (await all).filter(({ status }) => status === 'rejected')
-  expect(refused).toHaveLength(49)
+  const all = await Promise.all(Array.from({ length: 150 }, () => checks.issuesOf('o', text, { a: 'x' })))
+  expect(all.filter((issues) => issues.length > 0)).toEqual(
+    Array.from({ length: 49 }, () => [' cannot be checked: too many schemas wait to be checked']),
+  )
 })

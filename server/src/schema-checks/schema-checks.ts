@@ -1,140 +1,96 @@
-import { createHash } from 'node:crypto'
 import { AppError } from '../errors.ts'
 import { type JsonValue, jsonDepth } from '../lib/json.ts'
-import { createFairLine } from './fair-line.ts'
-import { createGuardedThread, type GuardedOutcome } from './guarded-thread.ts'
-import type { SchemaJob } from './schema-thread.ts'
-
-/** Milliseconds that one job may take; one that takes a quarter of it is slow. */
-const TIME_LIMIT_MS = 2_000
-/** Milliseconds for which a schema that had to be stopped is refused, and for which its owner counts as slow. */
-const REMEMBERED_MS = 60_000
-const MOST_REMEMBERED = 1_000
-/** Milliseconds without a job after which a thread ends. */
-const IDLE_MS = 60_000
-/** Jobs of one owner that may wait. */
-const MOST_WAITING = 100
+import type { SchemaThreadOptions } from './schema-threads.ts'
 
 /** Levels of a value: it crosses to a thread, which is done by recursion. */
 const MOST_LEVELS = 200
 
 const TOO_LONG = 'takes too long to check'
 
-/** What is wrong with one of several schemas: which, and why. */
-export type WrongSchema = { at: number; issue: string }
+/** What is wrong with a schema, and the path to it, such as `properties.city`; empty for the whole. */
+export type WrongSchema = { path: string; issue: string }
 export type SchemaChecks = ReturnType<typeof createSchemaChecks>
 
 /**
- * Compiles schemas that came from outside, and checks values against them, in threads that are killed when it takes too
- * long or too much memory. Schemas are texts that `readOutsideSchema` has made.
- *
- * There are two threads. Each owner (an organization) has one job at a time, and they take turns. Whoever was slow
- * within the last minute is served by the first thread only, so that what is quick never waits for more than the first
- * slow job of somebody.
+ * Everything that is done with schemas from outside, which are data: they are read by the rules of `readOutsideSchema`,
+ * and what comes of that is compiled and run in threads (`createSchemaThreads`), for an owner, which is an
+ * organization. Nothing of it is loaded before the first schema.
  */
-export function createSchemaChecks({ now, timeLimitMs = TIME_LIMIT_MS }: { now: () => number; timeLimitMs?: number }) {
-  const threads = [0, 1].map((number) => ({
-    isForSlow: number === 0,
-    isBusy: false,
-    ...createGuardedThread({ timeLimitMs, idleMs: IDLE_MS }),
-  }))
-  const line = createFairLine<Waiting>(MOST_WAITING)
-  const served = new Set<string>()
-  const slow = createMemory(now)
-  const stopped = createMemory(now)
+export function createSchemaChecks(options: SchemaThreadOptions) {
+  let loading: ReturnType<typeof load> | undefined
   let isClosed = false
 
-  function run(owner: string, job: SchemaJob): Promise<GuardedOutcome> {
-    const at = job.schemas.findIndex((text) => stopped.has(keyOf(owner, text)))
-    if (at >= 0) return Promise.resolve({ stopped: true, at })
-    if (isClosed) return Promise.reject(unavailable('the server is stopping'))
-    return new Promise((resolve, reject) => {
-      if (!line.add(owner, { job, resolve, reject })) reject(unavailable('too many schemas wait to be checked'))
-      serve()
-    })
+  async function load() {
+    const [{ createSchemaThreads }, { readOutsideSchema }, { SchemaRefused }] = await Promise.all([
+      import('./schema-threads.ts'),
+      import('./outside-schema.ts'),
+      import('./schema-refused.ts'),
+    ])
+    return { threads: createSchemaThreads(options), readOutsideSchema, SchemaRefused }
   }
 
-  function serve(): void {
-    // One that runs already is there at once.
-    const free = threads.filter(({ isBusy }) => !isBusy).sort((a, b) => Number(b.isRunning()) - Number(a.isRunning()))
-    for (const thread of free) {
-      const next = line.take((owner) => !served.has(owner) && (thread.isForSlow || !slow.has(owner)))
-      if (next) void work(thread, next.owner, next.one)
-    }
+  function loaded() {
+    if (isClosed) throw new AppError('unavailable', 'the server is stopping')
+    loading ??= load()
+    return loading
   }
 
-  async function work(thread: (typeof threads)[number], owner: string, { job, resolve, reject }: Waiting) {
-    thread.isBusy = true
-    served.add(owner)
-    const from = now()
+  async function read(schema: JsonValue): Promise<{ text: string } | { wrong: WrongSchema }> {
+    const { readOutsideSchema, SchemaRefused } = await loaded()
     try {
-      const outcome = await thread.run(job)
-      if (now() - from > timeLimitMs / 4) slow.add(owner)
-      if ('stopped' in outcome) {
-        if (isClosed) throw new Error('killed')
-        slow.add(owner)
-        stopped.add(keyOf(owner, job.schemas[outcome.at] ?? ''))
-      }
-      resolve(outcome)
-    } catch (cause) {
-      reject(unavailable('schemas cannot be checked at the moment', cause))
-    } finally {
-      thread.isBusy = false
-      served.delete(owner)
-      serve()
+      return { text: readOutsideSchema(schema) }
+    } catch (error) {
+      if (!(error instanceof SchemaRefused)) throw error
+      return { wrong: { path: error.path, issue: error.issue } }
     }
   }
 
   return {
-    /** Null if all can be used. Throws 503 when too many wait, or the server stops. */
-    async compile(owner: string, schemas: readonly string[]): Promise<WrongSchema | null> {
-      if (schemas.length === 0) return null
-      const outcome = await run(owner, { schemas })
-      return 'stopped' in outcome ? { at: outcome.at, issue: TOO_LONG } : outcome.wrong
+    /** What can be seen to be wrong with a schema without compiling it; null if nothing. */
+    async refusalOf(schema: JsonValue): Promise<WrongSchema | null> {
+      const found = await read(schema)
+      return 'wrong' in found ? found.wrong : null
+    },
+
+    /** Compiles all. Null if they can be used, else which cannot and why. Throws 503 when too many wait. */
+    async compile(owner: string, schemas: readonly JsonValue[]): Promise<(WrongSchema & { at: number }) | null> {
+      const texts: string[] = []
+      for (const [at, schema] of schemas.entries()) {
+        const found = await read(schema)
+        if ('wrong' in found) return { at, ...found.wrong }
+        texts.push(found.text)
+      }
+      if (texts.length === 0) return null
+      const { threads } = await loaded()
+      const outcome = await threads.run(owner, { schemas: texts })
+      if ('stopped' in outcome) return { at: outcome.at, path: '', issue: TOO_LONG }
+      return outcome.wrong && { path: '', ...outcome.wrong }
     },
 
     /**
      * What is wrong with a value, at most five issues, each with its place: `/city must be string`, ` must be object` for
-     * the whole. Throws like `compile`.
+     * the whole. That it cannot be checked is one too: a schema may be older than its rules, and too many may wait.
      */
-    async issuesOf(owner: string, schema: string, value: JsonValue): Promise<string[]> {
+    async issuesOf(owner: string, schema: JsonValue, value: JsonValue): Promise<string[]> {
       if (jsonDepth(value, MOST_LEVELS) > MOST_LEVELS) return [` has more than ${MOST_LEVELS} levels`]
-      const outcome = await run(owner, { schemas: [schema], value })
-      if ('stopped' in outcome) return [` ${TOO_LONG}`]
-      return outcome.wrong ? [` cannot be checked: its schema ${outcome.wrong.issue}`] : outcome.issues
+      try {
+        const found = await read(schema)
+        if ('wrong' in found) return [` cannot be checked: in its schema, ${found.wrong.path} ${found.wrong.issue}`]
+        const { threads } = await loaded()
+        const outcome = await threads.run(owner, { schemas: [found.text], value })
+        if ('stopped' in outcome) return [` ${TOO_LONG}`]
+        return outcome.wrong ? [` cannot be checked: its schema ${outcome.wrong.issue}`] : outcome.issues
+      } catch (error) {
+        if (error instanceof AppError) return [` cannot be checked: ${error.message}`]
+        throw error
+      }
     },
 
     /** Kills the threads. What waits fails. */
-    close(): void {
+    async close(): Promise<void> {
       isClosed = true
-      for (const { reject } of line.takeAll()) reject(unavailable('the server is stopping'))
-      for (const thread of threads) thread.end()
+      const { threads } = (await loading) ?? {}
+      threads?.close()
     },
-  }
-}
-
-type Waiting = { job: SchemaJob; resolve: (outcome: GuardedOutcome) => void; reject: (error: Error) => void }
-
-function unavailable(message: string, cause?: unknown): AppError {
-  return new AppError('unavailable', message, { cause, retryAfterMs: 1_000 })
-}
-
-function keyOf(owner: string, schema: string): string {
-  return `${owner} ${createHash('sha256').update(schema).digest('base64')}`
-}
-
-/** Keys for a minute; the oldest go first. */
-function createMemory(now: () => number) {
-  const until = new Map<string, number>()
-  return {
-    add(key: string): void {
-      until.delete(key)
-      until.set(key, now() + REMEMBERED_MS)
-      for (const oldest of until.keys()) {
-        if (until.size <= MOST_REMEMBERED) break
-        until.delete(oldest)
-      }
-    },
-    has: (key: string): boolean => (until.get(key) ?? 0) > now(),
   }
 }

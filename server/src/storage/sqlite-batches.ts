@@ -13,6 +13,9 @@ export type BatchMessage = {
   values: SqlValue[]
 }
 
+/** Asks a thread to close its connection and end. It is only sent when nothing is under way. */
+export const CLOSE = 'close'
+
 /** In the place of the number of statements: rewrite the file, so that nothing is left in it of what was deleted. */
 const SCRUB = -1
 

@@ -1,8 +1,9 @@
 import { flushCompileCache } from 'node:module'
 import { DatabaseSync } from 'node:sqlite'
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads'
+import { CLOSE } from './sqlite-batches.ts'
 import { sqliteCode } from './sqlite-errors.ts'
-import { CLOSE, type ReadOutcome, type ReadRequest } from './sqlite-threads.ts'
+import type { ReadOutcome, ReadRequest } from './sqlite-threads.ts'
 
 /** The thread for long reads: a list or a report may take its time here without holding up a stream. */
 function serve(port: MessagePort, file: string): void {

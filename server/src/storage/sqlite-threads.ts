@@ -1,7 +1,7 @@
 import { Worker } from 'node:worker_threads'
 import { threadEnvironment } from '../lib/thread-environment.ts'
 import { type SqlValue, type Statement, StorageError, WriteConflict } from './database.ts'
-import { createBatchWriter } from './sqlite-batches.ts'
+import { CLOSE, createBatchWriter } from './sqlite-batches.ts'
 import { explainSqliteError } from './sqlite-errors.ts'
 
 type Failure = { message: string; errcode: number | undefined }
@@ -14,9 +14,6 @@ export type WriteOutcomes = {
 }
 export type ReadRequest = { id: number; sql: string; parameters: readonly SqlValue[] }
 export type ReadOutcome = { id: number; rows?: unknown[]; failure?: Failure }
-
-/** Asks a thread to close its connection and end. It is only sent when nothing is under way. */
-export const CLOSE = 'close'
 
 type Waiting<T> = { resolve: (value: T) => void; reject: (error: Error) => void }
 

@@ -1,10 +1,10 @@
 import { flushCompileCache } from 'node:module'
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
-import { type BatchMessage, type ReadBatch, readBatches } from './sqlite-batches.ts'
+import { type BatchMessage, CLOSE, type ReadBatch, readBatches } from './sqlite-batches.ts'
 import { sqliteCode } from './sqlite-errors.ts'
 import { AUTOCHECKPOINT, createScrubber } from './sqlite-scrub.ts'
-import { CLOSE, type WriteOutcomes } from './sqlite-threads.ts'
+import type { WriteOutcomes } from './sqlite-threads.ts'
 
 /**
  * The thread that writes. Every batch that has queued by the time a transaction starts goes into it, each under a

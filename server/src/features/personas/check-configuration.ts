@@ -1,8 +1,9 @@
+import { type AppError, badField } from '../../errors.ts'
 import type { JsonObject } from '../../lib/json.ts'
-import type { SchemaChecks } from '../../schema-checks/schema-checks.ts'
-import { compileToolSchemas } from '../tools/outside-schemas.ts'
+import type { Static } from '../../lib/schema.ts'
+import type { SchemaChecks, WrongSchema } from '../../schema-checks/schema-checks.ts'
 import type { CheckSecretHosts } from '../tools/tool-authority.ts'
-import type { ToolSettings } from '../tools/tool-settings.ts'
+import type { PersonaConfiguration } from './persona-configuration.ts'
 
 /**
  * The part of the checks of a configuration that takes a while: its schemas are compiled, and where its secrets may go is
@@ -16,13 +17,40 @@ export type CheckConfiguration = (
 ) => Promise<void>
 
 export function createCheckConfiguration(deps: {
-  schemaChecks: Pick<SchemaChecks, 'compile'>
+  schemaChecks: Pick<SchemaChecks, 'compile' | 'refusalOf'>
   checkSecretHosts: CheckSecretHosts
 }): CheckConfiguration {
-  return async (organizationId, field, configuration) => {
-    const settings = (configuration ?? {}) as ToolSettings
-    if (!settings.tools) return
-    await deps.checkSecretHosts(organizationId, field, configuration)
-    await compileToolSchemas(deps.schemaChecks, organizationId, field, settings)
+  const { schemaChecks, checkSecretHosts } = deps
+
+  /** It is only looked at: nothing here runs it, and what providers take differs. */
+  async function checkResponseFormat(field: string, { responseFormat }: Written): Promise<void> {
+    if (typeof responseFormat !== 'object' || responseFormat.type !== 'json_schema') return
+    const wrong = await schemaChecks.refusalOf(responseFormat.json_schema.schema)
+    if (wrong) throw wrongSchema(`${field}.responseFormat.json_schema.schema`, wrong)
   }
+
+  async function compileToolSchemas(organizationId: string, field: string, { tools = [] }: Written): Promise<void> {
+    const schemas = tools.flatMap(({ inputSchema }, i) =>
+      inputSchema ? [{ at: `${field}.tools.${i}.inputSchema`, inputSchema }] : [],
+    )
+    const wrong = await schemaChecks.compile(
+      organizationId,
+      schemas.map(({ inputSchema }) => inputSchema),
+    )
+    if (wrong) throw wrongSchema(schemas[wrong.at]?.at ?? field, wrong)
+  }
+
+  return async (organizationId, field, configuration) => {
+    const written = (configuration ?? {}) as Written
+    await checkResponseFormat(field, written)
+    if (!written.tools) return
+    await checkSecretHosts(organizationId, field, configuration)
+    await compileToolSchemas(organizationId, field, written)
+  }
+}
+
+type Written = Static<typeof PersonaConfiguration>
+
+function wrongSchema(field: string, { path, issue }: WrongSchema): AppError {
+  return badField(path === '' ? field : `${field}.${path}`, issue)
 }

@@ -5,7 +5,6 @@ import { type Static, Type } from '../../lib/schema.ts'
 import { parseAiSystem } from '../../models/ai-systems.ts'
 import { ModelSettings } from '../../models/settings.ts'
 import { checkTools } from '../tools/check-tools.ts'
-import { checkSchema } from '../tools/outside-schemas.ts'
 import { ToolSettings } from '../tools/tool-settings.ts'
 import { ContextSettings } from './context-settings.ts'
 import type { VariableRules } from './template.ts'
@@ -44,10 +43,6 @@ export function toConfiguration(field: string, value: Static<typeof PersonaConfi
   if (value.summaryModel && !parseAiSystem(value.summaryModel.aiSystem))
     throw badField(`${field}.summaryModel.aiSystem`, 'is not a known AI system')
   checkTools(field, value)
-  const { responseFormat } = value
-  if (typeof responseFormat === 'object' && responseFormat.type === 'json_schema') {
-    checkSchema(`${field}.responseFormat.json_schema.schema`, responseFormat.json_schema.schema)
-  }
   return value as unknown as JsonObject
 }
 

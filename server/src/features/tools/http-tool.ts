@@ -6,9 +6,8 @@ import { FIELD } from './check-tools.ts'
 import type { FillHeaders } from './fill-headers.ts'
 import type { HideSecrets } from './hide-secrets.ts'
 import type { Outgoing } from './outgoing.ts'
-import type { CheckValue } from './outside-schemas.ts'
 import { MOST_PICKED_FROM, pickOutput } from './pick-output.ts'
-import { type ServerTool, ToolError } from './server-tool.ts'
+import { type CheckValue, type ServerTool, ToolError } from './server-tool.ts'
 import type { HttpTool } from './tool-settings.ts'
 
 /** Milliseconds that a request may take where the tool does not say. */

@@ -1,39 +1,28 @@
 import { isJsonObject, type JsonObject } from '../../lib/json.ts'
-import { readOutsideSchema } from '../../schema-checks/outside-schema.ts'
-import { SchemaRefused } from '../../schema-checks/schema-refused.ts'
+import type { SchemaChecks } from '../../schema-checks/schema-checks.ts'
 import type { HideSecrets } from './hide-secrets.ts'
 import type { ListedTool } from './mcp-listing.ts'
-import type { CheckValue } from './outside-schemas.ts'
-import { ToolError } from './server-tool.ts'
+import { type CheckValue, ToolError } from './server-tool.ts'
 
 type Log = { warn(about: object, message: string): void }
 
-/** A tool as it can be used. One whose schema cannot is left out, and the others stay. */
-export function withUsableSchemas(tool: ListedTool, label: string, log: Log): ListedTool[] {
-  const about = { tool: tool.name.slice(0, 100) }
-  const refused = whyRefused(tool.inputSchema)
-  if (refused !== null) {
-    log.warn({ ...about, reason: refused }, `${label} has a tool that is left out: its inputSchema is refused`)
-    return []
+/** The tools as they can be used. One whose schema cannot is left out, and the others stay. */
+export async function usableOf(
+  tools: readonly ListedTool[],
+  label: string,
+  { refusalOf, log }: { refusalOf: SchemaChecks['refusalOf']; log: Log },
+): Promise<ListedTool[]> {
+  const usable: ListedTool[] = []
+  for (const tool of tools) {
+    const { outputSchema, ...rest } = tool
+    const about = { tool: tool.name.slice(0, 100) }
+    const wrongInput = await refusalOf(tool.inputSchema)
+    const wrongOutput = outputSchema && (await refusalOf(outputSchema))
+    if (wrongInput) log.warn({ ...about, ...wrongInput }, `a tool of ${label} is left out for its inputSchema`)
+    else if (wrongOutput) log.warn({ ...about, ...wrongOutput }, `results of a tool of ${label} are not checked`)
+    if (!wrongInput) usable.push(wrongOutput ? rest : tool)
   }
-  const { outputSchema, ...rest } = tool
-  const unusable = outputSchema === undefined ? null : whyRefused(outputSchema)
-  if (unusable === null) return [tool]
-  log.warn(
-    { ...about, reason: unusable },
-    `${label} has a tool whose results are not checked: its outputSchema is refused`,
-  )
-  return [rest]
-}
-
-function whyRefused(schema: JsonObject): string | null {
-  try {
-    readOutsideSchema(schema)
-    return null
-  } catch (error) {
-    if (error instanceof SchemaRefused) return error.message
-    throw error
-  }
+  return usable
 }
 
 /**

@@ -5,6 +5,7 @@ import { isJsonObject } from '../../lib/json.ts'
 import type { ToolDefinition } from '../../models/tool-call.ts'
 import { AnswerTooLarge } from '../../net/bounded-fetch.ts'
 import { forbiddenIn } from '../../net/guarded-agent.ts'
+import type { SchemaChecks } from '../../schema-checks/schema-checks.ts'
 import { HOW_TO_START } from './check-tools.ts'
 import type { FillHeaders } from './fill-headers.ts'
 import type { HideSecrets } from './hide-secrets.ts'
@@ -12,11 +13,10 @@ import { DEFAULT_TIMEOUT_MS } from './http-tool.ts'
 import { createMcpConnection, type McpSession } from './mcp-connection.ts'
 import { type ListedTool, listTools } from './mcp-listing.ts'
 import type { McpPreset } from './mcp-process.ts'
-import { checkOutput, withUsableSchemas } from './mcp-schemas.ts'
+import { checkOutput, usableOf } from './mcp-schemas.ts'
 import { openTransport } from './mcp-transport.ts'
 import type { Outgoing } from './outgoing.ts'
-import type { CheckValue } from './outside-schemas.ts'
-import { type ServerTool, ToolError } from './server-tool.ts'
+import { type CheckValue, type ServerTool, ToolError } from './server-tool.ts'
 import type { McpTools } from './tool-settings.ts'
 
 /** Parts of a result that are looked at. */
@@ -36,6 +36,7 @@ export type McpDeps = {
   known: { get(key: string): ListedTool[] | undefined; set(key: string, tools: ListedTool[]): void }
   organizationId: string
   checkValue: CheckValue
+  refusalOf: SchemaChecks['refusalOf']
   log: { warn(fields: object, message: string): void }
 }
 
@@ -59,7 +60,7 @@ export async function openMcpServer(server: McpTools, deps: McpDeps, signal: Abo
       if (Object.keys(left).length > 0) {
         deps.log.warn({ organizationId: deps.organizationId, left }, `some tools of ${label} are not offered`)
       }
-      const usable = tools.flatMap((tool) => withUsableSchemas(tool, label, deps.log))
+      const usable = await usableOf(tools, label, deps)
       deps.known.set(key, usable)
       return usable
     } catch (error) {

@@ -1,5 +1,8 @@
 import type { JsonObject } from '../../lib/json.ts'
 
+/** What is wrong with a value: nothing, or some issues such as `/city must be string`. */
+export type CheckValue = (schema: JsonObject, value: JsonObject) => Promise<string[]>
+
 /** A tool that the server runs. */
 export type ServerTool = {
   requiresApproval: boolean

@@ -10,9 +10,8 @@ import { MOST_SERVERS } from './check-tools.ts'
 import type { McpPreset } from './mcp-process.ts'
 import type { McpDeps, McpServer } from './mcp-tools.ts'
 import { createOutgoing } from './outgoing.ts'
-import { createCheckValue } from './outside-schemas.ts'
 import { createRemembered } from './remembered.ts'
-import type { ServerTool } from './server-tool.ts'
+import type { CheckValue, ServerTool } from './server-tool.ts'
 import { type ConfiguredTool, type McpTools, maxStepsOf, toolsOf } from './tool-settings.ts'
 
 /** Milliseconds for which the list of an MCP server's tools is believed, and of how many servers. */
@@ -44,7 +43,7 @@ export function createToolService(deps: {
   presets: ReadonlyMap<string, McpPreset>
   /** Processes of MCP servers at the same time. */
   mostProcesses: number
-  schemaChecks: Pick<SchemaChecks, 'issuesOf'>
+  schemaChecks: Pick<SchemaChecks, 'issuesOf' | 'refusalOf'>
   log: McpDeps['log']
 }) {
   const { secrets, dispatcher, presets, schemaChecks, log } = deps
@@ -76,8 +75,20 @@ export function createToolService(deps: {
       const { createFillHeaders } = await import('./fill-headers.ts')
       const fillHeaders = createFillHeaders((name) => secrets.reveal(organizationId, name))
       const outgoing = createOutgoing()
-      const checkValue = createCheckValue(schemaChecks, organizationId)
-      const mcp = { dispatcher, fillHeaders, outgoing, presets, places, known, organizationId, checkValue, log }
+      const checkValue: CheckValue = (schema, value) => schemaChecks.issuesOf(organizationId, schema, value)
+      const { refusalOf } = schemaChecks
+      const mcp = {
+        dispatcher,
+        fillHeaders,
+        outgoing,
+        presets,
+        places,
+        known,
+        organizationId,
+        checkValue,
+        refusalOf,
+        log,
+      }
       const servers = await openServers(serversOf(tools), mcp, signal)
 
       const definitions: ToolDefinition[] = []
