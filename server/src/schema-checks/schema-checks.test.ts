@@ -153,7 +153,7 @@ test('after the end nothing waits for ever', async () => {
   const waiting = checks.compile('o', [text])
   const failed = Promise.allSettled([running, waiting])
   // By then one is in the thread and the other in the line.
-  await new Promise(setImmediate)
+  for (let turn = 0; turn < 5; turn++) await new Promise(setImmediate)
   await checks.close()
   expect(await failed).toEqual([
     { status: 'fulfilled', value: [expect.stringContaining('cannot be checked')] },

@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { AppError } from '../errors.ts'
 import { type JsonValue, jsonDepth } from '../lib/json.ts'
 import type { SchemaThreadOptions } from './schema-threads.ts'
@@ -37,6 +38,8 @@ export function createSchemaChecks(options: SchemaThreadOptions) {
 
   async function read(schema: JsonValue): Promise<{ text: string } | { wrong: WrongSchema }> {
     const { readOutsideSchema, SchemaRefused } = await loaded()
+    // The largest takes 15 ms, and there may be many: others come between.
+    await nextTurn()
     try {
       return { text: readOutsideSchema(schema) }
     } catch (error) {
