@@ -1,6 +1,16 @@
 import type pg from 'pg'
-import type { ColumnTypes } from './dialect.ts'
-import { migrationTable, pendingMigrations } from './migrations/migrations.ts'
+import { postgresColumnTypes } from './column-types.ts'
+import { columnsOf, expectedColumns } from './migrations/expected-columns.ts'
+import {
+  type AppliedMigration,
+  checksumOf,
+  differs,
+  findMissing,
+  migrationTables,
+  pendingMigrations,
+  selectApplied,
+  unsigned,
+} from './migrations/migrations.ts'
 
 export const GUARD_FUNCTION = 'dramatis_require'
 /** The SQLSTATE that the guard raises; the name of the guard stands in the error's `constraint`. */
@@ -20,24 +30,28 @@ const CREATE_GUARD = `
 
 /**
  * Brings a PostgreSQL database to the newest schema in one transaction. Starters that come at once wait for each other
- * on an advisory lock, which the end of the transaction gives back even if the starter dies.
+ * on an advisory lock, which the end of the transaction gives back even if the starter dies. Throws {@link StorageError}
+ * for a database that this version cannot go on from.
  */
-export async function migratePostgres(pool: pg.Pool, types: ColumnTypes): Promise<void> {
+export async function migratePostgres(pool: pg.Pool): Promise<void> {
   const client = await pool.connect()
   try {
     await client.query('begin')
     await client.query('select pg_advisory_xact_lock($1)', [MIGRATION_LOCK])
-    await client.query(migrationTable(types))
-    const { rows } = await client.query('select coalesce(max(number), 0) as applied from migration')
-    const pending = pendingMigrations(Number(rows[0]?.applied))
+    for (const table of migrationTables(postgresColumnTypes)) await client.query(table)
+    const applied = await appliedTo(client)
+    const pending = pendingMigrations(applied, postgresColumnTypes)
+    await checkUnsigned(client, applied)
+    const sign = (number: number, checksum: string) =>
+      client.query('insert into migration_checksum (number, checksum) values ($1, $2)', [number, checksum])
+    for (const { number, checksum } of unsigned(applied, postgresColumnTypes)) await sign(number, checksum)
     if (pending.length > 0) await client.query(CREATE_GUARD)
     for (const migration of pending) {
-      for (const statement of migration.statements(types)) await client.query(statement)
-      await client.query('insert into migration (number, name, applied_at) values ($1, $2, $3)', [
-        migration.number,
-        migration.name,
-        Date.now(),
-      ])
+      const { number, name } = migration
+      for (const statement of migration.statements(postgresColumnTypes)) await client.query(statement)
+      const remember = 'insert into migration (number, name, applied_at) values ($1, $2, $3)'
+      await client.query(remember, [number, name, Date.now()])
+      await sign(number, checksumOf(migration, postgresColumnTypes))
     }
     await client.query('commit')
   } catch (error) {
@@ -46,4 +60,28 @@ export async function migratePostgres(pool: pg.Pool, types: ColumnTypes): Promis
   } finally {
     client.release()
   }
+}
+
+type Client = Pick<pg.ClientBase, 'query'>
+
+/** What a database says has been done to it, in order; it must have the table of migrations. */
+export async function appliedTo(client: Client): Promise<AppliedMigration[]> {
+  const found = await client.query<{ exists: boolean }>(
+    "select to_regclass('migration_checksum') is not null as exists",
+  )
+  const { rows } = await client.query<{ number: string; name: string; checksum: string | null }>(
+    selectApplied(found.rows[0]?.exists === true),
+  )
+  return rows.map((row) => ({ ...row, number: Number(row.number) }))
+}
+
+/** Compares the tables of a database whose migrations left no checksums with what they should be. Throws {@link StorageError}. */
+export async function checkUnsigned(client: Client, applied: readonly AppliedMigration[]): Promise<void> {
+  if (applied.every(({ checksum }) => checksum !== null)) return
+  const { rows } = await client.query<{ table: string; column: string }>(
+    `select table_name as "table", column_name as "column" from information_schema.columns
+     where table_schema = current_schema()`,
+  )
+  const missing = findMissing(columnsOf(rows), expectedColumns(applied.length))
+  if (missing !== null) throw differs(missing)
 }

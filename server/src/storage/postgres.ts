@@ -10,6 +10,7 @@ import {
 } from 'kysely'
 import pg from 'pg'
 import { createPaced } from '../lib/paced.ts'
+import { postgresColumnTypes } from './column-types.ts'
 import { type Database, StorageError, WriteConflict } from './database.ts'
 import type { Dialect } from './dialect.ts'
 import { createMerger, type Query } from './postgres-merge.ts'
@@ -19,14 +20,7 @@ import type { Schema } from './schema.ts'
 
 export const postgresDialect: Dialect = {
   name: 'postgres',
-  columnTypes: {
-    id: 'uuid',
-    time: 'bigint',
-    count: 'bigint',
-    flag: 'smallint',
-    real: 'double precision',
-    clustered: '',
-  },
+  columnTypes: postgresColumnTypes,
   builder: new Kysely<Schema>({
     dialect: {
       createAdapter: () => new PostgresAdapter(),
@@ -84,7 +78,7 @@ export async function openPostgres(options: PostgresOptions): Promise<Database> 
   pool.on('connect', (client) => client.on('error', () => {}))
 
   try {
-    await migratePostgres(pool, postgresDialect.columnTypes)
+    await migratePostgres(pool)
   } catch (error) {
     await pool.end()
     throw explain(error)

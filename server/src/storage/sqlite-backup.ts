@@ -19,7 +19,6 @@ import { basename, dirname, join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { PRIVATE_FILE, PRIVATE_FOLDER } from '../lib/private-files.ts'
 import { StorageError } from './database.ts'
-import { pendingMigrations } from './migrations/migrations.ts'
 import { explainSqliteError } from './sqlite-errors.ts'
 import { inspectSqlite, openOurs, primaryCode } from './sqlite-inspect.ts'
 import { acquireServerLock, type ServerLock } from './sqlite-lock.ts'
@@ -111,14 +110,10 @@ function replaceDatabase(request: RestoreRequest): { bytes: number; former: stri
 }
 
 function requireRestorable(source: string): void {
-  const { migration, damage } = inspectSqlite(source)
+  const { migration, damage, fault } = inspectSqlite(source)
   if (damage !== null) throw new StorageError(`${source} is damaged (${damage})`)
   if (migration === 0) throw new StorageError(`${source} is an empty database`)
-  try {
-    pendingMigrations(migration)
-  } catch (error) {
-    throw new StorageError(`${source} cannot be used: ${(error as Error).message}`)
-  }
+  if (fault !== null) throw new StorageError(`${source} cannot be used: ${fault}`)
 }
 
 function lockAgainstServers(file: string): ServerLock {

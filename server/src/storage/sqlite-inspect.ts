@@ -1,8 +1,10 @@
 import { existsSync, statSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
+import { sqliteColumnTypes } from './column-types.ts'
 import { StorageError } from './database.ts'
+import { pendingMigrations } from './migrations/migrations.ts'
 import { explainSqliteError, sqliteCode } from './sqlite-errors.ts'
-import { APPLICATION_ID } from './sqlite-migrate.ts'
+import { APPLICATION_ID, appliedTo, checkUnsigned } from './sqlite-migrate.ts'
 
 /** Milliseconds to wait for a lock that another process holds. */
 const LOCK_TIMEOUT_MS = 10_000
@@ -15,6 +17,10 @@ export type SqliteInspection = {
   migration: number
   /** The first thing that is wrong with the file; null for a sound one. */
   damage: string | null
+  /** Why this version cannot go on from it; null when it can. */
+  fault: string | null
+  /** How many migrations are left to do. */
+  pending: number
 }
 
 /** Reads what a file is and whether it is sound, without changing it. Throws {@link StorageError} when it is no database of ours. */
@@ -26,12 +32,12 @@ export function inspectSqlite(file: string): SqliteInspection {
     try {
       const checked = connection.prepare('pragma integrity_check(1)').get()?.['integrity_check']
       const damage = checked === 'ok' ? null : String(checked).split('\n').at(-1) || 'unreadable'
-      return { migration: damage === null ? newestMigration(connection) : 0, damage }
+      return { damage, ...(damage === null ? inspectSchema(connection) : UNKNOWN) }
     } finally {
       connection.close()
     }
   } catch (error) {
-    if (primaryCode(error) === CORRUPT) return { migration: 0, damage: (error as Error).message }
+    if (primaryCode(error) === CORRUPT) return { ...UNKNOWN, damage: (error as Error).message }
     throw error instanceof StorageError ? error : explainSqliteError(error, file)
   }
 }
@@ -50,10 +56,19 @@ export function openOurs(file: string): DatabaseSync {
   }
 }
 
-function newestMigration(connection: DatabaseSync): number {
-  const exists = connection.prepare("select 1 from sqlite_schema where name = 'migration'").get()
-  if (!exists) return 0
-  return Number(connection.prepare('select coalesce(max(number), 0) as newest from migration').get()?.['newest'])
+const UNKNOWN = { migration: 0, fault: null, pending: 0 }
+
+function inspectSchema(connection: DatabaseSync): Omit<SqliteInspection, 'damage'> {
+  const applied = appliedTo(connection)
+  const migration = applied.at(-1)?.number ?? 0
+  try {
+    const pending = pendingMigrations(applied, sqliteColumnTypes).length
+    checkUnsigned(connection, applied)
+    return { migration, fault: null, pending }
+  } catch (error) {
+    if (!(error instanceof StorageError)) throw error
+    return { migration, fault: error.message, pending: 0 }
+  }
 }
 
 /** The result code of an error of node:sqlite, without what extends it. */

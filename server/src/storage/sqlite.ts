@@ -11,6 +11,7 @@ import {
   sql,
 } from 'kysely'
 import { makePrivateFile, PRIVATE_FOLDER } from '../lib/private-files.ts'
+import { sqliteColumnTypes } from './column-types.ts'
 import type { Database, SqlValue } from './database.ts'
 import { StorageError } from './database.ts'
 import type { Dialect } from './dialect.ts'
@@ -22,14 +23,7 @@ import { connectReader, connectWriter } from './sqlite-threads.ts'
 
 export const sqliteDialect: Dialect = {
   name: 'sqlite',
-  columnTypes: {
-    id: 'text',
-    time: 'integer',
-    count: 'integer',
-    flag: 'integer',
-    real: 'real',
-    clustered: 'strict, without rowid',
-  },
+  columnTypes: sqliteColumnTypes,
   builder: new Kysely<Schema>({
     dialect: {
       createAdapter: () => new SqliteAdapter(),
@@ -65,7 +59,7 @@ export async function openSqlite(options: SqliteOptions): Promise<Database> {
     if (options.asServer) lock = acquireServerLock(options.file)
     makePrivateFile(options.file)
     if (lock?.wasUnclean && existsSync(options.file)) checkIntegrity(options.file, options.log)
-    migrateSqlite(options.file, sqliteDialect.columnTypes)
+    migrateSqlite(options.file)
     return connect(options, lock)
   } catch (error) {
     lock?.releaseAsUnclean()

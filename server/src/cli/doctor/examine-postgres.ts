@@ -1,5 +1,7 @@
 import pg from 'pg'
+import { postgresColumnTypes } from '../../storage/column-types.ts'
 import { pendingMigrations } from '../../storage/migrations/migrations.ts'
+import { appliedTo, checkUnsigned } from '../../storage/postgres-migrate.ts'
 import { reasonOf } from '../reason.ts'
 import { broken, type Finding, note, ok } from './finding.ts'
 
@@ -41,10 +43,10 @@ async function examineVersion(client: pg.Client): Promise<Finding> {
 async function examineSchema(client: pg.Client, place: string): Promise<Finding> {
   const { rows } = await client.query<{ exists: boolean }>("select to_regclass('migration') is not null as exists")
   if (!rows[0]?.exists) return note('database', `${place} is empty; the first start fills it`)
-  const newest = await client.query<{ newest: string }>('select coalesce(max(number), 0) as newest from migration')
-  const migration = Number(newest.rows[0]?.newest)
-  const pending = pendingMigrations(migration).length
+  const applied = await appliedTo(client)
+  const pending = pendingMigrations(applied, postgresColumnTypes).length
+  await checkUnsigned(client, applied)
   return pending > 0
     ? note('database', `${place} is reachable; the next start brings it up to date (${pending} to do)`)
-    : ok('database', `${place} is reachable and up to date (migration ${migration})`)
+    : ok('database', `${place} is reachable and up to date (migration ${applied.length})`)
 }

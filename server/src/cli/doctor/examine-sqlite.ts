@@ -1,6 +1,5 @@
 import { existsSync } from 'node:fs'
 import { dirname } from 'node:path'
-import { pendingMigrations } from '../../storage/migrations/migrations.ts'
 import { holdsServerLock } from '../../storage/sqlite-backup.ts'
 import { inspectSqlite } from '../../storage/sqlite-inspect.ts'
 import { examineFolder, isWritable } from './examine-machine.ts'
@@ -14,10 +13,10 @@ export function examineSqlite(file: string): Finding[] {
 
 function examineFile(file: string): Finding {
   try {
-    const { migration, damage } = inspectSqlite(file)
+    const { migration, damage, fault, pending } = inspectSqlite(file)
     if (damage !== null)
       return broken('database', `${file} is damaged (${damage}): restore a backup with "dramatis restore"`)
-    const pending = pendingMigrations(migration).length
+    if (fault !== null) return broken('database', fault)
     if (!isWritable(file)) return broken('database', `${file} is not writable`)
     if (pending > 0) return note('database', `${file} is sound; the next start brings it up to date (${pending} to do)`)
     return ok('database', `${file} is sound and up to date (migration ${migration})`)
