@@ -152,7 +152,8 @@ onEveryDatabase('schemas from outside', (kind) => {
     ['a pattern that goes back', { type: 'string', pattern: SLOW_PATTERN }, SLOW_TEXT],
     ['a large list that is to have no item twice', { uniqueItems: true }, manyObjects(30_000)],
   ])('that are slow to check (%s)', (what, schema, value) => {
-    test('stop their own call, and everybody else is answered meanwhile', async () => {
+    // The slow call is stopped after two seconds, in which a busy machine may not get to the others.
+    test('stop their own call, and everybody else is answered meanwhile', { retry: 3 }, async () => {
       const inputSchema = { type: 'object', properties: { a: schema } }
       const tool = {
         type: 'http',

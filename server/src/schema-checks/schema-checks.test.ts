@@ -137,6 +137,15 @@ describe('what takes too long', () => {
   })
 })
 
+test('a value has a size, beyond which it is not looked at', async () => {
+  const { checks } = open()
+  const small = JSON.stringify({ a: '' }).length
+  expect(await checks.issuesOf('o', text, { a: 'x'.repeat(2_097_152 - small) })).toEqual([])
+  expect(await checks.issuesOf('o', text, { a: 'x'.repeat(2_097_153 - small) })).toEqual([
+    ' is larger than 2097152 characters',
+  ])
+})
+
 test('what takes too much memory is stopped, and the process goes on', async () => {
   // Longer than this test may take: it is not the time that is over.
   const { checks } = open(600_000)

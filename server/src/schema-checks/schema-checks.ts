@@ -3,8 +3,12 @@ import { AppError } from '../errors.ts'
 import { type JsonValue, jsonDepth } from '../lib/json.ts'
 import type { SchemaThreadOptions } from './schema-threads.ts'
 
-/** Levels of a value: it crosses to a thread, which is done by recursion. */
+/**
+ * Levels of a value, and UTF-16 units of it as JSON. It crosses to a thread as text, which takes a tenth of what a copy
+ * takes. Making text of it is done by recursion, and reading a long one could take all memory before anything stops it.
+ */
 const MOST_LEVELS = 200
+const MOST_OF_VALUE = 2_097_152
 
 const TOO_LONG = 'takes too long to check'
 
@@ -76,11 +80,13 @@ export function createSchemaChecks(options: SchemaThreadOptions) {
      */
     async issuesOf(owner: string, schema: JsonValue, value: JsonValue): Promise<string[]> {
       if (jsonDepth(value, MOST_LEVELS) > MOST_LEVELS) return [` has more than ${MOST_LEVELS} levels`]
+      const text = JSON.stringify(value)
+      if (text.length > MOST_OF_VALUE) return [` is larger than ${MOST_OF_VALUE} characters`]
       try {
         const found = await read(schema)
         if ('wrong' in found) return [` cannot be checked: in its schema, ${found.wrong.path} ${found.wrong.issue}`]
         const { threads } = await loaded()
-        const outcome = await threads.run(owner, { schemas: [found.text], value })
+        const outcome = await threads.run(owner, { schemas: [found.text], value: text })
         if ('stopped' in outcome) return [` ${TOO_LONG}`]
         return outcome.wrong ? [` cannot be checked: its schema ${outcome.wrong.issue}`] : outcome.issues
       } catch (error) {

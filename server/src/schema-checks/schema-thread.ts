@@ -1,12 +1,11 @@
 import { createRequire, flushCompileCache } from 'node:module'
 import { type MessagePort, parentPort } from 'node:worker_threads'
 import type { Options, ValidateFunction } from 'ajv/dist/2020.js'
-import type { JsonValue } from '../lib/json.ts'
 
 const require = createRequire(import.meta.url)
 
-/** Schemas as texts, all of which are compiled; `value` is checked against the last. */
-export type SchemaJob = { schemas: readonly string[]; value?: JsonValue }
+/** Schemas as texts, all of which are compiled; `value`, a text too, is checked against the last. */
+export type SchemaJob = { schemas: readonly string[]; value?: string }
 /** `wrong` is about the schema at that place of the job, `issues` are those of the value. */
 export type SchemaOutcome = { wrong: { at: number; issue: string } | null; issues: string[] }
 /** What the thread says: that it listens, which schema it is at, and what came of a job. */
@@ -68,7 +67,7 @@ function serve(port: MessagePort): void {
     }
     if (value === undefined || !validate) return { wrong: null, issues: [] }
     try {
-      return { wrong: null, issues: validate(value) ? [] : describe(validate.errors) }
+      return { wrong: null, issues: validate(JSON.parse(value)) ? [] : describe(validate.errors) }
     } catch {
       // The same, where only running it shows.
       return { wrong: null, issues: [' cannot be checked'] }
