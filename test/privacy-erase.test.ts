@@ -221,7 +221,16 @@ onEveryDatabase('erasing a user', (kind) => {
 
   test('names every table that has something of a conversation', async () => {
     const server = await startApp(kind)
-    const kept = ['migration', 'organization', 'api_key', 'persona', 'persona_version', 'secret', 'token_budget']
+    const kept = [
+      'migration',
+      'migration_checksum',
+      'organization',
+      'api_key',
+      'persona',
+      'persona_version',
+      'secret',
+      'token_budget',
+    ]
     const totalsOnly = ['erased_usage', 'erased_conversations', 'unclaimed_blob']
     const tables = (await tablesOf(server.place)).map(({ name }) => name)
     expect(tables.filter((name) => ![...kept, ...totalsOnly, ...ERASED_TABLES].includes(name))).toEqual([])
