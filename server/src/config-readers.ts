@@ -6,6 +6,7 @@ import { type Networks, parseNetworks } from './lib/networks.ts'
 import { parseAiSystem } from './models/ai-systems.ts'
 import type { ChainLink } from './models/resilience.ts'
 import type { DatabaseLocation } from './storage/open-database.ts'
+import { parsePostgresUrl, withDefaultParameters } from './storage/postgres-target.ts'
 
 export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent'
 
@@ -24,11 +25,23 @@ export function readFlag(name: string, value: string): boolean {
   return value === '1'
 }
 
-export function readDatabase(value: string, dataDirectory: string): DatabaseLocation {
+/** How a PostgreSQL is used; the names are those of libpq's parameters. */
+export type PostgresSettings = {
+  pool: number | undefined
+  prepared: boolean | undefined
+  parameters: Readonly<Record<string, string>>
+}
+
+export function readDatabase(
+  value: string,
+  dataDirectory: string,
+  { pool, prepared, parameters }: PostgresSettings,
+): DatabaseLocation {
   if (value === '') return { kind: 'sqlite', file: resolve(dataDirectory, 'dramatis.db') }
   if (/^postgres(ql)?:\/\//.test(value)) {
-    if (!URL.canParse(value)) throw new Error('DRAMATIS_DATABASE_URL is not a valid postgres:// URL.')
-    return { kind: 'postgres', url: value }
+    const url = withDefaultParameters(value, parameters)
+    parsePostgresUrl(url)
+    return { kind: 'postgres', url, ...(pool !== undefined && { pool }), ...(prepared !== undefined && { prepared }) }
   }
   const file = /^(?:file:|sqlite:)(?:\/\/)?(.+)$/.exec(value)?.[1]
   if (!file) throw new Error('DRAMATIS_DATABASE_URL must begin with file: or postgres://.')

@@ -19,6 +19,29 @@ export const SERVER_VARIABLES: readonly Variable[] = [
     isSecret: true,
   },
   {
+    name: 'DRAMATIS_DATABASE_POOL',
+    default: '16',
+    meaning: 'Connections to PostgreSQL that this process keeps at most, 2 or more.',
+  },
+  {
+    name: 'DRAMATIS_DATABASE_PREPARED',
+    default: 'found out at the start',
+    meaning: '`0` prepares no statements under names, as poolers without them need; `1` does, whatever lies between.',
+  },
+  {
+    name: 'PGSSLMODE',
+    default: 'prefer',
+    meaning: 'For a PostgreSQL whose URL has no `sslmode`: `disable` to `verify-full`, as libpq means them.',
+  },
+  {
+    name: 'PGSSLROOTCERT',
+    default: 'none',
+    meaning:
+      'File with the certificate of the authority (PEM) that PostgreSQL is to be known by; `system` for the public ones.',
+  },
+  { name: 'PGSSLCERT', default: 'none', meaning: 'File with a certificate (PEM) to log in to PostgreSQL with.' },
+  { name: 'PGSSLKEY', default: 'none', meaning: 'File with the private key of that certificate (PEM).' },
+  {
     name: 'DRAMATIS_API_KEY',
     default: 'made at the first start',
     meaning: 'The bootstrap admin key, at least 32 characters. The command line uses it as its key.',

@@ -4,6 +4,7 @@ import { ConfigError } from './config-error.ts'
 import {
   type LogLevel,
   type McpPreset,
+  type PostgresSettings,
   readApiKey,
   readDatabase,
   readFlag,
@@ -102,13 +103,25 @@ export function readConfig(env: Environment): { config: Config; warnings: string
   const text = (name: string, fallback: string): string => env[name]?.trim() || fallback
   const limit = (name: string, fallback: string, least: number): number =>
     attempt(() => readInteger(name, text(name, fallback), least, 1_000_000))
+  const optional = <T>(name: string, read: (name: string, value: string) => T): T | undefined =>
+    text(name, '') === '' ? undefined : attempt(() => read(name, text(name, '')))
 
   const dataDirectory = resolve(text('DRAMATIS_DATA_DIR', './data'))
+  const postgres: PostgresSettings = {
+    pool: optional('DRAMATIS_DATABASE_POOL', (name, value) => readInteger(name, value, 2, 1_000)),
+    prepared: optional('DRAMATIS_DATABASE_PREPARED', readFlag),
+    parameters: {
+      sslmode: text('PGSSLMODE', ''),
+      sslrootcert: text('PGSSLROOTCERT', ''),
+      sslcert: text('PGSSLCERT', ''),
+      sslkey: text('PGSSLKEY', ''),
+    },
+  }
   const config: Config = {
     host: text('HOST', '127.0.0.1'),
     port: attempt(() => readInteger('PORT', text('PORT', '8787'), 0, 65_535)),
     dataDirectory,
-    database: attempt(() => readDatabase(text('DRAMATIS_DATABASE_URL', ''), dataDirectory)),
+    database: attempt(() => readDatabase(text('DRAMATIS_DATABASE_URL', ''), dataDirectory, postgres)),
     apiKey: attempt(() => readApiKey(text('DRAMATIS_API_KEY', ''))),
     logLevel: attempt(() => readLogLevel(text('DRAMATIS_LOG_LEVEL', 'info'))),
     corsOrigins: attempt(() => readOrigins(text('DRAMATIS_CORS_ORIGINS', ''))),

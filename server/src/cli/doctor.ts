@@ -57,7 +57,7 @@ function examineRights(config: Config): Finding {
 async function examineDatabase(database: Config['database']): Promise<Finding[]> {
   if (database.kind === 'postgres') {
     const { examinePostgres } = await import('./doctor/examine-postgres.ts')
-    return examinePostgres(database.url)
+    return examinePostgres(database)
   }
   const { examineSqlite } = await import('./doctor/examine-sqlite.ts')
   return examineSqlite(database.file)

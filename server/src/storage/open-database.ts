@@ -2,7 +2,10 @@ import type { Database } from './database.ts'
 import { withFairScans } from './fair-scans.ts'
 
 /** Where the data is. */
-export type DatabaseLocation = { kind: 'sqlite'; file: string } | { kind: 'postgres'; url: string }
+export type DatabaseLocation =
+  | { kind: 'sqlite'; file: string }
+  /** `pool` is the number of connections, 16 by default; `prepared` is found out by default. */
+  | { kind: 'postgres'; url: string; pool?: number; prepared?: boolean }
 
 export type OpenOptions = {
   /** True for the one process that serves a SQLite file; a command line beside it passes false. */
@@ -20,7 +23,10 @@ export async function openDatabase(location: DatabaseLocation, options: OpenOpti
     // One thread reads, so one at a time.
     return withFairScans(await openSqlite({ file: location.file, ...options }), { atOnce: 1, atOnceEach: 1 })
   }
-  const { openPostgres } = await import('./postgres.ts')
-  // Of its 16 connections half are for what is short.
-  return withFairScans(await openPostgres({ url: location.url, log: options.log }), { atOnce: 8, atOnceEach: 4 })
+  const { DEFAULT_POOL, openPostgres } = await import('./postgres.ts')
+  const { kind: _, pool = DEFAULT_POOL, ...where } = location
+  // Half of the connections are for what is short.
+  const atOnce = Math.floor(pool / 2)
+  const database = await openPostgres({ ...where, pool, log: options.log })
+  return withFairScans(database, { atOnce, atOnceEach: Math.ceil(atOnce / 2) })
 }

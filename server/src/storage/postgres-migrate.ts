@@ -33,8 +33,7 @@ const CREATE_GUARD = `
  * on an advisory lock, which the end of the transaction gives back even if the starter dies. Throws {@link StorageError}
  * for a database that this version cannot go on from.
  */
-export async function migratePostgres(pool: pg.Pool): Promise<void> {
-  const client = await pool.connect()
+export async function migratePostgres(client: Client): Promise<void> {
   try {
     await client.query('begin')
     await client.query('select pg_advisory_xact_lock($1)', [MIGRATION_LOCK])
@@ -57,8 +56,6 @@ export async function migratePostgres(pool: pg.Pool): Promise<void> {
   } catch (error) {
     await client.query('rollback').catch(() => {})
     throw error
-  } finally {
-    client.release()
   }
 }
 

@@ -13,8 +13,12 @@ import { createPaced } from '../lib/paced.ts'
 import { postgresColumnTypes } from './column-types.ts'
 import { type Database, StorageError, WriteConflict } from './database.ts'
 import type { Dialect } from './dialect.ts'
+import { type Connection, createConnector, OLDEST_VERSION } from './postgres-connect.ts'
 import { createMerger, type Query } from './postgres-merge.ts'
 import { GUARD_VIOLATED, migratePostgres } from './postgres-migrate.ts'
+import { createPostgresPool } from './postgres-pool.ts'
+import { findPooler } from './postgres-pooler.ts'
+import { parsePostgresUrl } from './postgres-target.ts'
 import { vacuum } from './postgres-vacuum.ts'
 import type { Schema } from './schema.ts'
 
@@ -35,10 +39,16 @@ export const postgresDialect: Dialect = {
 
 export type PostgresOptions = {
   url: string
+  /** Connections at most; 16 by default. */
+  pool?: number
+  /** Whether statements are prepared under names; found out by asking by default. */
+  prepared?: boolean
   log: (message: string) => void
   /** Milliseconds after which a server that does not answer counts as gone: a silent one would hold up everything. */
   answerMs?: number
 }
+
+export const DEFAULT_POOL = 16
 
 const UNIQUE_VIOLATION = '23505'
 const CHECK_VIOLATION = '23514'
@@ -46,7 +56,11 @@ const DEADLOCK_DETECTED = '40P01'
 const SERIALIZATION_FAILURE = '40001'
 /** How often a batch is sent that keeps meeting deadlocks. */
 const MOST_ATTEMPTS = 10
-const BIGINT = 20
+const READ_ONLY_TRANSACTION = '25006'
+/** Milliseconds that a request waits for a connection, and that all hosts together have to give one. */
+const CONNECT_MS = 10_000
+/** Milliseconds that an unused connection is kept. */
+const IDLE_MS = 30_000
 /** Milliseconds for an answer. */
 const ANSWER_MS = 15_000
 /** Rewriting tables locks them: 2 % of the time at most, and so many milliseconds at once after a rest. */
@@ -56,44 +70,50 @@ const SCAN_FACTOR = 8
 
 /**
  * Opens a PostgreSQL database (16 to 18) and migrates it. A batch is one transaction sent in one go: nothing in it waits
- * for an answer, so it costs one round trip. Statements are prepared under names,
- * which PgBouncer supports in transaction mode since 1.21.
- * Throws {@link StorageError} when the server cannot be reached.
+ * for an answer, so it costs one round trip. Statements are prepared under names, unless a pooler lies between that does
+ * not know them.
+ * Throws {@link StorageError} when the server cannot be reached, or keeps texts in another encoding than UTF-8.
  */
 export async function openPostgres(options: PostgresOptions): Promise<Database> {
-  const { answerMs = ANSWER_MS } = options
-  const pool = new pg.Pool({
-    connectionString: options.url,
-    max: 16,
-    idleTimeoutMillis: 30_000,
-    connectionTimeoutMillis: Math.min(10_000, answerMs),
-    application_name: 'dramatis',
-    keepAlive: true,
-    pipeline: true,
-    types: { getTypeParser: (oid: number, format?: 'text' | 'binary') => parserOf(oid, format) },
-  } as pg.PoolConfig)
-  // A connection that breaks while idle is replaced by the pool; without a listener it would end the process.
-  pool.on('error', (error) => options.log(`a database connection broke: ${error.message}`))
-  // One that breaks between the queries of a batch tells nobody but its own listeners. The queries fail in any case.
-  pool.on('connect', (client) => client.on('error', () => {}))
+  const { answerMs = ANSWER_MS, log } = options
+  const target = parsePostgresUrl(options.url)
+  const waitMs = Math.min(CONNECT_MS, answerMs)
+  const connect = createConnector({
+    target,
+    connectMs: Math.ceil(waitMs / target.hosts.length),
+    applicationName: 'dramatis',
+  })
+  const pool = createPostgresPool({ connect, size: options.pool ?? DEFAULT_POOL, waitMs, idleMs: IDLE_MS, log })
 
+  const connection = await connect().catch((error: unknown) => {
+    throw explain(error)
+  })
+  const { client: first } = connection
+  let isPrepared: boolean
   try {
-    await migratePostgres(pool)
+    isPrepared = await examine(connection, options, answerMs)
+    await migratePostgres(first)
+    pool.add(first)
   } catch (error) {
-    await pool.end()
+    await first.end().catch(() => {})
     throw explain(error)
   }
 
-  const nameOf = createStatementNames()
+  const nameOf = isPrepared ? createStatementNames() : () => undefined
   const merge = createMerger()
-  const readWithin = async <Row>(query: CompiledQuery<Row>, timeoutMs: number) => {
+  const readWithin = async <Row>({ sql: text, parameters }: CompiledQuery<Row>, timeoutMs: number): Promise<Row[]> => {
     try {
-      const result = await pool.query({
-        ...named(query.sql, nameOf),
-        values: query.parameters as unknown[],
-        query_timeout: timeoutMs,
-      } as pg.QueryConfig)
-      return result.rows as Row[]
+      const client = await pool.acquire()
+      try {
+        const values = parameters as unknown[]
+        const query = { ...named(text, nameOf), values, query_timeout: timeoutMs } as pg.QueryConfig
+        const { rows } = await client.query(query)
+        pool.release(client, false)
+        return rows as Row[]
+      } catch (error) {
+        pool.release(client, isConnectionBroken(error))
+        throw error
+      }
     } catch (error) {
       throw explain(error)
     }
@@ -101,11 +121,14 @@ export async function openPostgres(options: PostgresOptions): Promise<Database> 
 
   const rewriteTables = createPaced<string>(async (tables) => {
     try {
-      const client = await pool.connect()
+      const client = await pool.acquire()
       try {
-        return await vacuum(client, [...tables], options.log)
-      } finally {
-        client.release()
+        const tookMs = await vacuum(client, [...tables], log)
+        pool.release(client, false)
+        return tookMs
+      } catch (error) {
+        pool.release(client, true)
+        throw error
       }
     } catch (error) {
       throw explain(error)
@@ -121,8 +144,8 @@ export async function openPostgres(options: PostgresOptions): Promise<Database> 
       const queries = merge(batch)
       for (let attempt = 1; ; attempt++) {
         try {
-          const client = await pool.connect()
-          return await transact(client, queries, nameOf, answerMs)
+          const client = await pool.acquire()
+          return await transact(client, queries, nameOf, answerMs, (isBroken) => pool.release(client, isBroken))
         } catch (error) {
           if (!isVictim(error) || attempt === MOST_ATTEMPTS) throw explain(error)
         }
@@ -133,11 +156,34 @@ export async function openPostgres(options: PostgresOptions): Promise<Database> 
   }
 }
 
+/** Refuses a server that would fail later, tells of one that may, and says whether statements can be prepared under names. */
+async function examine(connection: Connection, options: PostgresOptions, answerMs: number): Promise<boolean> {
+  const { encoding, version, versionNumber } = connection.facts
+  if (encoding !== 'UTF8') throw new StorageError(wrongEncoding(encoding))
+  if (versionNumber < OLDEST_VERSION * 10_000) options.log(tooOld(version))
+  if (options.prepared !== undefined) return options.prepared
+  const pooler = await findPooler(connection, answerMs)
+  if (pooler === 'without statements') options.log(NO_STATEMENTS)
+  return pooler !== 'without statements'
+}
+
+export const NO_STATEMENTS =
+  'a pooler without prepared statements lies between (PgBouncer before 1.21, or max_prepared_statements=0): every statement is planned anew; if it pools sessions, DRAMATIS_DATABASE_PREPARED=1 spares that'
+
+export function wrongEncoding(encoding: string): string {
+  return `the database keeps texts as ${encoding}, and must keep them as UTF8: make one with "create database … encoding 'UTF8' template template0"`
+}
+
+export function tooOld(version: string): string {
+  return `PostgreSQL ${version} is older than ${OLDEST_VERSION}, the oldest version that is tested: upgrade it`
+}
+
 async function transact(
-  client: pg.PoolClient,
+  client: pg.Client,
   queries: readonly Query[],
   nameOf: StatementNames,
   timeoutMs: number,
+  release: (isBroken: boolean) => void,
 ): Promise<number[]> {
   // A statement by itself is a transaction.
   const isOne = queries.length === 1
@@ -155,7 +201,7 @@ async function transact(
     const committed = isOne ? [] : [client.query({ text: 'commit', ...last })]
     sent = [...begun, ...answers, ...committed]
   } catch (error) {
-    client.release(true)
+    release(true)
     throw error
   } finally {
     stream.uncork()
@@ -164,7 +210,7 @@ async function transact(
 
   // After the first failure the server refuses the rest of the transaction, so the first is the one that says why.
   const failed = settled.find((outcome) => outcome.status === 'rejected')
-  client.release(failed !== undefined && !isServerError(failed.reason))
+  release(failed !== undefined && isConnectionBroken(failed.reason))
   if (failed) throw failed.reason
   return queries.flatMap((query, i) =>
     touchedBy(query, (settled[isOne ? i : i + 1] as PromiseFulfilledResult<pg.QueryResult>).value),
@@ -196,11 +242,6 @@ function createStatementNames(): StatementNames {
   }
 }
 
-function parserOf(oid: number, format?: 'text' | 'binary'): (value: string) => unknown {
-  // Our bigints are milliseconds and counts, far below 2^53.
-  return oid === BIGINT ? Number : (pg.types.getTypeParser(oid, format) as (value: string) => unknown)
-}
-
 /** PostgreSQL chose this transaction to end a deadlock. A batch reads nothing, so it can simply be sent again. */
 function isVictim(error: unknown): boolean {
   return isServerError(error) && (error.code === DEADLOCK_DETECTED || error.code === SERIALIZATION_FAILURE)
@@ -208,6 +249,11 @@ function isVictim(error: unknown): boolean {
 
 function isServerError(error: unknown): error is pg.DatabaseError {
   return error instanceof pg.DatabaseError
+}
+
+/** A server that cannot be written to any more answers well: only a new connection finds the one that can. */
+function isConnectionBroken(error: unknown): boolean {
+  return !isServerError(error) || error.code === READ_ONLY_TRANSACTION
 }
 
 function explain(error: unknown): Error {

@@ -1,43 +1,62 @@
-import pg from 'pg'
+import type pg from 'pg'
 import { postgresColumnTypes } from '../../storage/column-types.ts'
 import { pendingMigrations } from '../../storage/migrations/migrations.ts'
+import type { DatabaseLocation } from '../../storage/open-database.ts'
+import { NO_STATEMENTS, tooOld, wrongEncoding } from '../../storage/postgres.ts'
+import { type Connection, createConnector, OLDEST_VERSION } from '../../storage/postgres-connect.ts'
 import { appliedTo, checkUnsigned } from '../../storage/postgres-migrate.ts'
+import { findPooler } from '../../storage/postgres-pooler.ts'
+import { parsePostgresUrl, placeOf } from '../../storage/postgres-target.ts'
 import { reasonOf } from '../reason.ts'
 import { broken, type Finding, note, ok } from './finding.ts'
 
 const TIMEOUT_MS = 10_000
 
-/** The oldest major version that is supported. */
-const OLDEST = 16
-
 /** Looks at a PostgreSQL database without changing it. The password stays out of what it says. */
-export async function examinePostgres(url: string): Promise<Finding[]> {
-  const { host, pathname } = new URL(url)
-  const place = `${pathname.slice(1)} at ${host}`
-  const client = new pg.Client({
-    connectionString: url,
-    connectionTimeoutMillis: TIMEOUT_MS,
-    query_timeout: TIMEOUT_MS,
-    application_name: 'dramatis doctor',
-  })
-  client.on('error', () => {})
+export async function examinePostgres({
+  url,
+  prepared,
+}: Extract<DatabaseLocation, { kind: 'postgres' }>): Promise<Finding[]> {
+  const target = parsePostgresUrl(url)
+  const place = placeOf(target)
+  let connection: Connection | undefined
   try {
-    await client.connect()
-    return [await examineVersion(client), await examineSchema(client, place)]
+    connection = await createConnector({ target, connectMs: TIMEOUT_MS, applicationName: 'dramatis doctor' })()
+    return [
+      examineVersion(connection.facts),
+      ...examineEncoding(connection.facts),
+      await examinePooler(connection, prepared),
+      await examineSchema(connection.client, place),
+    ].flat()
   } catch (error) {
     return [broken('database', `${place} cannot be used: ${reasonOf(error)}`)]
   } finally {
-    await client.end().catch(() => {})
+    await connection?.client.end().catch(() => {})
   }
 }
 
-async function examineVersion(client: pg.Client): Promise<Finding> {
-  const { rows } = await client.query<{ server_version_num: string; server_version: string }>(
-    "select current_setting('server_version_num') as server_version_num, current_setting('server_version') as server_version",
-  )
-  const number = Number(rows[0]?.server_version_num)
-  const text = `PostgreSQL ${rows[0]?.server_version}`
-  return number >= OLDEST * 10_000 ? ok('database', text) : broken('database', `${text} is older than ${OLDEST}`)
+function examineVersion({ version, versionNumber }: Connection['facts']): Finding {
+  return versionNumber >= OLDEST_VERSION * 10_000
+    ? ok('database', `PostgreSQL ${version}`)
+    : note('database', tooOld(version))
+}
+
+function examineEncoding({ encoding }: Connection['facts']): Finding[] {
+  return encoding === 'UTF8' ? [] : [broken('database', wrongEncoding(encoding))]
+}
+
+async function examinePooler(connection: Connection, prepared: boolean | undefined): Promise<Finding[]> {
+  const pooler = await findPooler(connection, TIMEOUT_MS)
+  if (pooler === 'none') return []
+  if (pooler === 'with statements') return [ok('database', 'a pooler that knows prepared statements lies between')]
+  return prepared
+    ? [
+        note(
+          'database',
+          'DRAMATIS_DATABASE_PREPARED=1, and a pooler without prepared statements lies between: right only if it pools sessions',
+        ),
+      ]
+    : [note('database', NO_STATEMENTS)]
 }
 
 async function examineSchema(client: pg.Client, place: string): Promise<Finding> {
