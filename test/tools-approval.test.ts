@@ -124,7 +124,11 @@ onEveryDatabase('calls that need an approval', (kind) => {
     const run = { organizationId, conversationId: id, runId: path.split('/').at(-1) ?? '', fence: 1, isWaiting: true }
     const place = { pause: () => {}, resume: () => {}, leave: () => {} }
     const faults: unknown[] = []
-    const silent = createReplyLog({ database }).open({ ...run, stored: [], onLost: (reason) => faults.push(reason) })
+    const silent = createReplyLog({ database, patienceMs: 0 }).open({
+      ...run,
+      stored: [],
+      onLost: (reason) => faults.push(reason),
+    })
     const ask = impatient.forRun({ ...run, place }, silent, (error) => faults.push(error))
     const call = { id: waitingFor[0] ?? '', name: 'pay', input: {} }
     expect(await ask(call, new AbortController().signal)).toBe('expired')

@@ -87,6 +87,9 @@ const FLUSH_MS = 1_000
 /** Summaries and titles that are made at the same time, those of one organization, and that may wait for their turn. */
 const SIDE_CALLS = { atOnce: 16, atOnceEach: 8, most: 1_000 }
 
+/** Milliseconds that replies wait for a database that went away: a restart, a failover. */
+const REPLY_PATIENCE_MS = 10_000
+
 /** Calls of tools that are made at the same time, those of one organization, and that may wait for their turn. */
 const TOOL_CALLS = { atOnce: 256, atOnceEach: 128, most: 10_000 }
 /** Requests that may be open for each turn that may be under way. */
@@ -187,7 +190,8 @@ export async function createApp(
     ...shared,
     ...{ log, approvals, line, recentTalk, budgets },
     conversations: conversationTurns,
-    replyLog: createReplyLog({ database }),
+    // A lease has two thirds left at least when the database goes away. After that the turns may be somebody else's.
+    replyLog: createReplyLog({ database, patienceMs: Math.min(REPLY_PATIENCE_MS, (config.leaseMs * 2) / 3) }),
     models,
     afterwards: (turn) => {
       summarizer.consider(turn)

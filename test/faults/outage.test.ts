@@ -1,11 +1,7 @@
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import { expect, type TestContext, test } from 'vitest'
-import type { DatabaseKind } from '../support/databases.ts'
 import { chatReply } from '../support/provider-server.ts'
-import { createOwnPostgres, type OwnPostgres } from './support/own-postgres.ts'
+import { kindOf, type OwnPostgres, ownPostgresOrSkip } from './support/own-postgres.ts'
 import { report } from './support/tally.ts'
 import { type Answer, call } from './support/wire.ts'
 import {
@@ -98,27 +94,4 @@ function createAttempt(url: string): Promise<Answer> {
 function expectUnavailable({ status, text, headers }: Answer): void {
   expect(status, text).toBe(503)
   expect(Number(headers['retry-after']), text).toBeGreaterThanOrEqual(1)
-}
-
-function kindOf({ url }: OwnPostgres): DatabaseKind {
-  return {
-    name: 'postgres',
-    create: async () => {
-      const directory = mkdtempSync(join(tmpdir(), 'dramatis-test-'))
-      const remove = async () => rmSync(directory, { recursive: true, force: true })
-      return { location: { kind: 'postgres', url }, url, directory, remove }
-    },
-  }
-}
-
-async function ownPostgresOrSkip(context: TestContext): Promise<OwnPostgres> {
-  try {
-    return await createOwnPostgres()
-  } catch (error) {
-    if (process.env['CI']) throw error
-    const why = `no PostgreSQL of its own can be started here (${String(error)})`
-    console.warn(`SKIPPED: ${why}`)
-    context.skip(why)
-    throw error
-  }
 }
