@@ -105,3 +105,21 @@ describe('commands of MCP servers', () => {
     expect(() => read(value)).toThrow(sentence)
   })
 })
+
+test('reads how PostgreSQL is used', () => {
+  const env = {
+    DRAMATIS_DATABASE_URL: 'postgres://u:p@a:1,b:2/d',
+    DRAMATIS_DATABASE_POOL: '4',
+    DRAMATIS_DATABASE_PREPARED: '0',
+    PGSSLMODE: 'require',
+  }
+  const url = 'postgres://u:p@a:1,b:2/d?sslmode=require'
+  expect(readConfig(env).config.database).toEqual({ kind: 'postgres', url, pool: 4, prepared: false })
+  for (const [name, value] of [
+    ['DRAMATIS_DATABASE_POOL', '1'],
+    ['DRAMATIS_DATABASE_PREPARED', 'no'],
+    ['PGSSLROOTCERT', '/no/such/file'],
+  ] as const) {
+    expect(() => readConfig({ ...env, [name]: value })).toThrow(name === 'PGSSLROOTCERT' ? 'sslrootcert' : name)
+  }
+})

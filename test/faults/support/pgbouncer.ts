@@ -59,3 +59,5 @@ export async function startPgbouncer(
     },
   }
 }
+
+if (!pgbouncer) console.warn(`tests with PgBouncer are ${PGBOUNCER_MISSING}`)
