@@ -76,6 +76,19 @@ else
       report(context, 'two servers', { faults: 5, turns: 10, acknowledged: 15 })
     })
 
+    test('a conversation is deleted through the other one, which stops its turn', async (context) => {
+      const { url } = world.server
+      const id = await createConversation(url)
+      world.provider.script([chatReply(Array(2_000).fill('word '), { delayMs: 5 })])
+      const heard = hear(await openStream(url, id, 'Go on'))
+      const asked = world.provider.requests.at(-1)
+      expect((await call(other.url, 'DELETE', `/conversations/${id}`)).status).toBe(204)
+      expect((await heard).finishReason).toBe('cancelled')
+      expect(await asked?.closedByClient).toBe(true)
+      expect((await send(url, id, 'Still there?')).status).toBe(410)
+      report(context, 'two servers', { faults: 1, turns: 1, acknowledged: 2 })
+    })
+
     test('turns wait in one line, whichever server they came to', async (context) => {
       const id = await createConversation(world.server.url)
       const gate = Promise.withResolvers<void>()
