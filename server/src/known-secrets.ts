@@ -1,14 +1,14 @@
 import type { BlobLocation } from './blobs/blob-location.ts'
 import type { Config } from './config.ts'
+import { secretsOfPostgresUrl } from './storage/postgres-target.ts'
 
 /** Every secret of a configuration: none of them may stand in a log. */
 export function knownSecrets({ providers, apiKey, tools, database, blobs }: Config): string[] {
-  const password = database.kind === 'postgres' ? new URL(database.url).password : ''
   return [
     ...providers.secrets,
     ...(apiKey === null ? [] : [apiKey]),
     ...(tools.secretKey === null ? [] : [tools.secretKey.toString('base64')]),
-    ...[password, decodeURIComponent(password)],
+    ...(database.kind === 'postgres' ? secretsOfPostgresUrl(database.url) : []),
     ...secretsOfBlobs(blobs),
   ].filter((secret) => secret !== '')
 }

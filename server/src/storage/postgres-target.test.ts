@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { parsePostgresUrl, placeOf, withDefaultParameters } from './postgres-target.ts'
+import { parsePostgresUrl, placeOf, secretsOfPostgresUrl, withDefaultParameters } from './postgres-target.ts'
 
 const usual = { user: 'u', password: 'p', database: 'd' }
 
@@ -64,4 +64,10 @@ test('what the URL says itself is stronger than the environment', () => {
 
 test('a place is named without user and password', () => {
   expect(placeOf(parsePostgresUrl('postgres://u:p@a:1,b/d?sslmode=disable'))).toBe('d at a:1, b')
+})
+
+test('secrets of a URL are known as they are written and as they are meant', () => {
+  const secrets = secretsOfPostgresUrl('postgres://u:p%40w@a,b:2/d?sslpassword=k%2Fey&password=other')
+  for (const secret of ['p%40w', 'p@w', 'k/ey', 'k%2Fey', 'other']) expect(secrets).toContain(secret)
+  expect(secretsOfPostgresUrl('postgres://u@h/d')).toEqual([])
 })

@@ -66,6 +66,15 @@ export function placeOf({ hosts, database }: PostgresTarget): string {
   return `${database ?? 'the default database'} at ${names.join(', ')}`
 }
 
+/** What must not be shown of a URL: passwords, as they are written and as they are meant. */
+export function secretsOfPostgresUrl(url: string): string[] {
+  const [, userinfo = '', , , query = ''] = PATTERN.exec(url) ?? []
+  const parameters = new URLSearchParams(query)
+  const written = userinfo.includes(':') ? userinfo.slice(userinfo.indexOf(':') + 1) : ''
+  const meant = [decoded(written), parameters.get('password') ?? '', parameters.get('sslpassword') ?? '']
+  return [written, ...meant, ...meant.map(encodeURIComponent)].filter((secret) => secret !== '')
+}
+
 /** Adds those parameters that the URL does not have itself, as libpq does with its environment variables. */
 export function withDefaultParameters(url: string, defaults: Readonly<Record<string, string>>): string {
   const [address = '', query = ''] = url.split('?', 2)
