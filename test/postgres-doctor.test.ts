@@ -7,7 +7,7 @@ import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { openPostgres } from '../server/src/storage/postgres.ts'
 import { freePort } from './faults/support/own-postgres.ts'
-import { PGBOUNCER_MISSING, pgbouncer, startPgbouncer } from './faults/support/pgbouncer.ts'
+import { PGBOUNCER_MISSING, pgbouncer, withPgbouncer } from './faults/support/pgbouncer.ts'
 import { databaseKinds, type TestDatabase } from './support/databases.ts'
 import { environmentOf, runCli } from './support/process.ts'
 
@@ -45,12 +45,12 @@ describe.skipIf(!postgres)('the doctor of a PostgreSQL', () => {
   test.skipIf(!pgbouncer)(
     `sees a pooler without prepared statements${pgbouncer ? '' : ` (${PGBOUNCER_MISSING})`}`,
     async () => {
-      const pool = await startPgbouncer(place.url, { pool_mode: 'transaction', default_pool_size: 2 })
-      const found = await diagnose(place, pool.url)
-      expect(found.stdout).toMatch(/note\s+database\s+a pooler without prepared statements lies between/)
-      const told = await diagnose(place, pool.url, { DRAMATIS_DATABASE_PREPARED: '1' })
-      expect(told.stdout).toMatch(/note\s+database\s+DRAMATIS_DATABASE_PREPARED=1, and a pooler/)
-      await pool.close()
+      await withPgbouncer(place.url, { pool_mode: 'transaction', default_pool_size: 2 }, async (url) => {
+        const found = await diagnose(place, url)
+        expect(found.stdout).toMatch(/note\s+database\s+a pooler without prepared statements lies between/)
+        const told = await diagnose(place, url, { DRAMATIS_DATABASE_PREPARED: '1' })
+        expect(told.stdout).toMatch(/note\s+database\s+DRAMATIS_DATABASE_PREPARED=1, and a pooler/)
+      })
       expect((await diagnose(place, place.url)).stdout).not.toMatch(/pooler/)
     },
   )

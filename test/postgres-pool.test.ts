@@ -2,7 +2,7 @@ import pg from 'pg'
 import { describe, expect, test } from 'vitest'
 import { type Database, StorageError } from '../server/src/storage/database.ts'
 import { openPostgres } from '../server/src/storage/postgres.ts'
-import { PGBOUNCER_MISSING, pgbouncer, startPgbouncer } from './faults/support/pgbouncer.ts'
+import { PGBOUNCER_MISSING, pgbouncer, withPgbouncer } from './faults/support/pgbouncer.ts'
 import { createPersona, type RunningApp, serve } from './support/app.ts'
 import { databaseKinds, type TestDatabase } from './support/databases.ts'
 
@@ -144,35 +144,35 @@ describe.skipIf(!postgres)('connections to PostgreSQL', () => {
 describe.skipIf(!postgres || !pgbouncer)(`PgBouncer${pgbouncer ? '' : ` (${PGBOUNCER_MISSING})`}`, () => {
   test.each([1, 3])('in transaction mode without prepared statements is found out, with %s connections', (size) =>
     withPlace(async (place) => {
-      const pool = await startPgbouncer(place.url, { pool_mode: 'transaction', default_pool_size: size })
-      await withApp({ ...place, url: pool.url }, {}, async (server) => {
-        for (let i = 0; i < 3; i++) await converse(server)
-        expect(server.logged.filter(({ level }) => Number(level) >= 50)).toEqual([])
-        expect(server.logged.map(({ msg }) => String(msg))).toContainEqual(
-          expect.stringMatching(/pooler without prepared statements/),
-        )
+      await withPgbouncer(place.url, { pool_mode: 'transaction', default_pool_size: size }, async (url) => {
+        await withApp({ ...place, url }, {}, async (server) => {
+          for (let i = 0; i < 3; i++) await converse(server)
+          expect(server.logged.filter(({ level }) => Number(level) >= 50)).toEqual([])
+          expect(server.logged.map(({ msg }) => String(msg))).toContainEqual(
+            expect.stringMatching(/pooler without prepared statements/),
+          )
+        })
       })
-      await pool.close()
     }),
   )
 
   test('in transaction mode is served when DRAMATIS_DATABASE_PREPARED=0 says so', () =>
     withPlace(async (place) => {
-      const pool = await startPgbouncer(place.url, { pool_mode: 'transaction', default_pool_size: 3 })
-      await withApp({ ...place, url: pool.url }, { DRAMATIS_DATABASE_PREPARED: '0' }, converse)
-      await pool.close()
+      await withPgbouncer(place.url, { pool_mode: 'transaction', default_pool_size: 3 }, async (url) => {
+        await withApp({ ...place, url }, { DRAMATIS_DATABASE_PREPARED: '0' }, converse)
+      })
     }))
 
   test('in session mode grants what it has, and the rest wait', () =>
     withPlace(async (place) => {
-      const pool = await startPgbouncer(place.url, { pool_mode: 'session', default_pool_size: 3 })
-      const database = await openPostgres({ url: pool.url, log: () => {}, answerMs: 1_000 })
-      for (let round = 0; round < 3; round++) {
-        const answers = await Promise.all(Array.from({ length: AT_ONCE }, () => organizations(database)))
-        expect(answers).toHaveLength(AT_ONCE)
-      }
-      await database.close()
-      await withApp({ ...place, url: pool.url }, { DRAMATIS_DATABASE_PREPARED: '1' }, converse)
-      await pool.close()
+      await withPgbouncer(place.url, { pool_mode: 'session', default_pool_size: 3 }, async (url) => {
+        const database = await openPostgres({ url, log: () => {}, answerMs: 1_000 })
+        for (let round = 0; round < 3; round++) {
+          const answers = await Promise.all(Array.from({ length: AT_ONCE }, () => organizations(database)))
+          expect(answers).toHaveLength(AT_ONCE)
+        }
+        await database.close()
+        await withApp({ ...place, url }, { DRAMATIS_DATABASE_PREPARED: '1' }, converse)
+      })
     }))
 })

@@ -11,8 +11,21 @@ const PROGRAMS = ['/usr/sbin/pgbouncer', '/usr/bin/pgbouncer', '/opt/homebrew/bi
 export const pgbouncer = PROGRAMS.find((file) => existsSync(file))
 export const PGBOUNCER_MISSING = `skipped: there is no PgBouncer at ${PROGRAMS.join(', ')}`
 
-/** A PgBouncer before a PostgreSQL; `settings` are lines of its file. */
-export async function startPgbouncer(
+/** Runs `use` with the URL of a PgBouncer before a PostgreSQL; `settings` are lines of its file. */
+export async function withPgbouncer(
+  target: string,
+  settings: Record<string, string | number>,
+  use: (url: string) => Promise<void>,
+): Promise<void> {
+  const { url, close } = await startPgbouncer(target, settings)
+  try {
+    await use(url)
+  } finally {
+    await close()
+  }
+}
+
+async function startPgbouncer(
   target: string,
   settings: Record<string, string | number>,
 ): Promise<{ url: string; close(): Promise<void> }> {
