@@ -264,7 +264,7 @@ export async function createApp(
     isReplay: (request) => request.isReplay,
   })
   const connections = trackConnections(http.server, config.connections)
-  documentRoutes(http, VERSION)
+  documentRoutes(http, VERSION, config.publicUrl)
   await http.register(
     systemRoutes({
       metrics,

@@ -96,5 +96,16 @@ onEveryDatabase('every answer', (kind) => {
     const page = await (await fetch(`${server.url}/docs`)).text()
     expect(page).toContain('<title>Dramatis API</title>')
     expect(page).not.toMatch(/<script(?![^>]*\bsrc=)/)
+    // As a browser reads it that came by way of a proxy with a path of its own.
+    for (const at of ['/docs', '/docs/']) {
+      const html = await (await fetch(server.url + at)).text()
+      const files = [...html.matchAll(/(?:src|href)="([^"]+)"/g)].map(([, file = '']) => file)
+      expect(files.length).toBeGreaterThan(4)
+      for (const file of files) {
+        const url = new URL(file, `https://proxy.example/dramatis${at}`)
+        expect(url.pathname).toMatch(/^\/dramatis\/docs\/static\//)
+        expect((await fetch(server.url + url.pathname.slice('/dramatis'.length))).status).toBe(200)
+      }
+    }
   })
 })

@@ -17,7 +17,11 @@ const LOGO = Buffer.from(
  * A server beside the real one that never listens: it has the same routes, without what they do, and so can make the
  * OpenAPI document (`swagger()`) and the page at `/docs` that shows it (`inject()`).
  */
-export async function createDocuments(routes: readonly RouteOptions[], version: string): Promise<FastifyInstance> {
+export async function createDocuments(
+  routes: readonly RouteOptions[],
+  version: string,
+  address: string | null,
+): Promise<FastifyInstance> {
   const documents = Fastify({
     routerOptions: { ignoreTrailingSlash: true },
     exposeHeadRoutes: false,
@@ -32,7 +36,7 @@ export async function createDocuments(routes: readonly RouteOptions[], version: 
         description: 'The self-hosted home for AI personas. Every path also answers under `/api` and `/app`.',
         license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
       },
-      servers: [{ url: '/' }],
+      servers: [{ url: address ?? '/' }],
       components: {
         securitySchemes: {
           ApiKeyAuth: { type: 'apiKey', in: 'header', name: 'x-hl-api-key' },

@@ -5,8 +5,10 @@ import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from
 
 export const OPENAPI_PATH = '/openapi.json'
 
+const PAGE_PATH = '/docs'
+
 /** Where the page has files; the initializer and the index are among those of `static`. */
-const PAGE_PATHS = ['/docs', '/docs/json', '/docs/yaml', '/docs/static/*']
+const PAGE_PATHS = [PAGE_PATH, '/docs/json', '/docs/yaml', '/docs/static/*']
 
 /** Whoever asks again is told that nothing has changed. */
 const CACHING = 'public, max-age=60'
@@ -27,15 +29,16 @@ const pack = promisify(gzip)
 /**
  * Describes the routes that are registered after it: `/openapi.json`, and a page to browse it at `/docs`. What makes them
  * is loaded when somebody first asks: 150 files, which few servers ever need. Each file is made and packed once.
+ * `address` is where clients reach the server; null for wherever they found the document.
  */
-export function documentRoutes(app: FastifyInstance, version: string): void {
+export function documentRoutes(app: FastifyInstance, version: string, address: string | null = null): void {
   const routes: RouteOptions[] = []
   app.addHook('onRoute', (route) => {
     routes.push(route)
   })
   let made: Promise<FastifyInstance> | null = null
   const documents = () => {
-    made ??= import('./openapi-documents.ts').then(({ createDocuments }) => createDocuments(routes, version))
+    made ??= import('./openapi-documents.ts').then(({ createDocuments }) => createDocuments(routes, version, address))
     return made
   }
   /** Only files that there are: their number is that of the page's. */
@@ -57,11 +60,15 @@ export function documentRoutes(app: FastifyInstance, version: string): void {
       return toDocument('application/json; charset=utf-8', Buffer.from(text))
     }
     const { statusCode, headers, rawPayload } = await (await documents()).inject({ method: 'GET', url: path })
-    return statusCode === 200 ? toDocument(String(headers['content-type']), rawPayload) : null
+    if (statusCode !== 200) return null
+    // Without a slash at its end the page names its files from the root, which is another's behind a proxy with a path.
+    const file =
+      path === PAGE_PATH ? Buffer.from(String(rawPayload).replaceAll(`"${PAGE_PATH}/`, '"docs/')) : rawPayload
+    return toDocument(String(headers['content-type']), file)
   }
 
   async function show(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
-    const path = request.url.split('?')[0]?.replace(/(?<=.)\/$/, '') ?? ''
+    const path = request.url.split('?')[0] ?? ''
     const document = await find(path)
     if (!document) {
       reply.callNotFound()
