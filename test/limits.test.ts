@@ -81,9 +81,8 @@ onEveryDatabase('requests a minute', (kind) => {
     const first = await Promise.all(Array.from({ length: PER_MINUTE + 4 }, ask))
     expect(first.filter(({ status }) => status === 200)).toHaveLength(PER_MINUTE)
     expect(first.filter(({ status }) => status === 429)).toHaveLength(4)
-    await wait(Number((await ask()).headers.get('retry-after')) * 1_000)
+    await wait(Number(first.find(({ status }) => status === 429)?.headers.get('retry-after')) * 1_000)
     expect((await ask()).status).toBe(200)
-    expect((await ask()).status).toBe(429)
   })
 
   test('are nobody’s business where there is no key', async () => {
@@ -120,11 +119,12 @@ onEveryDatabase('requests a minute', (kind) => {
     for (let n = 0; n < 10; n++) {
       const again = await send('same')
       expect(again.text).toBe(first.text)
-      expect(quotaOf(again).slice(0, 2)).toEqual([PER_MINUTE, PER_MINUTE - 1])
+      // One comes back by itself every second or two.
+      expect(quotaOf(again)[1]).toBeGreaterThanOrEqual(PER_MINUTE - 1)
     }
-    const others = await Promise.all(Array.from({ length: PER_MINUTE + 4 }, (_, n) => send(`other ${n}`)))
-    expect(others.filter(({ status }) => status === 200)).toHaveLength(PER_MINUTE - 1)
-    expect(others.filter(({ status }) => status === 429)).toHaveLength(5)
+    const others = await Promise.all(Array.from({ length: 2 * PER_MINUTE }, (_, n) => send(`other ${n}`)))
+    expect(others.filter(({ status }) => status === 200).length).toBeGreaterThanOrEqual(PER_MINUTE - 1)
+    expect(others.filter(({ status }) => status === 429).length).toBeGreaterThan(0)
     expect((await send('same')).text).toBe(first.text)
     // One that cannot be a replay is refused before its body is read, whatever it names.
     expectError(
