@@ -8,15 +8,17 @@ import { broken, type Finding, note, ok } from './doctor/finding.ts'
 const MARKS: Record<Finding['state'], string> = { ok: 'ok  ', note: 'note', broken: 'BAD ' }
 
 export const doctorCommand = defineCommand({
-  usage: '',
+  usage: '[--deep]',
   details: [
     'Looks at the runtime, the configuration, the database and its disk, the address, and the providers, and changes',
     'nothing. Each provider that is configured is asked for the list of its models with your key, which costs nothing.',
     'The exit code is 1 when something is BAD.',
+    '',
+    '  --deep   Reads all of the database, however large it is.',
   ].join('\n'),
-  options: {},
-  run: async ({ io }) => {
-    const findings = await examine(io.env)
+  options: { deep: { type: 'boolean' } },
+  run: async ({ io, values }) => {
+    const findings = await examine(io.env, values.deep === true)
     const width = Math.max(...findings.map(({ subject }) => subject.length))
     for (const { state, subject, text } of findings) {
       io.stdout.write(`${MARKS[state]}  ${subject.padEnd(width)}  ${printableLine(text)}\n`)
@@ -25,7 +27,7 @@ export const doctorCommand = defineCommand({
   },
 })
 
-async function examine(env: Io['env']): Promise<Finding[]> {
+async function examine(env: Io['env'], isDeep: boolean): Promise<Finding[]> {
   // One that is too old does not get here.
   const node = ok('node', `Node.js ${process.versions.node}`)
   try {
@@ -38,7 +40,7 @@ async function examine(env: Io['env']): Promise<Finding[]> {
       node,
       ok('configuration', 'every variable that is set makes sense'),
       ...warnings.map((text) => note('configuration', text)),
-      ...(await examineDatabase(config.database)),
+      ...(await examineDatabase(config.database, isDeep)),
       examineRights(config),
       await examineAddress(config),
       ...(await examineProviders(config.providers)),
@@ -54,11 +56,11 @@ function examineRights(config: Config): Finding {
   return exposed === null ? ok('rights', 'other users of this machine cannot read the data') : note('rights', exposed)
 }
 
-async function examineDatabase(database: Config['database']): Promise<Finding[]> {
+async function examineDatabase(database: Config['database'], isDeep: boolean): Promise<Finding[]> {
   if (database.kind === 'postgres') {
     const { examinePostgres } = await import('./doctor/examine-postgres.ts')
     return examinePostgres(database)
   }
   const { examineSqlite } = await import('./doctor/examine-sqlite.ts')
-  return examineSqlite(database.file)
+  return examineSqlite(database.file, isDeep)
 }

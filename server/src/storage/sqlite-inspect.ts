@@ -23,14 +23,17 @@ export type SqliteInspection = {
   pending: number
 }
 
-/** Reads what a file is and whether it is sound, without changing it. Throws {@link StorageError} when it is no database of ours. */
-export function inspectSqlite(file: string): SqliteInspection {
+/**
+ * Reads what a file is and, with `isDeep`, all of it to see whether it is sound, without changing it. Throws {@link StorageError} when
+ * it is no database of ours.
+ */
+export function inspectSqlite(file: string, { isDeep = true } = {}): SqliteInspection {
   if (!existsSync(file)) throw new StorageError(`there is no file ${file}`)
   if (!statSync(file).isFile()) throw new StorageError(`${file} is not a file`)
   try {
     const connection = openOurs(file)
     try {
-      const checked = connection.prepare('pragma integrity_check(1)').get()?.['integrity_check']
+      const checked = isDeep ? connection.prepare('pragma integrity_check(1)').get()?.['integrity_check'] : 'ok'
       const damage = checked === 'ok' ? null : String(checked).split('\n').at(-1) || 'unreadable'
       return { damage, ...(damage === null ? inspectSchema(connection) : UNKNOWN) }
     } finally {

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync } from 'node:fs'
+import { existsSync, mkdirSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import {
@@ -45,7 +45,12 @@ export type SqliteOptions = {
   /** A server owns its file: takes the lock, and checks the file when the last owner did not close it. */
   asServer: boolean
   log: (message: string) => void
+  /** Bytes of a file up to which it is checked before anybody is served; 64 MiB by default. */
+  checkedFirst?: number
 }
+
+/** Read in a fifth of a second. A larger file would keep everybody waiting: it is checked beside the serving. */
+const CHECKED_FIRST = 64 * 1_024 * 1_024
 
 /**
  * Opens a SQLite file, creating and migrating it as needed. Point reads run here on a read-only connection (a few
@@ -58,17 +63,20 @@ export async function openSqlite(options: SqliteOptions): Promise<Database> {
     mkdirSync(dirname(options.file), { recursive: true, mode: PRIVATE_FOLDER })
     if (options.asServer) lock = acquireServerLock(options.file)
     makePrivateFile(options.file)
-    if (lock?.wasUnclean && existsSync(options.file)) checkIntegrity(options.file, options.log)
+    const isSuspect = lock?.wasUnclean === true && existsSync(options.file)
+    const isSmall = isSuspect && statSync(options.file).size <= (options.checkedFirst ?? CHECKED_FIRST)
+    if (isSmall) checkIntegrity(options.file, options.log)
     migrateSqlite(options.file)
-    return connect(options, lock)
+    return connect(options, lock, isSuspect && !isSmall)
   } catch (error) {
     lock?.releaseAsUnclean()
     throw error instanceof StorageError ? error : explainSqliteError(error, options.file)
   }
 }
 
-function connect({ file, log }: SqliteOptions, lock: ServerLock | undefined): Database {
+function connect({ file, log }: SqliteOptions, lock: ServerLock | undefined, isUnchecked: boolean): Database {
   const writer = connectWriter(file)
+  const checker = isUnchecked ? checkBeside(file, log) : undefined
   const connection = new DatabaseSync(file, { readOnly: true, timeout: 5_000 })
   // Not mapped into memory: each commit of the writer would map it anew, and the next read take 22 µs instead of 7.
   connection.exec('pragma cache_size = -16000')
@@ -94,6 +102,7 @@ function connect({ file, log }: SqliteOptions, lock: ServerLock | undefined): Da
       log(`traces of what was erased may be left in ${file}: run "vacuum" on it with the sqlite3 tool at a quiet time`)
     },
     async close() {
+      await checker?.stop()
       await reader?.close()
       connection.close()
       await writer.close()
@@ -117,14 +126,35 @@ function createStatementCache(connection: DatabaseSync) {
   }
 }
 
+/** Checks a file in a thread of its own, and says what came of it. */
+function checkBeside(file: string, log: (message: string) => void): { stop(): Promise<void> } {
+  const reader = connectReader(file)
+  const say = ([row]: unknown[]) => {
+    const found = (row as { quick_check?: string } | undefined)?.quick_check
+    log(found === 'ok' ? CHECKED : damage(file, found).message)
+  }
+  const checking = reader.read('pragma quick_check(1)', []).then(say, (error: Error) => log(error.message))
+  log('the last server did not stop cleanly; the database is being checked while it is served')
+  return {
+    async stop() {
+      await checking
+      await reader.close()
+    },
+  }
+}
+
+const CHECKED = 'the last server did not stop cleanly; the database was checked and is sound'
+
+function damage(file: string, found: string | undefined): StorageError {
+  return new StorageError(`${file} is damaged (${found}): restore a backup with "dramatis restore"`)
+}
+
 function checkIntegrity(file: string, log: (message: string) => void): void {
   const connection = new DatabaseSync(file)
   try {
     const rows = connection.prepare('pragma quick_check(1)').all() as { quick_check: string }[]
-    if (rows[0]?.quick_check !== 'ok') {
-      throw new StorageError(`${file} is damaged (${rows[0]?.quick_check}): restore a backup with "dramatis restore"`)
-    }
-    log('the last server did not stop cleanly; the database was checked and is sound')
+    if (rows[0]?.quick_check !== 'ok') throw damage(file, rows[0]?.quick_check)
+    log(CHECKED)
   } finally {
     connection.close()
   }

@@ -1,5 +1,5 @@
 import type { ServerHttp2Stream } from 'node:http2'
-import type { Socket } from 'node:net'
+import { Socket } from 'node:net'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 
 /*
@@ -22,6 +22,7 @@ export function closeGently(socket: Socket, lingerMs: number): void {
 export function refuseBody({ raw }: FastifyRequest, reply: FastifyReply, lingerMs: number): void {
   if (raw.complete || raw.httpVersionMajor !== 1) return
   const { socket } = raw
+  if (!(socket instanceof Socket)) return
   reply.header('connection', 'close')
   // What Node.js calls when the last answer of a connection is written.
   socket.destroySoon = () => closeGently(socket, lingerMs)
@@ -37,6 +38,8 @@ export function leaveBody({ raw }: FastifyRequest, lingerMs: number): void {
     return
   }
   const { socket } = raw
+  // A request that was injected has come over no connection.
+  if (!(socket instanceof Socket)) return
   const timer = setTimeout(() => {
     if (!raw.complete) socket.destroy()
   }, lingerMs)
