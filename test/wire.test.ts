@@ -99,6 +99,36 @@ onEveryDatabase('streams over a socket', (kind) => {
     },
   )
 
+  /** What each read of a connection has brought, in HTTP/1.1 with nothing between. */
+  async function readsOf(path: string, body: string): Promise<string[]> {
+    const { hostname, port } = new URL(server.url)
+    const socket = connectTcp(Number(port), hostname)
+    socket.write(
+      `PATCH ${path} HTTP/1.1\r\nhost: x\r\nx-hl-api-key: ${ADMIN_KEY}\r\nconnection: close\r\n` +
+        `content-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+    )
+    const reads: string[] = []
+    for await (const read of socket) reads.push(String(read))
+    return reads
+  }
+
+  test('the last item of an array and its bracket come as reads of their own', async () => {
+    const id = await createConversation(server, { text: 'Yes' })
+    const path = `/conversations/${id}/chat-http2`
+    const replies = 30
+    let alone = 0
+    for (let n = 0; n < replies; n++) {
+      const reads = await readsOf(path, '{"message":"Hi"}')
+      const [withFirst, withLast, withBracket] = ['"Yes"', '"stop"', '\r\n]\r\n'].map((text) =>
+        reads.findIndex((read) => read.includes(text)),
+      ) as [number, number, number]
+      expect(withFirst).toBeGreaterThanOrEqual(0)
+      if (withFirst < withLast && withLast < withBracket) alone++
+    }
+    // A process that stands still for longer than the pause finds what came meanwhile at once.
+    expect(alone).toBeGreaterThan(replies * 0.8)
+  })
+
   test('what is cut off in the middle of a character by the model goes out whole', async () => {
     const text = `${'😀'.repeat(50)}漢字 é\u0000\ud800!`
     const id = await createConversation(server, { text: text.replaceAll('\u0000', '').toWellFormed() })

@@ -20,7 +20,7 @@ import { once } from '../idempotency/claim.ts'
 import type { CheckConfiguration } from '../personas/check-configuration.ts'
 import { lastOf, openingAgain, openingOf, upToReply } from './first-turn.ts'
 import type { ReadableRun } from './readable-run.ts'
-import { endOf, failureOfWhole, HEADERS_AFTER_MS, streamReply } from './reply-stream.ts'
+import { endOf, failureOfWhole, streamReply } from './reply-stream.ts'
 import { attach, cancelOnDisconnect, originOf, type TurnHttpRequest, TurnOptions } from './turn-request.ts'
 import type { TurnRunner } from './turn-runner.ts'
 import { Events, OF_A_TURN } from './turn-schemas.ts'
@@ -75,7 +75,7 @@ export function createRoutes(deps: {
     if (stream) {
       const { conversation, messages } = await opening()
       const preamble = sseEvent(JSON.stringify(toConversationDto(conversation, messages)), { event: 'conversation' })
-      await streamReply(reply, run, { format: 'sse', from: 0, preamble, headersAfterMs: HEADERS_AFTER_MS })
+      await streamReply(reply, run, { format: 'sse', from: 0, preamble })
       return reply
     }
     reply.header('x-dramatis-run-id', run.runId)
