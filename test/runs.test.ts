@@ -1,5 +1,7 @@
+import { Agent, type Dispatcher, EventSource } from 'undici'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import {
+  ADMIN_KEY,
   createConversation,
   createOrganization,
   expectError,
@@ -121,6 +123,25 @@ onEveryDatabase('runs', (kind) => {
     // A program that asks with `after` gets a stream that ends as each does.
     const after = await events(id, runId, `?after=${ids.length - 1}`)
     expect([after.status, await after.text()]).toEqual([200, 'data: [DONE]\n\n'])
+  })
+
+  test('are read by an EventSource once, which then stays away', async () => {
+    const id = await createConversation(server, { text: 'One two three.' })
+    const { response, runId } = await begin(id)
+    const whole = parseSse(await response.text()).map(({ data }) => data)
+    const withKey: Dispatcher.DispatcherComposeInterceptor = (dispatch) => (options, handler) =>
+      dispatch(
+        { ...options, headers: { ...(options.headers as Record<string, string>), 'x-hl-api-key': ADMIN_KEY } },
+        handler,
+      )
+    const dispatcher = new Agent().compose(withKey)
+    const url = `${server.url}/conversations/${id}/runs/${runId}/events`
+    const source = new EventSource(url, { node: { dispatcher, reconnectionTime: 1 } })
+    const read: string[] = []
+    source.onmessage = ({ data }) => read.push(data)
+    await expect.poll(() => source.readyState, { timeout: 20_000 }).toBe(source.CLOSED)
+    expect(read).toEqual(whole)
+    await dispatcher.close()
   })
 
   test('that are under way are not at an end, whatever a browser says that it has', async () => {
