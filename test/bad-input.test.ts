@@ -128,9 +128,7 @@ onEveryDatabase('bodies', (kind) => {
 
   test.each([
     ['POST', '/personas', ['personaName', 'personaDescription', 'aiSystem', 'model']],
-    ['POST', ':p', ['aiSystem', 'model']],
     ['POST', '/conversations/persona', ['personaId']],
-    ['POST', '/conversations', ['aiSystem', 'model']],
     ['PATCH', ':c/chat', ['message']],
     ['PATCH', ':c/chat-sse', ['message']],
     ['POST', ':c/chat-http2', ['message']],

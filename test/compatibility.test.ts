@@ -1,6 +1,8 @@
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { NIL_UUID } from '../server/src/lib/ids.ts'
+import { AI_SYSTEMS } from '../server/src/models/ai-systems.ts'
 import {
   ADMIN_KEY,
   createConversation,
@@ -279,6 +281,113 @@ onEveryDatabase('clients of the compatible API', (kind) => {
       expect((await server.call('GET', `${prefix}/models`)).status).toBe(200)
     },
   )
+
+  test.each(['', '/api', '/app'])('start by %s/conversations with or without a persona', async (prefix) => {
+    for (const base of [
+      `${prefix}/conversations`,
+      `${prefix}/apps/3c90c3cc-0d44-4b50-8888-8dd25736052a/conversations`,
+    ]) {
+      const post = (body: unknown, path = '') => server.call('POST', base + path, body)
+      const withPersona = await post({ personaId, replacements: { name: 'Ada' }, externalUserId: 'app-user' })
+      expect([base, withPersona.status, withPersona.body]).toMatchObject([
+        ...[base, 200],
+        {
+          ...{ personaId, personaVersionId, aiSystem: 'rehearsal', externalUserId: 'app-user' },
+          chatMessages: [{ content: 'You are Ada.' }, { content: 'Hello from Ada.' }],
+        },
+      ])
+      expectConversation(withPersona.body)
+      const same = { personaId, replacements: { name: 'Ada' }, personaVersionId, metadata: { a: 1 }, message: 'Hi' }
+      const answered = await post(same)
+      expect(answered.body).toMatchObject({
+        metadata: { a: 1 },
+        chatMessages: [{}, {}, {}, { content: 'One two three.' }],
+      })
+      expect(parseSse((await post({ ...same, stream: true })).text)[0]?.event).toBe('conversation')
+      for (const body of ['', {}, { personaId: null, aiSystem: null, model: null }, { personaId: NIL_UUID }]) {
+        const general = await post(body)
+        expect([general.status, general.body]).toMatchObject([
+          200,
+          { personaId: null, aiSystem: 'rehearsal', model: 'rehearsal', chatMessages: [] },
+        ])
+        const c = `/${general.body['conversationId']}`
+        for (const name of ['chat', 'continue-sync', 'chat-sse', 'continue-sse', 'chat-http2', 'continue']) {
+          expect([name, (await post({ message: 'Hi' }, `${c}/${name}`)).status]).toEqual([name, 200])
+        }
+        expect((await server.call('GET', base + c)).body['conversationId']).toBe(general.body['conversationId'])
+      }
+      // One of the two is enough: the other is what it is for that system, or in general.
+      expect((await post({ aiSystem: 'openai' })).body).toMatchObject({ aiSystem: 'openai', model: 'gpt-4.1-mini' })
+      expect((await post({ aiSystem: 3, model: null })).body).toMatchObject({ aiSystem: 'anthropic' })
+      expect((await post({ model: 'some-model' })).body).toMatchObject({ aiSystem: 'rehearsal' })
+      expectError(await post({ personaId: '01890000-0000-7000-8000-000000000000' }), 'not_found')
+      expectError(await post({ personaId: 'x' }), 'bad_request')
+    }
+  })
+
+  test('may ask for a conversation with a persona in both ways with one Idempotency-Key', async () => {
+    const body = { personaId, replacements: { name: 'Ada' } }
+    const paths = ['/conversations/persona', '/conversations', '/app/apps/mine/conversations']
+    const headers = { 'idempotency-key': `both-${kind.name}` }
+    const made = []
+    for (const path of paths) made.push((await server.call('POST', path, body, headers)).body['conversationId'])
+    expect(made[0]).toMatch(UUID)
+    expect(new Set(made).size).toBe(1)
+    // Without a persona it is another act.
+    const general = await server.call('POST', '/conversations', {}, headers)
+    expect([general.status, general.body['personaId']]).toEqual([200, null])
+  })
+
+  test('find nothing else of an app', async () => {
+    for (const path of [
+      '/apps',
+      '/apps/x',
+      '/apps/x/personas',
+      '/apps//conversations',
+      '/apps/a%2fb/conversations',
+      `/apps/${'x'.repeat(129)}/conversations`,
+      '/apps/a/b/conversations',
+    ]) {
+      expectError(await server.call('GET', path), 'not_found', path)
+    }
+  })
+
+  test.each([
+    ['persona', 'personaId', /any or none/],
+    ['user', 'externalUserId', /\/conversations\/user\//],
+  ])('learn what is missing behind /conversations/%s', async (name, field, issue) => {
+    for (const path of [
+      `/conversations/${name}`,
+      `/conversations/${name}/`,
+      `/app/persona-conversations/${name}?pageSize=1`,
+    ]) {
+      const { message, details } = expectError(await server.call('GET', path), 'bad_request')
+      expect(details).toEqual([{ field, issue: expect.stringMatching(issue) }])
+      expect(message).toContain(field)
+    }
+    expectError(await server.call('GET', `/conversations/${name}`, undefined, { 'x-hl-api-key': 'no' }), 'unauthorized')
+  })
+
+  test('learn which AI systems there are', async () => {
+    const named = { personaName: 'x', personaDescription: 'x', model: 'x' }
+    const chain = (more: Json) => ({ ...named, aiSystem: 0, personaConfiguration: more })
+    const fallbacks = [{ aiSystem: 'skynet', model: 'x' }]
+    for (const [path, body, field] of [
+      ['/personas', { ...named, aiSystem: 'skynet' }, 'aiSystem'],
+      ['/personas', { ...named, aiSystem: 99 }, 'aiSystem'],
+      ['/personas', chain({ fallbacks }), 'personaConfiguration.fallbacks.0.aiSystem'],
+      ['/personas', chain({ summaryModel: fallbacks[0] }), 'personaConfiguration.summaryModel.aiSystem'],
+      [`/personas/${personaId}`, { aiSystem: 'skynet' }, 'aiSystem'],
+      ['/conversations', { aiSystem: 'skynet' }, 'aiSystem'],
+      ['/conversations', { configuration: { fallbacks } }, 'configuration.fallbacks.0.aiSystem'],
+    ] as const) {
+      const { message, details } = expectError(await server.call('POST', path, body), 'bad_request')
+      const issue = details[0]?.issue ?? ''
+      expect([details[0]?.field, message]).toEqual([field, `${field} ${issue}`])
+      for (const name of AI_SYSTEMS) expect(issue).toMatch(new RegExp(`\\b${name}\\b`))
+      expect(issue).toMatch(/a number from 0 to 6$/)
+    }
+  })
 
   test('may send nulls and empty ids for what they do not set', async () => {
     const created = await server.call('POST', '/conversations/persona', {

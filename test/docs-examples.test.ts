@@ -65,6 +65,11 @@ describe.skipIf(!hasCurl)('the examples of the pages', () => {
     expect(personaVersions.map(({ personaText }) => personaText)).toContain(
       'You show visitors around {{city}}. Be brief.',
     )
+    const added = personaVersions.find(({ personaText }) => String(personaText).includes('by bicycle'))
+    expect(added).toMatchObject({
+      ...{ isActive: false, personaGreeting: 'Welcome to {{city}}!', aiSystem: 'default', model: 'default' },
+      personaConfiguration: { temperature: 0.7, variables: { city: { required: true } } },
+    })
   })
 
   test('read a stream in JavaScript', async () => {

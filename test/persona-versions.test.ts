@@ -25,6 +25,7 @@ onEveryDatabase('versions of a persona', (kind) => {
   const read = async (id: string) => (await server.call<Persona>('GET', `/personas/${id}`)).body
   const patch = (id: string, body: Json) => server.call<Persona>('PATCH', `/personas/${id}`, body)
   const add = (id: string, body: Json) => server.call<Version>('POST', `/personas/${id}`, { ...CONTENT, ...body })
+  const post = (id: string, body: Json) => server.call<Version>('POST', `/personas/${id}`, body)
   const start = (personaId: string, more: Json = {}) =>
     server.call<Conversation>('POST', '/conversations/persona', { personaId, ...more })
 
@@ -83,12 +84,76 @@ onEveryDatabase('versions of a persona', (kind) => {
     const after = await read(made.personaId)
     expect(after.defaultVersionId).toBe(second.body.personaVersionId)
     expect(after.personaVersions.map(({ personaText }) => personaText).sort()).toEqual(['First', 'Second', 'Third'])
-    // A version is whole: what is not said is not taken over.
-    const bare = await server.call<Version>('POST', `/personas/${made.personaId}`, {
-      aiSystem: 'rehearsal',
-      model: 'rehearsal',
-    })
-    expect(bare.body).toMatchObject({ personaText: null, personaGreeting: null, personaConfiguration: null })
+  })
+
+  const WHOLE = {
+    ...CONTENT,
+    personaConfiguration: { temperature: 0.5, variables: { name: { required: true } } },
+    dataspaceIds: [NOWHERE],
+    personaMetadata: { note: 'one' },
+  }
+  const OWN: Json = {
+    ...WHOLE,
+    personaConfiguration: { temperature: 1 },
+    personaMetadata: { note: 'two' },
+    dataspaceIds: [],
+  }
+
+  test.each<[string, Json]>([
+    ['nothing', {}],
+    ['a text', { personaText: 'Second' }],
+    ['a greeting', { personaGreeting: 'Good day' }],
+    ['an AI system', { aiSystem: 'openai' }],
+    ['a model', { model: 'another' }],
+    ['a configuration', { personaConfiguration: { topK: 1 } }],
+    ['dataspaces', { dataspaceIds: [] }],
+    ['metadata', { personaMetadata: { note: 'mine' } }],
+    ['all of it', { ...OWN, personaText: 'Second', personaGreeting: 'Second', aiSystem: 'openai', model: 'other' }],
+    ['an AI system and a model of null', { aiSystem: null, model: null }],
+  ])('that bring %s have the rest from the one that is live', async (_what, brought) => {
+    const made = await create()
+    // The live one is neither the first nor the newest.
+    const live = (await post(made.personaId, WHOLE)).body
+    await post(made.personaId, { ...CONTENT, personaText: 'Not live', personaGreeting: 'Not live', isActive: false })
+    for (const isActive of [false, true]) {
+      const { status, body } = await post(made.personaId, { ...brought, isActive })
+      const given = Object.entries(brought).filter(([, value]) => value !== null)
+      expect([status, body]).toMatchObject([200, { ...WHOLE, ...Object.fromEntries(given), isActive }])
+      expect((await read(made.personaId)).defaultVersionId).toBe(
+        isActive ? body.personaVersionId : live.personaVersionId,
+      )
+    }
+  })
+
+  test('keep the variables that are required', async () => {
+    const made = await create({ personaText: 'For {{name}}', personaConfiguration: WHOLE.personaConfiguration })
+    await post(made.personaId, { personaText: 'Now for {{name}}' })
+    expectError(await start(made.personaId), 'unprocessable_entity')
+    const started = (await start(made.personaId, { replacements: { name: 'Ada' } })).body
+    expect(started.chatMessages.map(({ content }) => content)).toEqual(['Now for Ada', 'Hello'])
+  })
+
+  test.each(['personaText', 'personaGreeting', 'personaConfiguration', 'personaMetadata', 'dataspaceIds'])(
+    'lose %s by null',
+    async (field) => {
+      const made = await create(WHOLE)
+      expect((await post(made.personaId, { [field]: null })).body).toMatchObject({ ...WHOLE, [field]: null })
+    },
+  )
+
+  test('that are added at the same time as others all count', async () => {
+    for (let round = 0; round < 3; round++) {
+      const made = await create()
+      const answers = await Promise.all([
+        post(made.personaId, { personaText: 'Together' }),
+        patch(made.personaId, { personaGreeting: 'Together' }),
+        post(made.personaId, { model: 'together' }),
+      ])
+      expect(answers.map(({ status }) => status)).toEqual([200, 200, 200])
+      const after = await read(made.personaId)
+      expect(after.personaVersions).toHaveLength(4)
+      expect(after).toMatchObject({ personaText: 'Together', personaGreeting: 'Together', model: 'together' })
+    }
   })
 
   test('are gone back to by moving the default', async () => {
@@ -172,6 +237,7 @@ onEveryDatabase('versions of a persona', (kind) => {
       'not_found',
     )
     expectError(await add(NOWHERE, {}), 'not_found')
+    expectError(await post(NOWHERE, {}), 'not_found')
     expectError(await add(one.personaId, { personaId: two.personaId }), 'bad_request')
     const inBody = { personaVersionId: two.personaVersionId, isActive: false }
     expectError(await server.call('PATCH', `/personas/${one.personaId}/${one.personaVersionId}`, inBody), 'bad_request')

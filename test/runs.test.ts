@@ -1,8 +1,11 @@
+import { Agent, type Dispatcher, EventSource } from 'undici'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import {
+  ADMIN_KEY,
   createConversation,
   createOrganization,
   expectError,
+  type Json,
   parseSse,
   type RunningApp,
   serve,
@@ -90,9 +93,63 @@ onEveryDatabase('runs', (kind) => {
     for (let n = 0; n < blocks.length; n++) {
       const rest = `${blocks.slice(n + 1).join('\n\n')}\n\n`.replace(/^\n\n$/, '')
       expect(await (await events(id, runId, `?after=${n}`)).text()).toBe(rest || 'data: [DONE]\n\n')
-      const lastEventId = { 'last-event-id': `${runId}:${n}` }
-      expect(await (await events(id, runId, '', lastEventId)).text()).toBe(rest || 'data: [DONE]\n\n')
     }
+    // Of a browser that comes back: each block but the last has an id.
+    for (let n = 0; n < blocks.length - 2; n++) {
+      const lastEventId = { 'last-event-id': `${runId}:${n}` }
+      const rest = `${blocks.slice(n + 1).join('\n\n')}\n\n`
+      expect(await (await events(id, runId, '', lastEventId)).text()).toBe(rest)
+      expect(await (await events(id, runId, '?after=-1', lastEventId)).text()).toBe(rest)
+    }
+  })
+
+  test.each<[string, Json]>([
+    ['completed', { text: 'One two three.' }],
+    ['failed', { text: 'one two three four', failAtToken: 2 }],
+  ])('that have %s tell a browser that has read them to the end not to come back', async (_how, script) => {
+    const id = await createConversation(server, script)
+    const { response, runId } = await begin(id)
+    const ids = parseSse(await response.text()).flatMap((event) => event.id ?? [])
+    const [nextToLast, last] = ids.slice(-2) as [string, string]
+    const again = (lastEventId: string, query = '') => events(id, runId, query, { 'last-event-id': lastEventId })
+    for (const query of ['', '?after=0']) {
+      const answer = await again(last, query)
+      expect([answer.status, await answer.text()]).toEqual([204, ''])
+      expect(answer.headers.get('x-dramatis-run-id')).toBe(runId)
+      expect((await again(`${runId.toUpperCase()}:999`, query)).status).toBe(204)
+    }
+    const rest = parseSse(await (await again(nextToLast)).text())
+    expect(rest.map((event) => event.id)).toEqual([last, null])
+    // A program that asks with `after` gets a stream that ends as each does.
+    const after = await events(id, runId, `?after=${ids.length - 1}`)
+    expect([after.status, await after.text()]).toEqual([200, 'data: [DONE]\n\n'])
+  })
+
+  test('are read by an EventSource once, which then stays away', async () => {
+    const id = await createConversation(server, { text: 'One two three.' })
+    const { response, runId } = await begin(id)
+    const whole = parseSse(await response.text()).map(({ data }) => data)
+    const withKey: Dispatcher.DispatcherComposeInterceptor = (dispatch) => (options, handler) =>
+      dispatch(
+        { ...options, headers: { ...(options.headers as Record<string, string>), 'x-hl-api-key': ADMIN_KEY } },
+        handler,
+      )
+    const dispatcher = new Agent().compose(withKey)
+    const url = `${server.url}/conversations/${id}/runs/${runId}/events`
+    const source = new EventSource(url, { node: { dispatcher, reconnectionTime: 1 } })
+    const read: string[] = []
+    source.onmessage = ({ data }) => read.push(data)
+    await expect.poll(() => source.readyState, { timeout: 20_000 }).toBe(source.CLOSED)
+    expect(read).toEqual(whole)
+    await dispatcher.close()
+  })
+
+  test('that are under way are not at an end, whatever a browser says that it has', async () => {
+    const id = await createConversation(server, { text: 'a b c d e f g h i j', tokensPerSecond: 40 })
+    const { response, runId } = await begin(id)
+    const answer = await events(id, runId, '', { 'last-event-id': `${runId}:999` })
+    expect([answer.status, await answer.text()]).toEqual([200, 'data: [DONE]\n\n'])
+    await response.text()
   })
 
   test('are followed while they are under way, by as many as want to', async () => {

@@ -1,4 +1,6 @@
+import { once } from 'node:events'
 import { connect as connectTcp } from 'node:net'
+import { Worker } from 'node:worker_threads'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { ADMIN_KEY, createConversation, type Json, parseSse, type RunningApp, startApp } from './support/app.ts'
 import { onEveryDatabase } from './support/databases.ts'
@@ -12,6 +14,25 @@ type Item = Json & {
 const TEXT = 'One two three four five.'
 const TOKENS = ['One', ' two', ' three', ' four', ' five.', '']
 const PAGE = 'https://page.example'
+
+/**
+ * A thread that sends a request for each message and tells what each read of the answer has brought. As a page that draws
+ * what it has read, it is busy for a moment after each.
+ */
+const BUSY_READER = `
+  const { parentPort, workerData } = require('node:worker_threads')
+  const { host, port, request } = workerData
+  const idle = new Int32Array(new SharedArrayBuffer(4))
+  parentPort.on('message', () => {
+    const reads = []
+    require('node:net').connect(port, host, function () { this.write(request) })
+      .on('data', (read) => {
+        reads.push(String(read))
+        Atomics.wait(idle, 0, 0, 6)
+      })
+      .on('close', () => parentPort.postMessage(reads))
+  })
+`
 
 /** The chunks of a chunked body, as the server wrote them. */
 function chunksOf(body: Buffer): string[] {
@@ -98,6 +119,28 @@ onEveryDatabase('streams over a socket', (kind) => {
       expectArrayWrites(chunksOf(answer.body))
     },
   )
+
+  test('the last item of an array and its bracket come as reads of their own', async () => {
+    const id = await createConversation(server, { text: 'Yes' })
+    const { hostname, port } = new URL(server.url)
+    const body = '{"message":"Hi"}'
+    const request =
+      `PATCH /conversations/${id}/chat-http2 HTTP/1.1\r\nhost: x\r\nx-hl-api-key: ${ADMIN_KEY}\r\nconnection: close\r\n` +
+      `content-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`
+    const reader = new Worker(BUSY_READER, { eval: true, workerData: { host: hostname, port: Number(port), request } })
+    const replies = 30
+    let alone = 0
+    for (let n = 0; n < replies; n++) {
+      reader.postMessage('send')
+      const [reads] = (await once(reader, 'message')) as [string[]]
+      const places = ['"Yes"', '"stop"', '\r\n]\r\n'].map((text) => reads.findIndex((read) => read.includes(text)))
+      expect(places).not.toContain(-1)
+      if (new Set(places).size === places.length) alone++
+    }
+    await reader.terminate()
+    // On a machine that stands still for longer than the pause a reader finds what came meanwhile at once.
+    expect(alone).toBeGreaterThan(replies / 2)
+  })
 
   test('what is cut off in the middle of a character by the model goes out whole', async () => {
     const text = `${'😀'.repeat(50)}漢字 é\u0000\ud800!`

@@ -2,6 +2,8 @@ import type { FastifyReply } from 'fastify'
 
 /** A response that is written piece by piece, over HTTP/1.1 or HTTP/2. */
 export type RawStream = {
+  /** Sends the head now. Without it HTTP/1.1 keeps the head for the first write. */
+  flushHead(): void
   /** Writes one piece as a write of its own. False when the reader is behind: then wait for `onDrain`. */
   write(piece: string): boolean
   /** The same, and resolves when the piece has left this process, so that no two pieces go out as one. */
@@ -40,6 +42,9 @@ export function openRawStream(reply: FastifyReply, contentType: string): RawStre
   raw.on('error', () => {})
 
   return {
+    flushHead: () => {
+      if (!isClosed) raw.flushHeaders()
+    },
     write: (piece) => isClosed || raw.write(piece),
     writeThrough: (piece) =>
       new Promise((resolve) => {

@@ -140,9 +140,18 @@ function serverOptions(options: HttpOptions): FastifyServerOptions {
   return { ...shared, http2: true, https } as unknown as FastifyServerOptions
 }
 
-/** Every path also answers under `/api` and `/app`, and `/persona-conversations` is another name of `/conversations`. */
+/** The conversations of an app, which is not known here: they are those of the organization. */
+const OF_AN_APP = /^\/apps\/[\w~-][\w.~-]{0,127}(?=\/(?:persona-)?conversations(?:[/?]|$))/
+
+/**
+ * Every path also answers under `/api` and `/app`, and `/persona-conversations` and `/apps/{id}/conversations` are other
+ * names of `/conversations`.
+ */
 export function canonicalUrl(url: string): string {
-  return url.replace(/^\/(api|app)(?=\/)/, '').replace(/^\/persona-conversations(?=[/?]|$)/, '/conversations')
+  return url
+    .replace(/^\/(api|app)(?=\/)/, '')
+    .replace(OF_AN_APP, '')
+    .replace(/^\/persona-conversations(?=[/?]|$)/, '/conversations')
 }
 
 /** What does not even parse as HTTP gets the contract's error body too. */

@@ -142,6 +142,9 @@ const ALIASES: Readonly<Record<string, AiSystem>> = {
   awsbedrock: 'bedrock',
 }
 
+/** What an error says of a name that `parseAiSystem` does not know. */
+export const NO_AI_SYSTEM = `is not a known AI system: use one of ${AI_SYSTEMS.join(', ')}, or a number from 0 to ${BY_NUMBER.length - 1}`
+
 function plain(name: string): string {
   return name.toLowerCase().replaceAll(/[\s_-]/g, '')
 }

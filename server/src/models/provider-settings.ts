@@ -1,4 +1,4 @@
-import { AI_SYSTEM_FACTS, type AiSystem, parseAiSystem } from './ai-systems.ts'
+import { AI_SYSTEM_FACTS, AI_SYSTEMS, type AiSystem, parseAiSystem } from './ai-systems.ts'
 import { type LocalSettings, readLocalSettings } from './local/local-settings.ts'
 import { PROVIDER_VARIABLES } from './provider-variables.ts'
 
@@ -112,7 +112,10 @@ function defaultOf(name: VariableName): string {
 function readDefaultAiSystem(value: string | null): AiSystem | null {
   if (value === null) return null
   const aiSystem = parseAiSystem(value)
-  if (aiSystem === null) throw new Error(`DRAMATIS_DEFAULT_AI_SYSTEM is "${value}", which is no AI system.`)
+  if (aiSystem === null) {
+    const known = AI_SYSTEMS.join(', ')
+    throw new Error(`DRAMATIS_DEFAULT_AI_SYSTEM is "${value}", which is no AI system. Use one of ${known}.`)
+  }
   return aiSystem === 'default' ? null : aiSystem
 }
 

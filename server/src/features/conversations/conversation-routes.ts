@@ -27,6 +27,12 @@ import { ListQuery, toListRequest } from './list-wire.ts'
 const tags = ['Conversations']
 const Path = Type.Object({ conversationId: Uuid })
 
+/** Lists whose path goes on behind a word, the field that stands there, and how it is given. */
+const LISTS_BY = [
+  ['persona', 'personaId', 'list with /conversations/persona/{personaId}, or with any or none in its place'],
+  ['user', 'externalUserId', 'list with /conversations/user/{externalUserId}'],
+] as const
+
 /** Reading, listing and changing conversations. What makes them go on is in `turns/`. */
 export function conversationRoutes(deps: {
   conversations: ConversationService
@@ -117,6 +123,13 @@ export function conversationRoutes(deps: {
           ),
         ),
     )
+
+    for (const [name, field, issue] of LISTS_BY) {
+      // Without these the path is that of a conversation whose id is a word.
+      app.get(`/conversations/${name}`, { config, schema: { hide: true } as object }, () => {
+        throw badField(field, `is missing: ${issue}`)
+      })
+    }
 
     // What is too long to be kept is read again.
     const idempotency = {

@@ -2,6 +2,7 @@ import {
   AiSystemName,
   AnyObject,
   Named,
+  Nullable,
   NullableFlag,
   NullableInteger,
   NullableObject,
@@ -62,8 +63,13 @@ const HistoryMessage = Type.Object({
 })
 
 export const CreateConversationRequest = Named('CreateGenAiChatRequest', {
-  aiSystem: AiSystemName,
-  model: Type.String({ minLength: 1, maxLength: 200, pattern: '\\S' }),
+  personaId: optional({ ...NullableUuid, description: 'With it, this is the same as `POST /conversations/persona`.' }),
+  personaVersionId: optional(NullableUuid),
+  aiSystem: optional({ ...Nullable<string | number>(AiSystemName), description: '`default` where there is none.' }),
+  model: optional({
+    ...Nullable<string>(Type.String({ minLength: 1, maxLength: 200, pattern: '\\S' })),
+    description: 'The default model of the AI system where there is none.',
+  }),
   systemMessage: optional(NullableText(500_000)),
   configuration: optional(NullablePersonaConfiguration),
   replacements: optional(NullableObject),

@@ -23,6 +23,13 @@ import type { ListedConversation } from './conversation-service.ts'
 import type { MessagePieces } from './message-pieces.ts'
 import type { GeneralStart, HistoryMessage, PersonaStart } from './start-conversation.ts'
 
+type AnyStart = Static<typeof CreateConversationRequest>
+
+/** Whether a body for a general conversation names a persona: then it is one for a conversation with that. */
+export function namesPersona(body: AnyStart): body is AnyStart & { personaId: string } {
+  return presentId(body.personaId) !== null
+}
+
 export function toPersonaStart(
   organizationId: string,
   body: Static<typeof CreatePersonaConversationRequest>,
@@ -68,8 +75,8 @@ export function toGeneralStart(
   return {
     organizationId,
     systemMessage: body.systemMessage || (opening?.content ?? null),
-    aiSystem: toAiSystem(body.aiSystem),
-    model: body.model,
+    aiSystem: toAiSystem(body.aiSystem ?? 'default'),
+    model: body.model ?? 'default',
     configuration: body.configuration ? toConfiguration('configuration', body.configuration) : null,
     dataspaceIds: body.dataspaceIds ?? null,
     history,

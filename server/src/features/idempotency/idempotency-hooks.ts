@@ -17,8 +17,8 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     /** How a POST, PATCH or PUT with an `Idempotency-Key` is kept. */
     idempotency?: {
-      /** A name that all routes share that are ways to do the same; else method and route are the operation. */
-      operation?: string
+      /** A name that all routes share that are ways to do the same, or which the body says; else method and route are it. */
+      operation?: string | ((body: unknown) => string)
       /** `effect` by default. */
       keeps?: Kept | ((body: unknown) => Kept)
       /** What of an answer may be kept and given again. */
@@ -87,13 +87,13 @@ export function answerOnce(
 
   async function recognize(request: FastifyRequest, header: string | string[]): Promise<void> {
     const parameters = (request.params ?? {}) as Record<string, unknown>
-    const { url = '', config } = request.routeOptions
+    const { url = '' } = request.routeOptions
     const conversationId = parameters['conversationId']
     request.keyed = await idempotency.recognize({
       organizationId: request.caller.organizationId,
       keyId: request.caller.keyId,
       key: readKey(header),
-      act: { method: request.method, route: url, operation: config.idempotency?.operation, parameters },
+      act: { method: request.method, route: url, operation: operationOf(request), parameters },
       body: request.body,
       conversationId: typeof conversationId === 'string' ? conversationId.toLowerCase() : null,
     })
@@ -171,6 +171,11 @@ export function answerOnce(
     if (rider.isAboard) await idempotency.keep(keyed, answer)
     else await idempotency.claimAnswered(keyed, answer)
   }
+}
+
+function operationOf(request: FastifyRequest): string | undefined {
+  const operation = request.routeOptions.config.idempotency?.operation
+  return typeof operation === 'function' ? operation(request.body) : operation
 }
 
 function keptOf(request: FastifyRequest): Kept {

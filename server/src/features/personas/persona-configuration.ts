@@ -2,7 +2,7 @@ import { badField } from '../../errors.ts'
 import { AnyJson } from '../../http/schemas.ts'
 import type { JsonObject } from '../../lib/json.ts'
 import { type Static, Type } from '../../lib/schema.ts'
-import { parseAiSystem } from '../../models/ai-systems.ts'
+import { NO_AI_SYSTEM, parseAiSystem } from '../../models/ai-systems.ts'
 import { ModelSettings } from '../../models/settings.ts'
 import { checkTools } from '../tools/check-tools.ts'
 import { ToolSettings } from '../tools/tool-settings.ts'
@@ -37,11 +37,10 @@ export const NullablePersonaConfiguration = Type.Unsafe<Static<typeof PersonaCon
 /** A validated configuration as domain code has it. Throws 400 for a model of a system nobody knows. */
 export function toConfiguration(field: string, value: Static<typeof PersonaConfiguration>): JsonObject {
   value.fallbacks?.forEach((fallback, i) => {
-    if (!parseAiSystem(fallback.aiSystem))
-      throw badField(`${field}.fallbacks.${i}.aiSystem`, 'is not a known AI system')
+    if (!parseAiSystem(fallback.aiSystem)) throw badField(`${field}.fallbacks.${i}.aiSystem`, NO_AI_SYSTEM)
   })
   if (value.summaryModel && !parseAiSystem(value.summaryModel.aiSystem))
-    throw badField(`${field}.summaryModel.aiSystem`, 'is not a known AI system')
+    throw badField(`${field}.summaryModel.aiSystem`, NO_AI_SYSTEM)
   checkTools(field, value)
   return value as unknown as JsonObject
 }
@@ -49,7 +48,7 @@ export function toConfiguration(field: string, value: Static<typeof PersonaConfi
 /** Our name of an AI system. Throws 400 for one that nobody knows. */
 export function toAiSystem(value: string | number): string {
   const aiSystem = parseAiSystem(value)
-  if (!aiSystem) throw badField('aiSystem', 'is not a known AI system')
+  if (!aiSystem) throw badField('aiSystem', NO_AI_SYSTEM)
   return aiSystem
 }
 

@@ -85,17 +85,6 @@ export const updatePersona = prepareWrite(
   { guard: PERSONA_UNCHANGED },
 )
 
-export const moveDefaultVersion = prepareWrite(
-  (db, p: Parameters<{ organizationId: string; id: string; versionId: string; at: number }>) =>
-    db
-      .updateTable('persona')
-      .set((eb) => ({ default_version_id: p('versionId'), revision: eb('revision', '+', 1), modified_at: p('at') }))
-      .where('organization_id', '=', p('organizationId'))
-      .where('id', '=', p('id'))
-      .where('deleted_at', 'is', null),
-  { guard: 'persona_exists' },
-)
-
 // One statement for each field: changes of different fields at the same time do not undo each other.
 export const setVersionActive = prepareWrite((db, p: Parameters<VersionKey & { isActive: 0 | 1; at: number }>) =>
   db

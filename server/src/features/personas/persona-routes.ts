@@ -185,7 +185,9 @@ export function personaRoutes(deps: {
         schema: {
           tags,
           summary: 'Add a version',
-          description: 'It becomes the default unless `isActive` is false.',
+          description:
+            'What is absent is that of the default version; null takes it away. It becomes the default unless ' +
+            '`isActive` is false.',
           params: PersonaPath,
           body: CreatePersonaVersionRequest,
           response: answers(PersonaVersionDto, 'not_found', 'gone'),

@@ -1,6 +1,7 @@
 import {
   AiSystemName,
   Named,
+  Nullable,
   NullableFlag,
   NullableInteger,
   NullableObject,
@@ -20,6 +21,7 @@ const optional = Type.Optional
 const MAX_TEXT = 500_000
 const Name = Type.String({ minLength: 1, maxLength: 50, pattern: '\\S' })
 const Description = Type.String({ minLength: 1, maxLength: 500, pattern: '\\S' })
+const NullableAiSystem = Nullable<string | number>(AiSystemName)
 const Model = Type.String({ minLength: 1, maxLength: 200, pattern: '\\S' })
 
 export const CreatePersonaRequest = Named('CreatePersonaRequest', {
@@ -54,7 +56,7 @@ export const UpdatePersonaRequest = Named('UpdatePersonaRequest', {
   personaConfiguration: optional(NullablePersonaConfiguration),
   personaMetadata: optional(NullableObject),
   model: optional(NullableText(200)),
-  aiSystem: optional(Type.Unsafe<string | number | null>({ ...AiSystemName, type: ['string', 'integer', 'null'] })),
+  aiSystem: optional(NullableAiSystem),
   isActive: optional(NullableFlag),
   isApiEnabled: optional(NullableFlag),
   isSecret: optional(NullableFlag),
@@ -63,8 +65,8 @@ export const UpdatePersonaRequest = Named('UpdatePersonaRequest', {
 
 export const CreatePersonaVersionRequest = Named('CreatePersonaVersionRequest', {
   personaId: optional(NullableUuid),
-  aiSystem: AiSystemName,
-  model: Model,
+  aiSystem: optional(NullableAiSystem),
+  model: optional(Nullable<string>(Model)),
   personaText: optional(NullableText(MAX_TEXT)),
   personaGreeting: optional(NullableText(MAX_TEXT)),
   dataspaceIds: optional(NullableUuids),
@@ -82,7 +84,7 @@ export const UpdatePersonaVersionRequest = Named('UpdatePersonaVersionRequest', 
   personaConfiguration: optional(NullablePersonaConfiguration),
   personaMetadata: optional(NullableObject),
   isActive: optional(NullableFlag),
-  aiSystem: optional(Type.Unsafe<string | number | null>({ ...AiSystemName, type: ['string', 'integer', 'null'] })),
+  aiSystem: optional(NullableAiSystem),
   model: optional(NullableText(200)),
 })
 

@@ -32,7 +32,6 @@ import {
   findVersion,
   insertPersona,
   insertVersion,
-  moveDefaultVersion,
   PERSONA_UNCHANGED,
   type PersonaFilter,
   setVersionActive,
@@ -43,10 +42,11 @@ import { fromPersona, fromVersion } from './persona-rows.ts'
 import { findVersions } from './version-queries.ts'
 
 type Details = { name: string; description: string; tags: string | null; imageUrl: string | null }
-type Extras = { metadata: JsonObject | null; dataspaceIds: string[] | null }
+export type Extras = { metadata: JsonObject | null; dataspaceIds: string[] | null }
 
 export type NewPersona = Details & PersonaFlags & VersionContent & Extras
-export type NewVersion = VersionContent & Extras & { isActive: boolean }
+/** What is absent is that of the default version. */
+export type NewVersion = Partial<VersionContent & Extras> & { isActive: boolean }
 /** Only what is to change. */
 export type PersonaChange = Partial<Details & PersonaFlags & VersionContent & Extras & { defaultVersionId: string }>
 export type VersionChange = Partial<VersionContent & Extras & { isActive: boolean }>
@@ -90,7 +90,7 @@ export function createPersonaService(deps: {
     return { found, tokenFor: (id: string) => createContinuationToken(secret, query, id) }
   }
 
-  function makeVersion(personaId: string, content: NewVersion): PersonaVersion {
+  function makeVersion(personaId: string, content: VersionContent & Extras & { isActive: boolean }): PersonaVersion {
     const { text, greeting, aiSystem, model, configuration, metadata, dataspaceIds, isActive } = content
     const made = { text, greeting, aiSystem, model, configuration, metadata, dataspaceIds, isActive }
     return { ...made, id: ids.next(), personaId, createdAt: clock(), modifiedAt: null }
@@ -140,6 +140,22 @@ export function createPersonaService(deps: {
     if (isNewContent) statements.push(insertVersion(database, fromVersion(organizationId, version)))
     await database.write(statements)
     return { persona, version }
+  }
+
+  async function addVersionOnce(organizationId: string, personaId: string, added: NewVersion): Promise<PersonaVersion> {
+    const { persona, version: inherited } = await withDefault(await get(organizationId, personaId))
+    const version = makeVersion(personaId, {
+      ...inherited,
+      ...pick(added, [...CONTENT_FIELDS, 'metadata', 'dataspaceIds']),
+      isActive: added.isActive,
+    })
+    const statements = [insertVersion(database, fromVersion(organizationId, version))]
+    if (version.isActive) {
+      const moved = { ...persona, defaultVersionId: version.id, modifiedAt: clock() }
+      statements.push(updatePersona(database, fromPersona(moved)))
+    }
+    await database.write(statements)
+    return version
   }
 
   return {
@@ -194,17 +210,12 @@ export function createPersonaService(deps: {
       return untilUndisturbed(PERSONA_UNCHANGED, () => updateOnce(organizationId, id, change))
     },
 
-    /** Adds a version; it becomes the default unless it is inactive. Throws 404. */
-    async addVersion(organizationId: string, personaId: string, content: NewVersion): Promise<PersonaVersion> {
-      await get(organizationId, personaId)
-      const version = makeVersion(personaId, content)
-      const statements = [insertVersion(database, fromVersion(organizationId, version))]
-      if (version.isActive) {
-        const moved = { organizationId, id: personaId, versionId: version.id, at: clock() }
-        statements.push(moveDefaultVersion(database, moved))
-      }
-      await writeOr(database, statements, personaNotFound)
-      return version
+    /**
+     * Adds a version to the default one, from which it has what it does not bring; it becomes the default unless it is
+     * inactive. Changes at the same time all count. Throws 404.
+     */
+    addVersion(organizationId: string, personaId: string, added: NewVersion): Promise<PersonaVersion> {
+      return untilUndisturbed(PERSONA_UNCHANGED, () => addVersionOnce(organizationId, personaId, added))
     },
 
     /** Changes what may change of a version. Throws 409 for content that is not what the version has, and 404. */

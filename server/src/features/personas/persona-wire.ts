@@ -4,7 +4,7 @@ import { checkMetadata } from '../../http/limits.ts'
 import { objectWithList, type Pieces } from '../../http/pieces.ts'
 import { NIL_UUID } from '../../lib/ids.ts'
 import { isJsonObject } from '../../lib/json.ts'
-import type { BriefPersona, Persona, PersonaAndVersion, PersonaVersion } from './persona.ts'
+import type { BriefPersona, Persona, PersonaAndVersion, PersonaVersion, VersionContent } from './persona.ts'
 import { toAiSystem, toConfiguration } from './persona-configuration.ts'
 import type {
   CreatePersonaRequest,
@@ -15,7 +15,7 @@ import type {
   UpdatePersonaRequest,
   UpdatePersonaVersionRequest,
 } from './persona-schemas.ts'
-import type { NewPersona, NewVersion, PersonaChange, VersionChange } from './persona-service.ts'
+import type { Extras, NewPersona, NewVersion, PersonaChange, VersionChange } from './persona-service.ts'
 
 export function toNewPersona(body: Static<typeof CreatePersonaRequest>): NewPersona {
   return {
@@ -33,21 +33,31 @@ export function toNewPersona(body: Static<typeof CreatePersonaRequest>): NewPers
   }
 }
 
+/** Null and "" take away what the version would inherit; an AI system and a model it always has. */
 export function toNewVersion(body: Static<typeof CreatePersonaVersionRequest>): NewVersion {
-  return { ...toContent(body), isActive: body.isActive ?? true }
+  const { personaText, personaGreeting, personaConfiguration, personaMetadata } = body
+  const version: NewVersion = { isActive: body.isActive ?? true }
+  if (personaText !== undefined) version.text = personaText || null
+  if (personaGreeting !== undefined) version.greeting = personaGreeting || null
+  if (body.aiSystem != null) version.aiSystem = toAiSystem(body.aiSystem)
+  if (body.model != null) version.model = body.model
+  if (personaConfiguration !== undefined) version.configuration = toNullableConfiguration(personaConfiguration)
+  if (personaMetadata !== undefined) version.metadata = checkMetadata('personaMetadata', personaMetadata)
+  if (body.dataspaceIds !== undefined) version.dataspaceIds = body.dataspaceIds
+  return version
 }
 
-function toContent(
-  body: Static<typeof CreatePersonaRequest> | Static<typeof CreatePersonaVersionRequest>,
-): Omit<NewVersion, 'isActive'> {
+function toNullableConfiguration(value: Static<typeof CreatePersonaVersionRequest>['personaConfiguration']) {
+  return value ? toConfiguration('personaConfiguration', value) : null
+}
+
+function toContent(body: Static<typeof CreatePersonaRequest>): VersionContent & Extras {
   return {
     text: body.personaText ?? null,
     greeting: body.personaGreeting ?? null,
     aiSystem: toAiSystem(body.aiSystem),
     model: body.model,
-    configuration: body.personaConfiguration
-      ? toConfiguration('personaConfiguration', body.personaConfiguration)
-      : null,
+    configuration: toNullableConfiguration(body.personaConfiguration),
     metadata: checkMetadata('personaMetadata', body.personaMetadata),
     dataspaceIds: body.dataspaceIds ?? null,
   }

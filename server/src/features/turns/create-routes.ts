@@ -13,14 +13,14 @@ import {
   CreatePersonaConversationRequest,
 } from '../conversations/conversation-schemas.ts'
 import type { ConversationService } from '../conversations/conversation-service.ts'
-import { toConversationDto, toGeneralStart, toPersonaStart } from '../conversations/conversation-wire.ts'
+import { namesPersona, toConversationDto, toGeneralStart, toPersonaStart } from '../conversations/conversation-wire.ts'
 import type { ConversationStarter, StartedConversation } from '../conversations/start-conversation.ts'
 import type { Claim, KnownClaim } from '../idempotency/claim.ts'
 import { once } from '../idempotency/claim.ts'
 import type { CheckConfiguration } from '../personas/check-configuration.ts'
 import { lastOf, openingAgain, openingOf, upToReply } from './first-turn.ts'
 import type { ReadableRun } from './readable-run.ts'
-import { endOf, failureOfWhole, HEADERS_AFTER_MS, streamReply } from './reply-stream.ts'
+import { endOf, failureOfWhole, streamReply } from './reply-stream.ts'
 import { attach, cancelOnDisconnect, originOf, type TurnHttpRequest, TurnOptions } from './turn-request.ts'
 import type { TurnRunner } from './turn-runner.ts'
 import { Events, OF_A_TURN } from './turn-schemas.ts'
@@ -29,6 +29,9 @@ import type { TurnService } from './turn-service.ts'
 const tags = ['Conversations']
 const CONVERSATION_OR_EVENTS = { 'application/json': ConversationDto, 'text/event-stream': Events }
 const WARNING = '299 dramatis "dataspaceIds are stored and have no effect yet"'
+
+/** How starting with a persona is known when it is sent again. */
+const START_WITH_PERSONA = 'POST /conversations/persona'
 
 /** Clients refuse an answer whose headers are longer than 16 KiB in all, many proxies at 8 KiB. */
 const MAX_HEADER_LENGTH = 4_096
@@ -75,7 +78,7 @@ export function createRoutes(deps: {
     if (stream) {
       const { conversation, messages } = await opening()
       const preamble = sseEvent(JSON.stringify(toConversationDto(conversation, messages)), { event: 'conversation' })
-      await streamReply(reply, run, { format: 'sse', from: 0, preamble, headersAfterMs: HEADERS_AFTER_MS })
+      await streamReply(reply, run, { format: 'sse', from: 0, preamble })
       return reply
     }
     reply.header('x-dramatis-run-id', run.runId)
@@ -150,19 +153,29 @@ export function createRoutes(deps: {
       },
     )
 
+    // The same act as the route above when there is a persona, so that sending it again there finds it.
+    const operation = (body: unknown) =>
+      namesPersona(body as Static<typeof CreateConversationRequest>) ? START_WITH_PERSONA : 'POST /conversations'
     app.post(
       '/conversations',
       {
-        config,
+        config: { ...config, idempotency: { keeps, operation } },
         schema: {
-          ...{ tags, description, summary: 'Start a conversation without a persona' },
+          tags,
+          summary: 'Start a conversation without a persona',
+          description: `${description} With \`personaId\` it is a conversation with that persona, which brings the rest.`,
           querystring: TurnOptions,
           body: CreateConversationRequest,
           response: answersAs<Static<typeof ConversationDto>>(CONVERSATION_OR_EVENTS, ...OF_A_TURN),
         },
       },
       async (request, reply) => {
-        const start = toGeneralStart(request.caller, request.body)
+        const { caller, body } = request
+        if (namesPersona(body)) {
+          const start = toPersonaStart(caller.organizationId, body)
+          return answer(request, reply, () => starter.fromPersona(start))
+        }
+        const start = toGeneralStart(caller, body)
         return answer(request, reply, async () => {
           await checkConfiguration(start.organizationId, 'configuration', start.configuration)
           return starter.general(start)

@@ -1,4 +1,3 @@
-import { setTimeout as wait } from 'node:timers/promises'
 import type { FastifyReply } from 'fastify'
 import { AppError } from '../../errors.ts'
 import { openRawStream, type RawStream } from '../../http/raw-stream.ts'
@@ -17,7 +16,9 @@ export type StreamOptions = {
   /** Goes out before the first event. */
   preamble?: string
   /** Milliseconds after which the headers go out even if there is no event yet. */
-  headersAfterMs: number
+  headersAfterMs?: number
+  /** Milliseconds before the last item of an array, and between it and the closing bracket. */
+  closingPauseMs?: number
 }
 
 /** Milliseconds without an event after which a stream sends its headers (contract, section 6). */
@@ -26,8 +27,11 @@ export const HEADERS_AFTER_MS = 10_000
 /** UTF-16 units that are printed before a reader is asked whether it keeps up. */
 const PIECE_LENGTH = 16_384
 
-/** Milliseconds before the last item of an array, and between it and the closing bracket. */
-const CLOSING_PAUSE_MS = 2
+/**
+ * `closingPauseMs` where nothing else is said. A browser hands over as one read what has come within a few milliseconds,
+ * and a busy one what has come within a frame.
+ */
+const CLOSING_PAUSE_MS = 20
 
 /**
  * Streams a run's events to one reader: in an array each as a write of its own, else what is new at a time. The reader has
@@ -35,20 +39,28 @@ const CLOSING_PAUSE_MS = 2
  * gone out, what the run failed with before it had any text.
  */
 export async function streamReply(reply: FastifyReply, run: ReadableRun, options: StreamOptions): Promise<void> {
+  const { format, from, preamble = '', headersAfterMs = HEADERS_AFTER_MS, closingPauseMs = CLOSING_PAUSE_MS } = options
   reply.header('x-dramatis-run-id', run.runId)
-  await eventOrTimeout(run.reply, options.from, options.headersAfterMs)
+  await eventOrTimeout(run.reply, from, headersAfterMs)
   const error = failureBeforeText(run)
   if (error) throw error
 
   const printer = createItemPrinter(run.runId, run.messageId)
-  if (options.format === 'array') {
-    const stream = openRawStream(reply, 'application/json; charset=utf-8')
-    await writeArray(stream, run, printer, options.from)
-    return
-  }
-  const stream = openRawStream(reply, 'text/event-stream; charset=utf-8')
-  if (options.preamble) stream.write(options.preamble)
-  writeEvents(stream, run, printer, options.from)
+  const type = format === 'array' ? 'application/json' : 'text/event-stream'
+  const stream = openRawStream(reply, `${type}; charset=utf-8`)
+  if (preamble !== '') stream.write(preamble)
+  // Where there is something to write at once, the head goes out with it: as one packet and not two.
+  else if (!hasNews(run.reply, from)) stream.flushHead()
+  if (format === 'array') await writeArray(stream, run, printer, from, closingPauseMs)
+  else writeEvents(stream, run, printer, from)
+}
+
+/** Whether a reader who has all events below `from` has read a run to its end. */
+export function isReadToEnd({ reply }: ReadableRun, from: number): boolean {
+  if (reply.end === null) return false
+  // The last item is an event behind those of the reply, and an error is one more.
+  const isFailed = reply.end.finishReason === 'error' && reply.end.error !== null
+  return from > reply.events.length + (isFailed ? 1 : 0)
 }
 
 /** What the run shows when it ended without any text, and not well. */
@@ -95,8 +107,13 @@ function detached({ conversationId, runId }: ReadableRun): AppError {
   return new AppError('unavailable', message, { conversationId, runId, retryAfterMs: 1_000 })
 }
 
+/** Whether a reader who has all events below `from` has something to read, or nothing to wait for. */
+function hasNews(reply: ReplyView, from: number): boolean {
+  return reply.committed > from || reply.end !== null || reply.isLost
+}
+
 function eventOrTimeout(reply: ReplyView, from: number, timeoutMs: number): Promise<void> {
-  if (reply.committed > from || reply.end || reply.isLost) return Promise.resolve()
+  if (hasNews(reply, from)) return Promise.resolve()
   return new Promise((resolve) => {
     const done = () => {
       clearTimeout(timer)
@@ -177,7 +194,13 @@ function writeEvents(stream: RawStream, run: ReadableRun, printer: ItemPrinter, 
 }
 
 /** Clients of this format parse write by write, so each write waits until the one before has left. */
-async function writeArray(stream: RawStream, run: ReadableRun, printer: ItemPrinter, from: number): Promise<void> {
+async function writeArray(
+  stream: RawStream,
+  run: ReadableRun,
+  printer: ItemPrinter,
+  from: number,
+  closingPauseMs: number,
+): Promise<void> {
   const { reply } = run
   let separator = '['
   const write = (item: string) => {
@@ -202,9 +225,9 @@ async function writeArray(stream: RawStream, run: ReadableRun, printer: ItemPrin
       n++
     } else if (reply.end) {
       // Two writes that arrive together are read as one, and to a client that reads write by write "]" is the end.
-      if (n > from) await wait(CLOSING_PAUSE_MS)
+      if (n > from) await pause(stream, closingPauseMs)
       await write(`${printer.last(reply.events.length, reply.end)}${errorMember(run, reply.end)}}`)
-      await wait(CLOSING_PAUSE_MS)
+      await pause(stream, closingPauseMs)
       await stream.writeThrough(']')
       stream.end()
       return
@@ -215,6 +238,17 @@ async function writeArray(stream: RawStream, run: ReadableRun, printer: ItemPrin
       await news()
     }
   }
+}
+
+/** Resolves after `ms` milliseconds, or as soon as the reader is gone. */
+function pause(stream: RawStream, ms: number): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, ms)
+    stream.onClose(() => {
+      clearTimeout(timer)
+      resolve()
+    })
+  })
 }
 
 function errorMember(run: ReadableRun, end: RunEnd): string {

@@ -1,9 +1,9 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { badField } from '../../errors.ts'
 import { DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE } from '../../http/pagination.ts'
-import { answers, answersAs, Uuid } from '../../http/schemas.ts'
+import { answers, answersAs, answersNothing, Uuid } from '../../http/schemas.ts'
 import { Type } from '../../lib/schema.ts'
-import { HEADERS_AFTER_MS, streamReply } from './reply-stream.ts'
+import { isReadToEnd, streamReply } from './reply-stream.ts'
 import { toRunDto } from './run-wire.ts'
 import { CancelReceipt, Events, OF_A_TURN, RunDto, RunPage } from './turn-schemas.ts'
 import type { TurnService } from './turn-service.ts'
@@ -68,14 +68,23 @@ export function runRoutes(turns: TurnService): FastifyPluginAsyncTypebox {
           summary: 'Read the events of a run, or the rest of them',
           description:
             'The same server-sent events as the first time, behind `Last-Event-ID` or `after`: what is there at once, ' +
-            'and what is still to come as it comes.',
-          response: answersAs<string>({ 'text/event-stream': Events }, ...OF_A_TURN),
+            'and what is still to come as it comes. 204 for a `Last-Event-ID` behind which nothing is to come.',
+          response: {
+            ...answersAs<string>({ 'text/event-stream': Events }, ...OF_A_TURN),
+            ...answersNothing(),
+          },
         },
       },
       async (request, reply) => {
         const key = keyOf(request)
-        const from = firstWanted(key.runId, request.query.after, request.headers['last-event-id'])
-        await streamReply(reply, await turns.read(key), { format: 'sse', from, headersAfterMs: HEADERS_AFTER_MS })
+        const known = lastEventId(key.runId, request.headers['last-event-id'])
+        const from = (known ?? request.query.after ?? -1) + 1
+        const run = await turns.read(key)
+        // What tells an EventSource not to come back, which it does after each end of a stream.
+        if (known !== null && isReadToEnd(run, from)) {
+          return reply.header('x-dramatis-run-id', run.runId).code(204).send(null)
+        }
+        await streamReply(reply, run, { format: 'sse', from })
         return reply
       },
     )
@@ -109,11 +118,13 @@ function keyOf(request: { caller: { organizationId: string }; params: { conversa
   }
 }
 
-/** The number of the first event that the reader does not have. Throws 400 for a place that is not in this run. */
-function firstWanted(runId: string, after: number | undefined, lastEventId: string | string[] | undefined): number {
-  if (after !== undefined) return after + 1
-  if (lastEventId === undefined || lastEventId === '') return 0
-  const [, run, n] = /^([0-9a-f-]{36}):(\d{1,9})$/i.exec(String(lastEventId)) ?? []
+/**
+ * The number of the last event that a reader has, as a browser sends it when it comes back: it counts more than `after` in
+ * the address, which stays the same each time. Null without the header. Throws 400 for a place that is not in this run.
+ */
+function lastEventId(runId: string, header: string | string[] | undefined): number | null {
+  if (header === undefined || header === '') return null
+  const [, run, n] = /^([0-9a-f-]{36}):(\d{1,9})$/i.exec(String(header)) ?? []
   if (run?.toLowerCase() !== runId) throw badField('Last-Event-ID', 'is not the id of an event of this run')
-  return Number(n) + 1
+  return Number(n)
 }

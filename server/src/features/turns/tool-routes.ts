@@ -3,7 +3,7 @@ import { badField } from '../../errors.ts'
 import { AnyJson, answers, answersAs, Named, NullableText, Uuid } from '../../http/schemas.ts'
 import type { JsonValue } from '../../lib/json.ts'
 import { Type } from '../../lib/schema.ts'
-import { HEADERS_AFTER_MS, streamReply } from './reply-stream.ts'
+import { streamReply } from './reply-stream.ts'
 import type { ToolAnswer } from './tool-answers.ts'
 import { presentable } from './tool-execution.ts'
 import { answerWhole, beginOnce, originOf, TurnOptions, wantsEvents } from './turn-request.ts'
@@ -51,7 +51,7 @@ export function toolRoutes(deps: { turns: TurnService; runner: Pick<TurnRunner, 
         const given = request.body.results.map(toAnswer)
         const run = await beginOnce(deps, request, reply, () => turns.answerTools(id, originOf(request), given))
         if (!wantsEvents(request)) return answerWhole(request, reply, run)
-        return streamReply(reply, run, { format: 'sse', from: 0, headersAfterMs: HEADERS_AFTER_MS })
+        return streamReply(reply, run, { format: 'sse', from: 0 })
       },
     )
 

@@ -5,7 +5,7 @@ import { Type } from '../../lib/schema.ts'
 import type { AttachmentInputs } from '../attachments/attachment-schemas.ts'
 import { givenIn } from '../attachments/attachment-wire.ts'
 import type { ReadableRun } from './readable-run.ts'
-import { HEADERS_AFTER_MS, streamReply } from './reply-stream.ts'
+import { streamReply } from './reply-stream.ts'
 import {
   answerWhole,
   beginOnce,
@@ -44,7 +44,7 @@ export function turnRoutes(deps: {
   const { turns, eraseConversation } = deps
 
   function stream(format: 'sse' | 'array', reply: FastifyReply, run: ReadableRun): Promise<void> {
-    return streamReply(reply, run, { format, from: 0, headersAfterMs: HEADERS_AFTER_MS })
+    return streamReply(reply, run, { format, from: 0 })
   }
 
   function send(request: SendRequest, reply: FastifyReply): Promise<ReadableRun> {
