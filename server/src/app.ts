@@ -66,6 +66,7 @@ import { shedLoad, watchLoad } from './http/overload.ts'
 import { limitRequests } from './http/rate-limit.ts'
 import { createHttpServer } from './http/server.ts'
 import { systemRoutes } from './http/system-routes.ts'
+import { welcomeRoute } from './http/welcome.ts'
 import { createBackground } from './lib/background.ts'
 import { systemClock } from './lib/clock.ts'
 import { createFairQueue } from './lib/fair-queue.ts'
@@ -276,6 +277,7 @@ export async function createApp(
       },
     }),
   )
+  await http.register(welcomeRoute())
   await http.register(apiKeyRoutes(apiKeys))
   const checkSecretHosts = createCheckSecretHosts(secrets)
   const checkConfiguration = createCheckConfiguration({ schemaChecks, checkSecretHosts })

@@ -80,6 +80,14 @@ onEveryDatabase('every answer', (kind) => {
     expect(file.headers.get('content-security-policy')).toContain('sandbox')
   })
 
+  test('at the address that is printed tells a browser what this is', async () => {
+    const page = await fetch(`${server.url}/`, { headers: { accept: 'text/html,application/xhtml+xml' } })
+    expect(page.status).toBe(200)
+    expectSafe(page.headers, '/')
+    expect(await page.text()).toContain('<h1>Dramatis</h1>')
+    expect((await fetch(`${server.url}/`)).status).toBe(401)
+  })
+
   test('that is a document is packed once, and not sent again to who has it', async () => {
     for (const path of DOCUMENTS) {
       const first = await fetch(server.url + path)
