@@ -54,7 +54,8 @@ export function documentRoutes(app: FastifyInstance, version: string, address: s
   const makeFromPage = async (path: string): Promise<StoredDocument> => {
     const { rawPayload, headers } = await (await documents()).inject(path)
     // Without a slash at its end the page names its files from the root, which is another's behind a proxy with a path.
-    const file = path === PAGE_PATH ? Buffer.from(String(rawPayload).replaceAll(`"${PAGE_PATH}/`, '"docs/')) : rawPayload
+    const file =
+      path === PAGE_PATH ? Buffer.from(String(rawPayload).replaceAll(`"${PAGE_PATH}/`, '"docs/')) : rawPayload
     return createDocument(file, `${headers['content-type']}`, CACHING)
   }
 
