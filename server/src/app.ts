@@ -59,6 +59,7 @@ import { createAddressOf } from './http/address.ts'
 import { createClientOf } from './http/connections/client-address.ts'
 import { trackConnections } from './http/connections/open-connections.ts'
 import { PATIENCE, type Patience } from './http/connections/patience.ts'
+import { watchReaders } from './http/connections/stalled-readers.ts'
 import { createMetrics, type UnhandledKind } from './http/metrics.ts'
 import { limitOpenRequests } from './http/open-requests.ts'
 import { documentRoutes } from './http/openapi.ts'
@@ -162,6 +163,7 @@ export async function createApp(
     runningTurns: () => runner.count(),
     waitingTurns: () => limits.waiting(),
     openRequests: () => openRequests.count(),
+    connections: () => connections.count(),
   })
   // A SQLite file has one server, so whatever another node has begun there was begun by one that is gone.
   const isAlone = config.database.kind === 'sqlite'
@@ -264,7 +266,8 @@ export async function createApp(
     now: () => performance.now(),
     isReplay: (request) => request.isReplay,
   })
-  const connections = trackConnections(http.server, config.connections)
+  const connections = trackConnections(http.server, config.connections, metrics.countRefusedConnection)
+  const readers = watchReaders(http.server, patience)
   documentRoutes(http, VERSION, config.publicUrl)
   await http.register(
     systemRoutes({
@@ -316,6 +319,7 @@ export async function createApp(
       // Every reply is stored and written by now; what still waits is a reader that does not read, or never wrote.
       await Promise.race([closed, wait(FLUSH_MS)])
       connections.destroy()
+      readers.stop()
       await closed
       load.stop()
       await Promise.all([

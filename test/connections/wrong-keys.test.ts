@@ -20,6 +20,8 @@ onEveryDatabase('wrong keys', (kind) => {
     const refused = await from(server, '192.0.2.7', WRONG)
     expect(refused).toMatchObject({ status: 429, body: { error: { code: 'rate_limited' } } })
     expect(Number(refused.headers.get('retry-after'))).toBeGreaterThan(0)
+    expect(refused.headers.get('ratelimit-limit')).toBe('20')
+    expect(refused.headers.get('ratelimit-remaining')).toBe('0')
     expect((await from(server, '192.0.2.7')).status).toBe(200)
     expect((await from(server, '192.0.2.8', WRONG)).status).toBe(401)
     // The client writes what stands before the address that the proxy has added.

@@ -18,9 +18,7 @@ export function guardWithKeys(
   app.addHook('onRequest', (request, _reply, done) => {
     if (request.routeOptions.config.isPublic) return done()
     const key = keyOf(request)
-    if (!key) {
-      return done(new AppError('unauthorized', 'send your API key in the header x-hl-api-key, or as a Bearer token'))
-    }
+    if (typeof key !== 'string') return done(key)
     authenticate(key).then((caller) => {
       if (!caller) return done(refuseWrong(request))
       request.caller = caller
@@ -36,9 +34,16 @@ export function guardWithKeys(
   })
 }
 
-/** `x-hl-api-key` goes before a Bearer token. */
-function keyOf({ headers }: FastifyRequest): string | undefined {
-  const own = headers['x-hl-api-key']
-  if (typeof own === 'string' && own !== '') return own
-  return /^Bearer +(\S+)$/i.exec(headers.authorization?.trim() ?? '')?.[1]
+/** The one key of a request. Two that differ are no key: who would it be that asks? */
+function keyOf({ headers }: FastifyRequest): string | AppError {
+  const own = headers['x-hl-api-key'] || undefined
+  const bearer = /^Bearer +(\S+)$/i.exec(headers.authorization?.trim() ?? '')?.[1]
+  const key = own ?? bearer
+  if (typeof key !== 'string') {
+    return new AppError('unauthorized', 'send your API key in the header x-hl-api-key, or as a Bearer token')
+  }
+  if (bearer !== undefined && bearer !== key) {
+    return new AppError('bad_request', 'the headers x-hl-api-key and authorization hold different keys')
+  }
+  return key
 }

@@ -4,6 +4,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { parse as parseJson } from 'secure-json-parse'
 import { AppError } from '../errors.ts'
 import { jsonDepth } from '../lib/json.ts'
+import { hasBody } from './connections/unread-bodies.ts'
 
 /** Real clients send all of these: parameters, malformed ones, and the literal `application/*+json`. */
 const JSON_TYPE = /^\s*(application\/(json|[\w.!#$&^+-]+\+json|\*\+json)|text\/json)\s*(;|,|$)/i
@@ -37,8 +38,7 @@ export function readBodies(app: FastifyInstance): void {
 
   app.addHook('onRequest', (request, _reply, done) => {
     const headers = request.raw.headers
-    const hasBody = headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0
-    if (headers['content-type'] === undefined && !hasBody) return done()
+    if (headers['content-type'] === undefined && !hasBody(request.raw)) return done()
     if (request.routeOptions.config.takesFile) {
       fileTypes.set(request, headers['content-type'] ?? '')
       headers['content-type'] = 'application/octet-stream'

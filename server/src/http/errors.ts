@@ -1,7 +1,7 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { AppError, type ErrorDetail, isPresentable } from '../errors.ts'
 import { PATIENCE } from './connections/patience.ts'
-import { leaveBody, refuseBody } from './connections/unread-bodies.ts'
+import { refuseBody } from './connections/unread-bodies.ts'
 import { showQuota } from './rate-limit.ts'
 import { setSafeHeaders } from './safe-headers.ts'
 import { detailsOf } from './validation.ts'
@@ -36,19 +36,12 @@ export function sendError(error: unknown, request: FastifyRequest, reply: Fastif
   // A path that the router cannot read gets here without having passed the hook that sets it.
   reply.header('x-request-id', request.id)
   setSafeHeaders(reply)
-  stopBody(request, reply)
+  // Whoever is refused may still be sending.
+  refuseBody(request, reply, (request.server.patience ?? PATIENCE).lingerMs)
   if (known.retryAfterMs !== undefined) reply.header('retry-after', Math.max(1, Math.ceil(known.retryAfterMs / 1_000)))
   if (known.quota) showQuota(reply, known.quota)
   request.refusedBy = known.refusedBy ?? null
   return reply.code(known.status).type('application/json; charset=utf-8').send(toErrorBody(known))
-}
-
-/** Whoever is refused may still be sending: the answer says that nobody listens any more, and soon nobody does. */
-function stopBody(request: FastifyRequest, reply: FastifyReply): void {
-  if (request.raw.complete) return
-  const { lingerMs } = request.server.patience ?? PATIENCE
-  refuseBody(request, reply, lingerMs)
-  reply.raw.once('finish', () => leaveBody(request, lingerMs))
 }
 
 /** The contract's shape of an error. */

@@ -25,6 +25,7 @@ export function createMetrics(sources: {
   runningTurns: () => number
   waitingTurns: () => number
   openRequests: () => number
+  connections: () => number
 }) {
   const registry = new Registry()
   const registers = [registry]
@@ -40,6 +41,12 @@ export function createMetrics(sources: {
   const refused = new Counter({
     name: 'dramatis_refused_requests_total',
     help: 'Requests that a limit has refused.',
+    labelNames: ['reason'],
+    registers,
+  })
+  const refusedConnections = new Counter({
+    name: 'dramatis_refused_connections_total',
+    help: 'Connections that were closed at once because there were too many.',
     labelNames: ['reason'],
     registers,
   })
@@ -100,6 +107,14 @@ export function createMetrics(sources: {
       this.set(sources.openRequests())
     },
   })
+  new Gauge({
+    name: 'dramatis_connections',
+    help: 'Connections that are open.',
+    registers,
+    collect() {
+      this.set(sources.connections())
+    },
+  })
 
   function countTokens(used: { aiSystem: string; promptTokens: number; completionTokens: number }): void {
     tokens.inc({ ai_system: used.aiSystem, kind: 'prompt' }, used.promptTokens)
@@ -108,6 +123,7 @@ export function createMetrics(sources: {
 
   return {
     countTokens,
+    countRefusedConnection: (reason: string): void => refusedConnections.inc({ reason }),
     countUnhandled: (kind: UnhandledKind): void => unhandled.inc({ kind }),
     observeRequests(app: FastifyInstance): void {
       app.addHook('onResponse', (request, reply, done) => {

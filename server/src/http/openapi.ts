@@ -1,14 +1,22 @@
-import { createHash } from 'node:crypto'
-import { promisify } from 'node:util'
-import { gzip } from 'node:zlib'
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
+import { answerDocument, createDocument, type StoredDocument } from './stored-document.ts'
 
 export const OPENAPI_PATH = '/openapi.json'
 
 const PAGE_PATH = '/docs'
 
-/** Where the page has files; the initializer and the index are among those of `static`. */
-const PAGE_PATHS = [PAGE_PATH, '/docs/json', '/docs/yaml', '/docs/static/*']
+/** The page in its two addresses, for it names its files beside itself, and what it is made from. */
+const PAGES = [PAGE_PATH, '/docs/', '/docs/json', '/docs/yaml']
+/** The only files of the page that are served. */
+const PAGE_FILES = [
+  'favicon-16x16.png',
+  'favicon-32x32.png',
+  'index.css',
+  'swagger-initializer.js',
+  'swagger-ui-bundle.js',
+  'swagger-ui-standalone-preset.js',
+  'swagger-ui.css',
+].map((name) => `/docs/static/${name}`)
 
 /** Whoever asks again is told that nothing has changed. */
 const CACHING = 'public, max-age=60'
@@ -21,14 +29,9 @@ const PAGE_POLICY =
   "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; " +
   "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-/** A file as it goes out: as it is, and packed. */
-type Document = { type: string; etag: string; plain: Buffer; packed: Buffer }
-
-const pack = promisify(gzip)
-
 /**
  * Describes the routes that are registered after it: `/openapi.json`, and a page to browse it at `/docs`. What makes them
- * is loaded when somebody first asks: 150 files, which few servers ever need. Each file is made and packed once.
+ * is loaded when somebody first asks: 150 files, which few servers ever need. Each is made and packed once.
  * `address` is where clients reach the server; null for wherever they found the document.
  */
 export function documentRoutes(app: FastifyInstance, version: string, address: string | null = null): void {
@@ -41,54 +44,38 @@ export function documentRoutes(app: FastifyInstance, version: string, address: s
     made ??= import('./openapi-documents.ts').then(({ createDocuments }) => createDocuments(routes, version, address))
     return made
   }
-  /** Only files that there are: their number is that of the page's. */
-  const known = new Map<string, Promise<Document | null>>()
 
-  function find(path: string): Promise<Document | null> {
-    const before = known.get(path)
-    if (before) return before
-    const made = make(path)
-    known.set(path, made)
-    const forget = () => known.delete(path)
-    made.then((document) => document ?? forget(), forget)
-    return made
+  const stored = new Map<string, Promise<StoredDocument>>()
+  const find = (path: string, make: () => Promise<StoredDocument>) => {
+    const known = stored.get(path) ?? make()
+    stored.set(path, known)
+    return known
   }
-
-  async function make(path: string): Promise<Document | null> {
-    if (path === OPENAPI_PATH) {
-      const text = JSON.stringify((await documents()).swagger())
-      return toDocument('application/json; charset=utf-8', Buffer.from(text))
-    }
-    const { statusCode, headers, rawPayload } = await (await documents()).inject({ method: 'GET', url: path })
-    if (statusCode !== 200) return null
+  const makeFromPage = async (path: string): Promise<StoredDocument> => {
+    const { rawPayload, headers } = await (await documents()).inject(path)
     // Without a slash at its end the page names its files from the root, which is another's behind a proxy with a path.
     const file =
       path === PAGE_PATH ? Buffer.from(String(rawPayload).replaceAll(`"${PAGE_PATH}/`, '"docs/')) : rawPayload
-    return toDocument(String(headers['content-type']), file)
+    return createDocument(file, `${headers['content-type']}`, CACHING)
   }
 
-  async function show(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
-    const path = request.url.split('?')[0] ?? ''
-    const document = await find(path)
-    if (!document) {
-      reply.callNotFound()
-      return reply
-    }
-    reply.header('cache-control', CACHING).header('etag', document.etag).header('vary', 'accept-encoding')
-    if (document.type.startsWith('text/html')) reply.header('content-security-policy', PAGE_POLICY)
-    if (request.headers['if-none-match'] === document.etag) return reply.code(304).send()
-    reply.type(document.type)
-    const isPacked = /\bgzip\b/.test(request.headers['accept-encoding'] ?? '')
-    if (isPacked) reply.header('content-encoding', 'gzip')
-    return reply.send(isPacked ? document.packed : document.plain)
-  }
-
-  // The page is files of its own; a key would only keep people from reading how to use one.
   const options = { config: { isPublic: true }, schema: { hide: true } as object }
-  for (const path of [OPENAPI_PATH, ...PAGE_PATHS]) app.get(path, options, show)
-}
-
-async function toDocument(type: string, plain: Buffer): Promise<Document> {
-  const etag = `"${createHash('sha256').update(plain).digest('base64url').slice(0, 22)}"`
-  return { type, etag, plain, packed: await pack(plain) }
+  app.get(OPENAPI_PATH, options, async (request, reply) => {
+    const make = async () =>
+      createDocument(
+        Buffer.from(JSON.stringify((await documents()).swagger())),
+        'application/json; charset=utf-8',
+        CACHING,
+      )
+    return answerDocument(request, reply, await find(OPENAPI_PATH, make))
+  })
+  // The page is files of its own; a key would only keep people from reading how to use one.
+  const showPage = async (request: FastifyRequest, reply: FastifyReply) => {
+    const path = request.url.split('?', 1)[0] as string
+    // Exactly these, so that there are no other ways to write them, nor more of them to keep.
+    if (!PAGES.includes(path) && !PAGE_FILES.includes(path)) return reply.callNotFound()
+    reply.header('content-security-policy', PAGE_POLICY)
+    return answerDocument(request, reply, await find(path, () => makeFromPage(path)))
+  }
+  for (const path of ['/docs', '/docs/json', '/docs/yaml', '/docs/static/*']) app.get(path, options, showPage)
 }

@@ -93,3 +93,10 @@ test('as many keys are kept as come within the time that a token takes', () => {
   }
   expect(buckets.size()).toBeLessThanOrEqual(1_001)
 })
+
+test('of more ids than may be kept, the one that was used longest ago is given up', () => {
+  const buckets = createTokenBuckets({ perMinute: 1, most: 100, now: () => 5_000 })
+  for (let n = 0; n < 1_000; n++) buckets.take(`${n}`)
+  expect(buckets.size()).toBe(100)
+  expect([buckets.look('899').isAllowed, buckets.look('900').isAllowed]).toEqual([true, false])
+})

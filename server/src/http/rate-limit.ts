@@ -15,10 +15,11 @@ const CLEARED_AT_ONCE = 2
 
 /**
  * A bucket for each id: it holds as many tokens as a minute has, loses one with each request, and fills up again evenly
- * over a minute. A full bucket is the same as none, so only ids of the last minute are kept.
+ * over a minute. A full bucket is the same as none, so only ids of the last minute are kept, and no more than `most`: then
+ * the one that was used longest ago is given up.
  */
-export function createTokenBuckets(options: { perMinute: number; now: () => number }) {
-  const { perMinute, now } = options
+export function createTokenBuckets(options: { perMinute: number; now: () => number; most?: number }) {
+  const { perMinute, now, most = Number.POSITIVE_INFINITY } = options
   const msPerToken = MINUTE_MS / perMinute
   /** Tokens that were spent and have not come back at the time `at`; those that were used last stand last. */
   const buckets = new Map<string, { spent: number; at: number }>()
@@ -57,6 +58,7 @@ export function createTokenBuckets(options: { perMinute: number; now: () => numb
       buckets.delete(id)
       buckets.set(id, { spent: after, at })
       clearFullOnes(at)
+      if (buckets.size > most) buckets.delete(buckets.keys().next().value as string)
       return stateOf(after, isAllowed)
     },
 

@@ -1,8 +1,10 @@
-import type { IncomingMessage } from 'node:http'
-import type { Socket } from 'node:net'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { SecureServerOptions } from 'node:http2'
+import type { Server, Socket } from 'node:net'
 import Fastify, {
   type FastifyBaseLogger,
   type FastifyInstance,
+  type FastifyReply,
   type FastifyServerOptions,
   LogController,
 } from 'fastify'
@@ -11,12 +13,13 @@ import { guardWithKeys } from './auth.ts'
 import { readBodies } from './bodies.ts'
 import type { Authenticate } from './caller.ts'
 import type { ClientOf } from './connections/client-address.ts'
-import { createPipelineLimit, findAmbiguity, pathOf } from './connections/framing.ts'
+import { createPipelineLimit, findAmbiguity, MOST_PIPELINED, pathOf } from './connections/framing.ts'
 import type { Patience } from './connections/patience.ts'
 import { watchBodies } from './connections/slow-bodies.ts'
-import { closeGently } from './connections/unread-bodies.ts'
+import { hasBody, isClosing, leaveBody } from './connections/unread-bodies.ts'
+import { answerUnreadable } from './connections/unreadable.ts'
 import { answerErrors, sendError } from './errors.ts'
-import { SAFE_HEADERS, setSafeHeaders } from './safe-headers.ts'
+import { setSafeHeaders } from './safe-headers.ts'
 import { createSchemaCompilers } from './schema-compilers.ts'
 import { refuseUnreadableText } from './url-text.ts'
 import { createWrongKeys } from './wrong-keys.ts'
@@ -44,8 +47,14 @@ declare module 'fastify' {
 }
 
 const MAX_PARAMETER_LENGTH = 2_048
-/** Streams of one HTTP/2 connection at a time. */
-const MOST_STREAMS = 250
+/** What one connection of HTTP/2 may ask the server to hold: 250 streams at a time, and 16 KiB of headers for each. */
+const HTTP2_LIMITS: SecureServerOptions = {
+  maxSessionInvalidFrames: 100,
+  maxSessionRejectedStreams: 100,
+  settings: { maxConcurrentStreams: 250, maxHeaderListSize: 16_384 },
+}
+/** Whatever they bring is not read. */
+const WITHOUT_BODY: ReadonlySet<string> = new Set(['GET', 'HEAD'])
 /** What a caller may call a request, so that both sides find it in their logs. */
 const REQUEST_ID = /^[\x20-\x7e]{1,128}$/
 
@@ -57,15 +66,7 @@ export async function createHttpServer(options: HttpOptions): Promise<FastifyIns
   const app: FastifyInstance = Fastify(serverOptions(options))
 
   app.decorate('patience', options.patience)
-  const isPipelinedTooFar = createPipelineLimit()
-  app.addHook('onRequest', (request, reply, done) => {
-    reply.header('x-request-id', request.id)
-    setSafeHeaders(reply)
-    const ambiguity = findAmbiguity(request)
-    if (ambiguity) return done(ambiguity)
-    if (!isPipelinedTooFar(request, reply)) return done()
-    done(new AppError('rate_limited', 'too many requests wait on this connection', { refusedBy: 'pipelined_requests' }))
-  })
+  takeRequests(app)
   if (options.corsOrigins.length > 0) {
     const { default: cors } = await import('@fastify/cors')
     await app.register(cors, {
@@ -85,7 +86,7 @@ export async function createHttpServer(options: HttpOptions): Promise<FastifyIns
   giveUpSlowBodies(app, options.patience)
   refuseUnreadableText(app)
   readBodies(app)
-  logRequests(app, clientOf)
+  endRequests(app, clientOf, options.patience)
   return app
 }
 
@@ -109,6 +110,9 @@ function serverOptions(options: HttpOptions): FastifyServerOptions {
     connectionsCheckingInterval: patience.lookEveryMs,
     // Answered here, in the shape of all errors.
     requireHostHeader: false,
+    // Not even when the command line of Node.js asks for it.
+    insecureHTTPParser: false,
+    keepAliveTimeout: patience.idleMs,
   }
   const shared = {
     loggerInstance: options.log,
@@ -123,11 +127,13 @@ function serverOptions(options: HttpOptions): FastifyServerOptions {
     // Streams are ended by their own rules; only idle connections may be cut when the server closes.
     forceCloseConnections: 'idle' as const,
     keepAliveTimeout: patience.idleMs,
-    http2SessionTimeout: patience.idleMs,
+    // It is met by a session whose stream waits for the server, and not by one that pings: see `stalled-readers.ts`.
+    http2SessionTimeout: 0,
+    // Its answer would have a shape of its own; `takeRequests` gives ours.
+    return503OnClosing: false,
     routerOptions: { maxParamLength: MAX_PARAMETER_LENGTH, ignoreTrailingSlash: true },
     frameworkErrors: sendError as unknown as NonNullable<FastifyServerOptions['frameworkErrors']>,
-    clientErrorHandler: (error: Error & { code?: string }, socket: Socket) =>
-      answerUnreadableRequest(error, socket, options),
+    clientErrorHandler: (error: Error & { code?: string }, socket: Socket) => answerUnreadable(error, socket, options),
   }
   if (!options.tls) return { ...shared, http: heads } as FastifyServerOptions
   const https = {
@@ -135,7 +141,7 @@ function serverOptions(options: HttpOptions): FastifyServerOptions {
     ...heads,
     allowHTTP1: true,
     handshakeTimeout: patience.handshakeMs,
-    settings: { maxConcurrentStreams: MOST_STREAMS },
+    ...HTTP2_LIMITS,
   }
   return { ...shared, http2: true, https } as unknown as FastifyServerOptions
 }
@@ -154,35 +160,55 @@ export function canonicalUrl(url: string): string {
     .replace(/^\/persona-conversations(?=[/?]|$)/, '/conversations')
 }
 
-/** What does not even parse as HTTP gets the contract's error body too. */
-function answerUnreadableRequest(error: Error & { code?: string }, socket: Socket, options: HttpOptions): void {
-  if (error.code === 'ECONNRESET' || socket.destroyed || !socket.writable) return
-  const message = MEANING_OF_CODE[error.code ?? ''] ?? 'this is not a valid HTTP request'
-  const body = JSON.stringify({ error: { code: 'bad_request', message, details: [] } })
-  const requestId = options.nextRequestId()
-  options.log.info({ requestId, reason: error.code ?? null }, 'unreadable request')
-  const head = [
-    'HTTP/1.1 400 Bad Request',
-    'content-type: application/json; charset=utf-8',
-    `content-length: ${Buffer.byteLength(body)}`,
-    `x-request-id: ${requestId}`,
-    ...Object.entries(SAFE_HEADERS).map(([name, value]) => `${name}: ${value}`),
-    'connection: close',
-  ]
-  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`)
-  closeGently(socket, options.patience.lingerMs)
+/** What every request passes first: it gets its headers, and is refused if it cannot be served at all. */
+function takeRequests(app: FastifyInstance): void {
+  const isPipelinedTooFar = createPipelineLimit()
+  let isStopping = false
+  app.addHook('preClose', (done) => {
+    isStopping = true
+    done()
+  })
+
+  app.addHook('onRequest', (request, reply, done) => {
+    // It came behind one after which the connection was closed; nobody would read what it is answered.
+    if (isClosing(request)) return abandon(reply)
+    reply.header('x-request-id', request.id)
+    setSafeHeaders(reply)
+    if (isStopping) return done(new AppError('unavailable', 'the server is stopping', { refusedBy: 'stopping' }))
+    const ambiguity = findAmbiguity(request)
+    if (ambiguity) return done(ambiguity)
+    if (isPipelinedTooFar(request, reply)) return done(tooManyPipelined())
+    done()
+  })
+
+  // Who waits to be told to send a body is told when it is clear that it is read; other expectations are none of ours.
+  const server: Server = app.server
+  const handOver = (request: IncomingMessage, response: ServerResponse) => server.emit('request', request, response)
+  server.on('checkContinue', handOver)
+  server.on('checkExpectation', handOver)
 }
 
-const MEANING_OF_CODE: Readonly<Record<string, string>> = {
-  HPE_HEADER_OVERFLOW: 'the headers are too large',
-  ERR_HTTP_REQUEST_TIMEOUT: 'the head of the request came too slowly',
+function abandon(reply: FastifyReply): void {
+  reply.hijack()
+  reply.raw.destroy()
+}
+
+function tooManyPipelined(): AppError {
+  return new AppError('rate_limited', 'too many requests wait on this connection', {
+    refusedBy: 'pipelined_requests',
+    quota: { limit: MOST_PIPELINED, remaining: 0, resetMs: 1_000 },
+    retryAfterMs: 1_000,
+  })
 }
 
 /** A body that comes a byte now and then would hold its connection, and what waits for it, for ever. */
 function giveUpSlowBodies(app: FastifyInstance, patience: Patience): void {
   const bodies = watchBodies(patience)
   app.addHook('preParsing', (request, reply, payload, done) => {
-    if (!request.raw.complete) bodies.began(request, reply)
+    if (!WITHOUT_BODY.has(request.method)) {
+      if (request.headers.expect !== undefined && !reply.raw.headersSent) reply.raw.writeContinue()
+      if (hasBody(request.raw)) bodies.began(request, reply)
+    }
     done(null, payload)
   })
   app.addHook('preValidation', (request, _reply, done) => {
@@ -196,8 +222,9 @@ function giveUpSlowBodies(app: FastifyInstance, patience: Patience): void {
 }
 
 /** One line a request. Never a body, a query string or a key: those hold what people said, and secrets. */
-function logRequests(app: FastifyInstance, clientOf: ClientOf): void {
+function endRequests(app: FastifyInstance, clientOf: ClientOf, { lingerMs }: Patience): void {
   app.addHook('onResponse', (request, reply, done) => {
+    leaveBody(request, lingerMs)
     request.log.info(
       {
         method: request.method,

@@ -10,17 +10,16 @@ import { AppError } from '../../errors.ts'
 const HOST = /^([\w.-]+|\[[0-9a-f:.]+\])(:\d{1,5})?$/i
 const ABSOLUTE_TARGET = /^https?:\/\/([^/?#]*)/i
 
-/** Headers that may stand in a request once, by their length, so that most others cost one comparison of numbers. */
-const ONCE_BY_LENGTH: readonly (string | undefined)[] = (() => {
-  const names: (string | undefined)[] = []
-  for (const name of ['host', 'x-hl-api-key', 'authorization', 'content-length', 'transfer-encoding', 'content-type']) {
-    if (name !== 'content-type') names[name.length] = name
-  }
-  return names
-})()
+/**
+ * Headers that decide who is asked and who asks, by their lengths: so that all others cost one comparison of numbers.
+ * Lengths of bodies are the parser's business, which refuses two of them, and one beside a transfer encoding.
+ */
+const ONCE: ReadonlyMap<number, string> = new Map(
+  ['host', 'x-hl-api-key', 'authorization'].map((name) => [name.length, name]),
+)
 
 /** Requests that may wait on a connection of HTTP/1.1 for the answers before theirs. */
-const MOST_PIPELINED = 32
+export const MOST_PIPELINED = 32
 
 /** What is wrong with the frame of a request, null if nothing is. */
 export function findAmbiguity({ raw }: FastifyRequest): AppError | null {
@@ -52,7 +51,7 @@ function findTwice(rawHeaders: readonly string[]): string | null {
   let seen = 0
   for (let at = 0; at < rawHeaders.length; at += 2) {
     const name = rawHeaders[at] as string
-    const known = ONCE_BY_LENGTH[name.length]
+    const known = ONCE.get(name.length)
     if (known === undefined || name.toLowerCase() !== known) continue
     const bit = 1 << name.length
     if ((seen & bit) !== 0) return known

@@ -14,7 +14,11 @@ export type ConnectionLimits = {
  * Follows the connections of a server, so that they can be cut, and closes at once those that are too many. Node's own
  * `closeAllConnections()` does not know HTTP/2 and leaves alone a connection that has not said anything yet.
  */
-export function trackConnections(server: Server, limits: ConnectionLimits): { destroy(): void; count(): number } {
+export function trackConnections(
+  server: Server,
+  limits: ConnectionLimits,
+  onRefused: (reason: 'connections' | 'connections_of_address') => void,
+): { destroy(): void; count(): number } {
   const open = new Set<Socket>()
   const byAddress = new Map<string, number>()
 
@@ -29,7 +33,9 @@ export function trackConnections(server: Server, limits: ConnectionLimits): { de
     const address = networkOf(socket.remoteAddress ?? '')
     const before = byAddress.get(address) ?? 0
     const isLimited = limits.perAddress > 0 && !limits.trustedProxies.has(plainAddress(socket.remoteAddress ?? ''))
-    if (open.size >= limits.inAll || (isLimited && before >= limits.perAddress)) {
+    const isFull = open.size >= limits.inAll
+    if (isFull || (isLimited && before >= limits.perAddress)) {
+      onRefused(isFull ? 'connections' : 'connections_of_address')
       socket.destroy()
       return
     }

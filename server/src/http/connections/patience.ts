@@ -8,10 +8,12 @@ export type Patience = Readonly<{
   bodyMs: number
   /** Bytes a second: a body that comes more slowly, once its first time is over, is given up. */
   bodyBytesPerSecond: number
-  /** Milliseconds that a connection is kept on which nothing is asked. */
+  /** Milliseconds that a connection is kept on which nothing is asked; over HTTP/2, one without streams. */
   idleMs: number
   /** Milliseconds that a refused client has to read its answer and hang up. */
   lingerMs: number
+  /** Milliseconds for which a reader may take nothing of what waits for it. */
+  unreadMs: number
   /** Milliseconds between two looks at all of these. */
   lookEveryMs: number
 }>
@@ -25,5 +27,6 @@ export const PATIENCE: Patience = {
   // More than the minute after which load balancers give a connection up: whoever closes it last loses no request.
   idleMs: 72_000,
   lingerMs: 5_000,
+  unreadMs: 300_000,
   lookEveryMs: 5_000,
 }

@@ -18,9 +18,25 @@ export function closeGently(socket: Socket, lingerMs: number): void {
   socket.once('close', () => clearTimeout(timer))
 }
 
+/** Whether a request has a body, as its head says. */
+export function hasBody(raw: FastifyRequest['raw']): boolean {
+  const { headers, httpVersionMajor } = raw
+  // HTTP/2 needs no header for that.
+  if (httpVersionMajor !== 1) return streamOf(raw)?.endAfterHeaders === false
+  return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0
+}
+
 /** Call it before a refusal is sent: if the body is not there yet, the connection is closed gently behind it. */
 export function refuseBody({ raw }: FastifyRequest, reply: FastifyReply, lingerMs: number): void {
-  if (raw.complete || raw.httpVersionMajor !== 1) return
+  // Fastify sets it when a body is no good, and HTTP/2 knows no such header.
+  if (raw.httpVersionMajor !== 1) reply.removeHeader('connection')
+  if (raw.complete || !hasBody(raw)) return
+  if (raw.httpVersionMajor !== 1) {
+    // The answer is whole (RFC 9113, section 8.1): the client may stop.
+    const stream = streamOf(raw)
+    stream?.once('finish', () => stream.close())
+    return
+  }
   const { socket } = raw
   if (!(socket instanceof Socket)) return
   reply.header('connection', 'close')
@@ -28,15 +44,9 @@ export function refuseBody({ raw }: FastifyRequest, reply: FastifyReply, lingerM
   socket.destroySoon = () => closeGently(socket, lingerMs)
 }
 
-/** Call it after an answer: a body that is not there yet has only so much time left. */
+/** Call it after an answer: a body that nobody reads has only so much time left. HTTP/2 sees to that by itself. */
 export function leaveBody({ raw }: FastifyRequest, lingerMs: number): void {
-  if (raw.complete) return
-  const { stream } = raw as typeof raw & { stream?: ServerHttp2Stream }
-  if (raw.httpVersionMajor !== 1) {
-    // The answer is whole (RFC 9113, section 8.1): the client may stop.
-    if (stream && !stream.destroyed) stream.close()
-    return
-  }
+  if (raw.complete || raw.httpVersionMajor !== 1) return
   const { socket } = raw
   // A request that was injected has come over no connection.
   if (!(socket instanceof Socket)) return
@@ -44,6 +54,10 @@ export function leaveBody({ raw }: FastifyRequest, lingerMs: number): void {
     if (!raw.complete) socket.destroy()
   }, lingerMs)
   timer.unref()
+}
+
+function streamOf(raw: FastifyRequest['raw'] & { stream?: ServerHttp2Stream }): ServerHttp2Stream | undefined {
+  return raw.stream
 }
 
 /** Whether the server has said its last word on the connection of a request, so that it must not be carried out. */
