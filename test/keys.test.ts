@@ -62,6 +62,7 @@ onEveryDatabase('API keys', (kind) => {
     ['a bearer token that is empty', { authorization: 'Bearer ' }],
     ['another scheme', { authorization: `Basic ${Buffer.from(`x:${ADMIN_KEY}`).toString('base64')}` }],
     ['a key that is SQL', { 'x-hl-api-key': "' or '1'='1" }],
+    ['a wrong key before a right token', { 'x-hl-api-key': 'wrong', authorization: `Bearer ${ADMIN_KEY}` }],
     ['a wrong key twice', { 'x-hl-api-key': 'wrong', authorization: 'Bearer wrong' }],
   ])('refuses %s with 401, also where nothing is', async (_what, headers) => {
     for (const path of [

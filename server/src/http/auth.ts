@@ -43,7 +43,7 @@ function keyOf({ headers }: FastifyRequest): string | AppError {
     return new AppError('unauthorized', 'send your API key in the header x-hl-api-key, or as a Bearer token')
   }
   if (bearer !== undefined && bearer !== key) {
-    return new AppError('bad_request', 'the headers x-hl-api-key and authorization hold different keys')
+    return new AppError('unauthorized', 'the headers x-hl-api-key and authorization hold different keys')
   }
   return key
 }
