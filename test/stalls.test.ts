@@ -81,6 +81,18 @@ const FILES: [string, string, () => Buffer][] = [
     () => Buffer.from(`%PDF-1.4${'/Type/Pages/Count 1 '.repeat(MB10 / 20 - 1)}`),
   ],
   ['PDF of brackets', 'application/pdf', () => Buffer.from(`%PDF-1.4(${'\\('.repeat(MB10 / 2 - 50)}`)],
+  [
+    'PDF of dictionaries of spaces',
+    'application/pdf',
+    () => Buffer.from(`%PDF-1.4\n${`obj<</Filter${' '.repeat(4_070)}>>stream\nx\nendstream\n`.repeat(2_400)}`),
+  ],
+  ['PDF of trees of pages', 'application/pdf', () => Buffer.from(`%PDF-1.4${'/Type /Pages '.repeat(MB10 / 13 - 10)}`)],
+  [
+    'PDF of escaped letters',
+    'application/pdf',
+    () => Buffer.from(`%PDF-1.4${'#41'.repeat(MB10 / 3 - 10)}stream\nx\nendstream`),
+  ],
+  ['PDF of one long text', 'application/pdf', () => Buffer.from(`%PDF-1.4<${'a'.repeat(MB10 - 100)}`)],
   ['PDF of spaces', 'application/pdf', () => Buffer.from(`%PDF-1.4/Type${' '.repeat(MB10 - 100)}`)],
 ]
 

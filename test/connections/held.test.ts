@@ -88,6 +88,14 @@ describe('connections', () => {
     ])
   })
 
+  test('a body that stops short of its end is given up, however much of it has come', async () => {
+    const connection = open()
+    const size = 900_000
+    connection.write(`POST /personas HTTP/1.1\r\nhost: x\r\n${KEY}${JSON_TYPE}content-length: ${size}\r\n\r\n`)
+    connection.write('x'.repeat(size - 1))
+    expectRefusal(answersIn(await connection.closed())[0], 400, /too slowly/)
+  })
+
   test('a large body that comes slowly but steadily is read', async () => {
     const connection = open()
     // Three times as long as a body that stands still may take.

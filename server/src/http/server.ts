@@ -205,10 +205,10 @@ function tooManyPipelined(): AppError {
 function giveUpSlowBodies(app: FastifyInstance, patience: Patience): void {
   const bodies = watchBodies(patience)
   app.addHook('preParsing', (request, reply, payload, done) => {
-    if (!WITHOUT_BODY.has(request.method)) {
-      if (request.headers.expect !== undefined && !reply.raw.headersSent) reply.raw.writeContinue()
-      if (hasBody(request.raw)) bodies.began(request, reply)
-    }
+    if (WITHOUT_BODY.has(request.method)) return done(null, payload)
+    const refusal = hasBody(request.raw) ? bodies.began(request, reply) : null
+    if (refusal) return done(refusal)
+    if (request.headers.expect !== undefined && !reply.raw.headersSent) reply.raw.writeContinue()
     done(null, payload)
   })
   app.addHook('preValidation', (request, _reply, done) => {

@@ -42,10 +42,9 @@ export function welcomeRoute(): FastifyPluginAsync {
   return async (app) => {
     app.get('/', { config: { isPublic: true }, schema: { hide: true } as object }, async (request, reply) => {
       if (!/\btext\/html\b/.test(request.headers.accept ?? '')) {
-        throw new AppError(
-          'unauthorized',
-          'there is nothing here; other paths need an API key in the header x-hl-api-key',
-        )
+        const key = request.headers['x-hl-api-key'] ?? request.headers.authorization
+        if (key !== undefined) throw new AppError('not_found', 'there is no GET /')
+        throw new AppError('unauthorized', 'send your API key in the header x-hl-api-key, or as a Bearer token')
       }
       return reply.header('content-security-policy', POLICY).type('text/html; charset=utf-8').send(PAGE)
     })

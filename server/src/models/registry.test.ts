@@ -87,6 +87,25 @@ describe('opening a model', () => {
   })
 })
 
+test.each(['google', 'azure-openai', 'bedrock'])(
+  'the name of a model of %s is no way to another path',
+  async (aiSystem) => {
+    const registry = registryWith({
+      GOOGLE_GENERATIVE_AI_API_KEY: 'k',
+      AZURE_OPENAI_API_KEY: 'k',
+      AZURE_OPENAI_ENDPOINT: provider.url,
+      AWS_REGION: 'eu-central-1',
+      AWS_BEARER_TOKEN_BEDROCK: 'k',
+    })
+    for (const model of ['../../x', 'a/../b', '..', 'a?b', 'a#b', '//x/y', '/x', 'a%2e', 'a b', 'a\\b', 'x/']) {
+      await expect(registry.open(aiSystem, model), model).rejects.toMatchObject({ kind: 'refused' })
+    }
+    for (const model of ['gemini-3-pro', 'models/gemini-3.1', 'arn:aws:bedrock:eu:1:inference-profile/eu.x-v1:0']) {
+      expect((await registry.open(aiSystem, model)).model).toBe(model)
+    }
+  },
+)
+
 describe('the default', () => {
   test('is the rehearsal when there is nothing else, and says so', async () => {
     const found = await registryWith({}).resolveDefault()

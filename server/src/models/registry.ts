@@ -81,6 +81,14 @@ export type ModelRegistryOptions = {
   onDownload?: (progress: Progress) => void
 }
 
+/** Systems whose packages write the name of the model into the path of the request as it is. */
+const IN_PATH: ReadonlySet<AiSystem> = new Set(['google', 'azure-openai', 'bedrock'])
+
+/** Whether a name cannot lead to another path of the same host, which would get the key too. */
+function isPlainStep(model: string): boolean {
+  return !/(?:^|\/)\.{0,2}(?:\/|$)|[\s?#\\%]/.test(model)
+}
+
 /** The only place that knows which code talks to which system. */
 export function createModelRegistry(options: ModelRegistryOptions): ModelRegistry {
   const { settings, dispatcher, clock, onDownload = () => {} } = options
@@ -167,6 +175,9 @@ export function createModelRegistry(options: ModelRegistryOptions): ModelRegistr
     if (missing.length > 0) throw notConfigured(aiSystem, `${aiSystem} is not configured: set ${missing.join(' and ')}`)
     if (aiSystem === 'default') throw notConfigured(aiSystem, 'nobody knows what the default is')
     if (aiSystem === 'local') return local.open(model)
+    if (IN_PATH.has(aiSystem) && !isPlainStep(model)) {
+      throw new ModelError('refused', `"${model}" is no name of a model of ${aiSystem}`, { aiSystem })
+    }
     if (aiSystem === 'rehearsal') return createRehearsalModel(model)
     const source: ErrorSource = { aiSystem, label: AI_SYSTEM_FACTS[aiSystem].label, redact }
     if (aiSystem === 'ollama' || aiSystem === 'openai-compatible') {

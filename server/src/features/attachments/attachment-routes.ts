@@ -34,7 +34,13 @@ export function attachmentRoutes(deps: {
       {
         bodyLimit: attachments.limit,
         // Twice is one file that no message comes for, and it is swept.
-        config: { scope: 'conversations:write', isNewWork: true, takesFile: true, idempotency: { keeps: 'answer' } },
+        config: {
+          scope: 'conversations:write',
+          isNewWork: true,
+          mayLast: true,
+          takesFile: true,
+          idempotency: { keeps: 'answer' },
+        },
         schema: {
           tags,
           summary: 'Upload a file for a message that is to come',

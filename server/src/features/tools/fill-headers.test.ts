@@ -37,6 +37,13 @@ test('what is packed into credentials is a secret too', async () => {
   )
 })
 
+test('what the author has written around a secret is none', async () => {
+  const around = 'a'.repeat(3_000)
+  const { headers, hide } = await fill({ x: `{{secret:HERE}}${around}` }, url)
+  expect(headers['x']).toBe(`value-for-here${around}`)
+  expect(hide(`value-for-here ${around}`)).toBe(`[secret] ${around}`)
+})
+
 test('headers without a secret hide nothing', async () => {
   const { hide } = await fill({ authorization: 'Bearer public' }, url)
   expect(hide('Bearer public')).toBe('Bearer public')

@@ -16,6 +16,9 @@ export type FilledHeaders = {
  */
 export type FillHeaders = (headers: Record<string, string>, url: string) => Promise<FilledHeaders>
 
+/** UTF-16 units that may stand around a secret in a header that is hidden as a whole, such as `Bearer `. */
+const MOST_AROUND = 64
+
 export function createFillHeaders(reveal: (name: string) => Promise<Secret | null>): FillHeaders {
   return async (headers, url) => {
     const filled: Record<string, string> = {}
@@ -31,7 +34,10 @@ export function createFillHeaders(reveal: (name: string) => Promise<Secret | nul
       }
       const value = template.replaceAll(SECRET, (_match, inner: string) => values.get(inner.trim()) ?? '')
       filled[header] = value
-      if (values.size > 0) secrets.push(...[...values.values(), value].flatMap(partsOf))
+      if (values.size === 0) continue
+      secrets.push(...[...values.values()].flatMap(partsOf))
+      // What else the author wrote into it is no secret, and a search for much of it would stop everybody.
+      if (template.replaceAll(SECRET, '').length <= MOST_AROUND) secrets.push(...partsOf(value))
     }
     return { headers: filled, hide: createHideSecrets(secrets) }
   }

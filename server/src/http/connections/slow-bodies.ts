@@ -3,45 +3,96 @@ import { AppError } from '../../errors.ts'
 import type { Patience } from './patience.ts'
 
 type Payload = FastifyRequest['raw']
-type Arrival = { reply: FastifyReply; payload: Payload; since: number; bytes: () => number }
+type Arrival = {
+  reply: FastifyReply
+  payload: Payload
+  since: number
+  bytes: () => number
+  /** How far it was when something had last come, and when that was seen. */
+  progress: { bytes: number; at: number }
+}
+
+/** Bytes of bodies that may be on their way at a time: of one key, and in all. */
+const MOST_UNDER_WAY = { ofKey: 128 * 1_024 * 1_024, inAll: 512 * 1_024 * 1_024 }
 
 export type BodyWatch = ReturnType<typeof watchBodies>
 
 /**
  * Follows the bodies that are on their way, and gives up those that come too slowly: a body of n bytes has `bodyMs` and
- * the time that n bytes take at `bodyBytesPerSecond`. So a large file may take its time, and a byte now and then may not.
+ * the time that n bytes take at `bodyBytesPerSecond`, and something of it has to come in each `bodyMs`. So a large file may
+ * take its time, a byte now and then may not, and who has sent much must not stop for long. What is on its way is held in
+ * memory, so there is a bound for all of it.
  */
 export function watchBodies(patience: Patience) {
   const arrivals = new Map<FastifyRequest, Arrival>()
+  const bytesOfKey = new Map<string, number>()
+  let bytesUnderWay = 0
   const timer = setInterval(giveUpSlowOnes, patience.lookEveryMs)
   timer.unref()
 
   function giveUpSlowOnes(): void {
     const now = performance.now()
-    for (const [request, { reply, payload, since, bytes }] of arrivals) {
-      const allowedMs = patience.bodyMs + (bytes() / patience.bodyBytesPerSecond) * 1_000
+    for (const [request, { reply, payload, since, bytes, progress }] of arrivals) {
+      const come = bytes()
+      if (come > progress.bytes) Object.assign(progress, { bytes: come, at: now })
+      const allowedMs = patience.bodyMs + (come / patience.bodyBytesPerSecond) * 1_000
       const isOver = reply.sent || payload.destroyed || payload.complete
-      if (!isOver && now - since <= allowedMs) continue
-      arrivals.delete(request)
+      if (!isOver && now - since <= allowedMs && now - progress.at <= patience.bodyMs) continue
+      forget(request)
       // Whoever reads the body takes it for broken, and answers; the connection itself is whole.
       if (!isOver) payload.emit('error', tooSlow())
     }
   }
 
+  function forget(request: FastifyRequest): void {
+    if (!arrivals.delete(request)) return
+    const key = keyOf(request)
+    const size = sizeOf(request)
+    bytesUnderWay -= size
+    const left = (bytesOfKey.get(key) ?? 0) - size
+    if (left > 0) bytesOfKey.set(key, left)
+    else bytesOfKey.delete(key)
+  }
+
   return {
-    /** A body is about to be read. Call it right before that: what HTTP/2 brings flows from here on. */
-    began(request: FastifyRequest, reply: FastifyReply): void {
+    /**
+     * A body is about to be read. Call it right before that: what HTTP/2 brings flows from here on. Gives back the error
+     * for one that is too much beside the others.
+     */
+    began(request: FastifyRequest, reply: FastifyReply): AppError | null {
+      const size = sizeOf(request)
+      const key = keyOf(request)
+      const ofKey = (bytesOfKey.get(key) ?? 0) + size
+      if (ofKey > MOST_UNDER_WAY.ofKey || bytesUnderWay + size > MOST_UNDER_WAY.inAll) return tooMuch()
+      bytesOfKey.set(key, ofKey)
+      bytesUnderWay += size
       const payload = request.raw
-      arrivals.set(request, { reply, payload, since: performance.now(), bytes: countBytes(payload) })
+      const at = performance.now()
+      const progress = { bytes: 0, at }
+      arrivals.set(request, { reply, payload, since: at, bytes: countBytes(payload), progress })
+      return null
     },
     /** The body is there. */
     arrived(request: FastifyRequest): void {
-      arrivals.delete(request)
+      forget(request)
     },
     stop(): void {
       clearInterval(timer)
     },
   }
+}
+
+const keyOf = ({ caller }: FastifyRequest) => (caller as FastifyRequest['caller'] | null)?.keyId ?? ''
+
+/** Bytes that a body says it will have; one that says nothing may have as many as its route takes. */
+function sizeOf({ raw, routeOptions }: FastifyRequest): number {
+  const length = raw.headers['content-length']
+  return length === undefined ? (routeOptions.bodyLimit ?? 0) : Number(length)
+}
+
+function tooMuch(): AppError {
+  const message = 'too many bytes of bodies are on their way'
+  return new AppError('rate_limited', message, { refusedBy: 'bodies_under_way', retryAfterMs: 1_000 })
 }
 
 function tooSlow(): AppError {
