@@ -30,6 +30,7 @@ import { createPersonaService } from './features/personas/persona-service.ts'
 import { createEraseService, type Eraser, keepErasures } from './features/privacy/erase-service.ts'
 import { createExportService } from './features/privacy/export-service.ts'
 import { privacyRoutes } from './features/privacy/privacy-routes.ts'
+import { tendSecrets } from './features/secrets/secret-rotation.ts'
 import { secretRoutes } from './features/secrets/secret-routes.ts'
 import { createSecretService } from './features/secrets/secret-service.ts'
 import { createCheckSecretHosts } from './features/tools/tool-authority.ts'
@@ -170,7 +171,8 @@ export async function createApp(
   const node = { nodeId, leaseMs: config.leaseMs, isAlone }
   const line = createWaitingLine({ ...shared, ...node })
   const toolConnections = createGuardedAgent({ allowedHosts: config.tools.privateHosts })
-  const secrets = createSecretService({ ...shared, key: config.tools.secretKey })
+  const secretKeys = { current: config.tools.secretKey, previous: config.tools.previousSecretKeys }
+  const secrets = createSecretService({ ...shared, keys: secretKeys })
   const approvals = createApprovals({ ...shared, ...node })
   const schemaChecks = createSchemaChecks({ now: () => performance.now() })
   const tools = createToolService({
@@ -219,6 +221,7 @@ export async function createApp(
   const recovery = createRecovery({ ...shared, ...node, log, runner, limits, conversations: conversationTurns })
   const recovered = await recovery.sweep()
   if (recovered.ended + recovered.restarted > 0) log.warn(recovered, 'took care of runs that their server had left')
+  await tendSecrets({ database, keys: secretKeys, log })
   const upkeep = keepTurns({ database, clock, ...node, runner, recovery, recentTalk, log })
   const idempotency = createIdempotencyService({ database, clock })
   const sweeper = keepClaims({ database, clock, log })
