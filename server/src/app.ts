@@ -35,6 +35,8 @@ import { secretRoutes } from './features/secrets/secret-routes.ts'
 import { createSecretService } from './features/secrets/secret-service.ts'
 import { createCheckSecretHosts } from './features/tools/tool-authority.ts'
 import { createToolService } from './features/tools/toolbox.ts'
+import { createApprovalList } from './features/turns/approval-list.ts'
+import { approvalRoutes } from './features/turns/approval-routes.ts'
 import { createApprovals } from './features/turns/approvals.ts'
 import { createRoutes } from './features/turns/create-routes.ts'
 import { modelRoutes } from './features/turns/model-routes.ts'
@@ -294,6 +296,7 @@ export async function createApp(
   await http.register(createRoutes({ database, starter, turns, runner, conversations, checkConfiguration }))
   await http.register(turnRoutes({ turns, runner, eraseConversation: erasures.eraseConversation }))
   await http.register(toolRoutes({ turns, runner }))
+  await http.register(approvalRoutes(createApprovalList({ database, organizations })))
   await http.register(secretRoutes(secrets))
   await http.register(runRoutes(turns))
   await http.register(privacyRoutes({ exports, erasures }))

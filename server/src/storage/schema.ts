@@ -332,7 +332,7 @@ type ToolDecisionTable = {
   decision: string
 }
 
-/** A call that a run waits with until somebody has decided about it; gone when the run goes on or has ended. */
+/** A call that needs an approval, and waits for it; gone when somebody has decided, or the run has ended. */
 type WaitingCallTable = {
   organization_id: string
   conversation_id: string

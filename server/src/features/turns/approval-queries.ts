@@ -57,6 +57,55 @@ export const selectDecisions = prepareRead((db, p: Parameters<RunKey>) =>
     .where('run_id', '=', p('runId')),
 )
 
+/** Notes that a call waits, for the list of all that do. */
+export const insertWaitingCall = prepareWrite(
+  (
+    db,
+    p: Parameters<
+      RunKey & { toolCallId: string; id: string; name: string; input: string; createdAt: number; expiresAt: number }
+    >,
+  ) =>
+    db.insertInto('waiting_call').values({
+      organization_id: p('organizationId'),
+      conversation_id: p('conversationId'),
+      run_id: p('runId'),
+      tool_call_id: p('toolCallId'),
+      id: p('id'),
+      name: p('name'),
+      input: p('input'),
+      created_at: p('createdAt'),
+      expires_at: p('expiresAt'),
+    }),
+)
+
+/** The calls of a run have another end, because another server waits now. Those that were decided about stay gone. */
+export const prolongWaitingCalls = prepareWrite((db, p: Parameters<RunKey & { expiresAt: number }>) =>
+  db
+    .updateTable('waiting_call')
+    .set({ expires_at: p('expiresAt') })
+    .where('organization_id', '=', p('organizationId'))
+    .where('conversation_id', '=', p('conversationId'))
+    .where('run_id', '=', p('runId')),
+)
+
+/** For the batch of a decision. */
+export const deleteWaitingCall = prepareWrite((db, p: Parameters<RunKey & { toolCallId: string }>) =>
+  db
+    .deleteFrom('waiting_call')
+    .where('organization_id', '=', p('organizationId'))
+    .where('conversation_id', '=', p('conversationId'))
+    .where('run_id', '=', p('runId'))
+    .where('tool_call_id', '=', p('toolCallId')),
+)
+
+export const deleteWaitingCalls = prepareWrite((db, p: Parameters<RunKey>) =>
+  db
+    .deleteFrom('waiting_call')
+    .where('organization_id', '=', p('organizationId'))
+    .where('conversation_id', '=', p('conversationId'))
+    .where('run_id', '=', p('runId')),
+)
+
 /** The runs of a node about whose calls somebody has decided. */
 export const selectDecidedRuns = prepareRead((db, p: Parameters<{ nodeId: string }>) =>
   db
