@@ -64,7 +64,9 @@ onEveryDatabase('the command line beside a server', (kind) => {
     const later = Date.parse(young?.expiresAt ?? '') - Date.parse(old?.expiresAt ?? '')
     expect(later).toBeGreaterThan(82_800_000)
     expect(later).toBeLessThan(90_000_000)
-    expect((await runCli(['keys', 'list'], env)).stdout).toMatch(/TOKENS TODAY[^]*turning\s+personas:read\s+0 of 9000/)
+    expect((await runCli(['keys', 'list'], env)).stdout).toMatch(
+      /TOKENS TODAY[\s\S]*turning\s+personas:read\s+0 of 9000/,
+    )
 
     const third = (await runCli(['keys', 'rotate', second.slice(0, 10)], env)).stdout.trim()
     expect([await statusWith(first), await statusWith(second), await statusWith(third)]).toEqual([200, 401, 200])

@@ -175,7 +175,7 @@ export async function createApp(
   const toolConnections = createGuardedAgent({ allowedHosts: config.tools.privateHosts })
   const secretKeys = { current: config.tools.secretKey, previous: config.tools.previousSecretKeys }
   const secrets = createSecretService({ ...shared, keys: secretKeys })
-  const approvals = createApprovals({ ...shared, ...node })
+  const approvals = createApprovals({ ...shared, isAlone })
   const schemaChecks = createSchemaChecks({ now: () => performance.now() })
   const tools = createToolService({
     ...{ clock, secrets, log, dispatcher: toolConnections, schemaChecks },

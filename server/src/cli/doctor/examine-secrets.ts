@@ -49,18 +49,20 @@ async function onSqlite<T>(file: string, look: (reader: Reader) => Promise<T>): 
 }
 
 async function onPostgres<T>(url: string, look: (reader: Reader) => Promise<T>): Promise<T> {
-  const [{ default: pg }, { postgresDialect }] = await Promise.all([import('pg'), import('../../storage/postgres.ts')])
-  const client = new pg.Client({
-    connectionString: url,
-    connectionTimeoutMillis: TIMEOUT_MS,
-    query_timeout: TIMEOUT_MS,
-    application_name: 'dramatis doctor',
+  const [{ createConnector }, { parsePostgresUrl }, { postgresDialect }] = await Promise.all([
+    import('../../storage/postgres-connect.ts'),
+    import('../../storage/postgres-target.ts'),
+    import('../../storage/postgres.ts'),
+  ])
+  const connect = createConnector({
+    target: parsePostgresUrl(url),
+    connectMs: TIMEOUT_MS,
+    applicationName: 'dramatis doctor',
   })
-  client.on('error', () => {})
+  const { client } = await connect()
   const read = async <Row>({ sql, parameters }: CompiledQuery<Row>) =>
     (await client.query(sql, [...parameters])).rows as Row[]
   try {
-    await client.connect()
     return await look({ dialect: postgresDialect, read })
   } finally {
     await client.end().catch(() => {})

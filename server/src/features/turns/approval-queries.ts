@@ -1,3 +1,4 @@
+import type { Database } from '../../storage/database.ts'
 import { type Parameters, prepareRead, prepareWrite } from '../../storage/prepare.ts'
 import type { RunKey } from './run.ts'
 import type { RunStatus } from './turn-state.ts'
@@ -106,21 +107,35 @@ export const deleteWaitingCalls = prepareWrite((db, p: Parameters<RunKey>) =>
     .where('run_id', '=', p('runId')),
 )
 
-/** The runs of a node about whose calls somebody has decided. */
-export const selectDecidedRuns = prepareRead((db, p: Parameters<{ nodeId: string }>) =>
-  db
-    .selectFrom('tool_decision')
-    .innerJoin('running_turn', (join) =>
-      join
-        .onRef('running_turn.organization_id', '=', 'tool_decision.organization_id')
-        .onRef('running_turn.conversation_id', '=', 'tool_decision.conversation_id')
-        .onRef('running_turn.run_id', '=', 'tool_decision.run_id'),
-    )
-    .select('tool_decision.run_id')
-    .distinct()
-    .where('tool_decision.decision', 'in', ['approved', 'rejected'])
-    .where('running_turn.node_id', '=', p('nodeId')),
-)
+/** How many runs one query asks for. */
+const RUNS_AT_ONCE = 16
+
+/** Those of the given runs about whose calls somebody has decided. */
+export async function findDecidedRuns(database: Database, keys: readonly RunKey[]): Promise<Set<string>> {
+  const decided = new Set<string>()
+  for (let from = 0; from < keys.length; from += RUNS_AT_ONCE) {
+    const rest = keys.slice(from)
+    // Always as many, the last one repeated: so the statement has one text, which databases prepare once.
+    const asked = Array.from({ length: RUNS_AT_ONCE }, (_, i) => rest[Math.min(i, rest.length - 1)] as RunKey)
+    const query = database.dialect.builder
+      .selectFrom('tool_decision')
+      .select('run_id')
+      .where('decision', 'in', ['approved', 'rejected'])
+      .where((eb) =>
+        eb.or(
+          asked.map(({ organizationId, conversationId, runId }) =>
+            eb.and([
+              eb('organization_id', '=', organizationId),
+              eb('conversation_id', '=', conversationId),
+              eb('run_id', '=', runId),
+            ]),
+          ),
+        ),
+      )
+    for (const { run_id } of await database.read(query.compile())) decided.add(run_id)
+  }
+  return decided
+}
 
 export const deleteDecisions = prepareWrite((db, p: Parameters<RunKey>) =>
   db

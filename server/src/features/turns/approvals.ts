@@ -10,12 +10,12 @@ import {
   type Decision,
   deleteWaitingCall,
   deleteWaitingCalls,
+  findDecidedRuns,
   IS_DECIDED,
   insertDecision,
   insertWaitingCall,
   prolongWaitingCalls,
   STATUS_IS_AS_BEFORE,
-  selectDecidedRuns,
   selectDecisions,
   takeApproval,
 } from './approval-queries.ts'
@@ -49,22 +49,22 @@ export function createApprovals(deps: {
   database: Database
   ids: IdSource
   clock: Clock
-  nodeId: string
   isAlone: boolean
   /** Milliseconds that somebody has to decide; an hour by default. */
   patienceMs?: number
 }) {
-  const { database, ids, clock, nodeId, isAlone, patienceMs = AN_HOUR_MS } = deps
+  const { database, ids, clock, isAlone, patienceMs = AN_HOUR_MS } = deps
   /** Whom to tell of a decision, by run. */
-  const waiting = new Map<string, () => void>()
+  const waiting = new Map<string, { key: RunKey; look: () => void }>()
   let polling: Repeated | null = null
 
   async function lookForAll(): Promise<void> {
-    for (const { run_id } of await selectDecidedRuns(database, { nodeId })) waiting.get(run_id)?.()
+    const keys = [...waiting.values()].map(({ key }) => key)
+    for (const runId of await findDecidedRuns(database, keys)) waiting.get(runId)?.look()
   }
 
-  function beginToWait(runId: string, look: () => void): void {
-    waiting.set(runId, look)
+  function beginToWait(key: RunKey, look: () => void): void {
+    waiting.set(key.runId, { key, look })
     // The next look comes anyway.
     if (!isAlone) polling ??= repeat(lookForAll, POLL_MS, () => {})
   }
@@ -139,7 +139,7 @@ export function createApprovals(deps: {
     function begin(): void {
       since = clock()
       place.pause()
-      beginToWait(key.runId, look)
+      beginToWait(key, look)
       // Who saw the status may have been quicker than the event.
       look()
     }
@@ -239,7 +239,7 @@ export function createApprovals(deps: {
         const known = await decisionOf(key, toolCallId)
         if (known !== decision) throw conflict(key, `the call was ${known ?? 'decided about'} before`)
       }
-      waiting.get(key.runId)?.()
+      waiting.get(key.runId)?.look()
     },
   }
 

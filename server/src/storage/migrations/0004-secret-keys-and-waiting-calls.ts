@@ -2,8 +2,7 @@ import type { ColumnTypes } from '../dialect.ts'
 
 /**
  * Which key a secret is encrypted with, so that those under a former one are found without opening all: `-` where it was
- * stored before this was written down. And the calls of tools that wait for an approval, so that they can be listed;
- * each node looks for decisions about those of its own turns.
+ * stored before this was written down. And the calls of tools that wait for an approval, so that they can be listed.
  */
 export function secretKeysAndWaitingCalls(t: ColumnTypes): string[] {
   return [
@@ -23,6 +22,5 @@ export function secretKeysAndWaitingCalls(t: ColumnTypes): string[] {
        primary key (organization_id, conversation_id, run_id, tool_call_id)
      ) ${t.clustered}`,
     'create unique index waiting_call_by_id on waiting_call (organization_id, id)',
-    'create index running_turn_by_node on running_turn (node_id)',
   ]
 }
