@@ -47,6 +47,36 @@ onEveryDatabase('the command line beside a server', (kind) => {
     expect((await runCli(['keys', 'revoke', key.slice(0, 10)], env)).stdout).toMatch(/revoked already/)
   })
 
+  test('puts a new key in the place of one, which ends at once or later', async () => {
+    const options = ['--scopes', 'personas:read', '--daily-tokens', '9000', '--expires', '2d']
+    const first = (await runCli(['keys', 'create', 'turning', ...options], env)).stdout.trim()
+    const rotated = await runCli(['keys', 'rotate', first.slice(0, 10), '--grace', '24h'], env)
+    expect(rotated).toMatchObject({ code: 0, stdout: expect.stringMatching(/^dram_\S{43}\n$/) })
+    const second = rotated.stdout.trim()
+    expect(second).not.toBe(first)
+    expect(rotated.stderr).toMatch(/^Key \S+ takes the place of dram_\S+ \(turning, \S+\), which ends at \S+ \S+Z\./)
+    expect(rotated.stderr).not.toContain(second)
+    expect([await statusWith(first), await statusWith(second)]).toEqual([200, 200])
+    type Listed = { prefix: string; scopes: string[]; dailyTokens: number; expiresAt: string }
+    const keys: Listed[] = JSON.parse((await runCli(['keys', 'list', '--json'], env)).stdout)
+    const [old, young] = [first, second].map((key) => keys.find(({ prefix }) => prefix === key.slice(0, 10)))
+    expect(young).toMatchObject({ scopes: ['personas:read'], dailyTokens: 9_000, tokensUsedToday: 0 })
+    const later = Date.parse(young?.expiresAt ?? '') - Date.parse(old?.expiresAt ?? '')
+    expect(later).toBeGreaterThan(82_800_000)
+    expect(later).toBeLessThan(90_000_000)
+    expect((await runCli(['keys', 'list'], env)).stdout).toMatch(
+      /TOKENS TODAY[\s\S]*turning\s+personas:read\s+0 of 9000/,
+    )
+
+    const third = (await runCli(['keys', 'rotate', second.slice(0, 10)], env)).stdout.trim()
+    expect([await statusWith(first), await statusWith(second), await statusWith(third)]).toEqual([200, 401, 200])
+    expect(await runCli(['keys', 'rotate', second.slice(0, 10)], env)).toMatchObject({
+      code: 1,
+      stdout: '',
+      stderr: expect.stringMatching(/^dramatis keys rotate: .*is not valid any more/),
+    })
+  })
+
   test('gives a key everything but administration, and an end', async () => {
     const created = await runCli(['keys', 'create', 'plain', '--expires', '1d'], env)
     const key = created.stdout.trim()
@@ -88,6 +118,7 @@ onEveryDatabase('the command line beside a server', (kind) => {
       status: 'valid',
       scopes: ['reports:read'],
       organizationId: expect.stringMatching(UUID),
+      ...{ dailyTokens: null, tokensUsedToday: null },
       createdAt: expect.stringMatching(/^\d{4}-\d\d-\d\dT[\d:.]+Z$/),
       ...{ expiresAt: null, revokedAt: null, lastUsedAt: null },
     })
@@ -122,8 +153,10 @@ describe('usage', () => {
     [['\u001b[2Jfrob'], /^dramatis: there is no command "\[2Jfrob"/],
     [['--frobnicate'], /^dramatis: there is no option "--frobnicate"/],
     [['keys', 'list', '--json=yes'], /'--json' does not take an argument/],
-    [['keys'], /^dramatis keys: say which one: keys create, keys list, keys revoke/],
+    [['keys'], /^dramatis keys: say which one: keys create, keys list, keys rotate, keys revoke/],
     [['keys', 'eat'], /"keys eat"/],
+    [['keys', 'rotate', 'x', '--grace', 'soon'], /--grace must be a time such as 30m, 24h or 7d, .*"soon"/],
+    [['keys', 'rotate', 'x', '--grace', '91d'], /at most 90d, and is "91d"/],
     [['keys', 'create'], /NAME is missing/],
     [['keys', 'create', 'a', 'b'], /"b" is one word too many/],
     [['keys', 'create', 'a', '--scopes', 'personas:fly'], /"personas:fly" is no scope/],
@@ -146,14 +179,14 @@ describe('usage', () => {
     const all = await runCli(['--help'], {})
     for (const words of [[], ['-h'], ['help']]) expect(await runCli(words, {})).toEqual(all)
     const group = await runCli(['keys', '--help'], {})
-    expect(group.stdout).toMatch(/keys create .*\n {2}keys list .*\n {2}keys revoke .*\n\n/)
+    expect(group.stdout).toMatch(/keys create .*\n {2}keys list .*\n {2}keys rotate .*\n {2}keys revoke .*\n\n/)
     expect(await runCli(['help', 'keys', 'list'], {})).toEqual(await runCli(['keys', 'list', '--help'], {}))
   })
 
   test('documents every command', async () => {
     const all = await runCli(['help'], {})
     const names = [...all.stdout.matchAll(/^ {2}([a-z]+(?: [a-z]+)?) {2,}/gm)].map((match) => match[1] as string)
-    expect(names).toHaveLength(14)
+    expect(names).toHaveLength(15)
     for (const name of names) {
       const help = await runCli([...name.split(' '), '--help'], {})
       expect(help).toMatchObject({ code: 0, stderr: '', stdout: expect.stringContaining(`Usage: dramatis ${name}`) })

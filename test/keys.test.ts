@@ -42,6 +42,60 @@ onEveryDatabase('API keys', (kind) => {
   const list = async () => (await server.call<{ data: Key[] }>('GET', '/api-keys')).body.data
   const as = (key: string) => ({ 'x-hl-api-key': key })
 
+  const rotate = (id: string, body: Json = {}, headers: Record<string, string> = {}) =>
+    server.call<Key>('POST', `/api-keys/${id}/rotate`, body, headers)
+
+  test('are rotated: a new one like the old one, which ends at once or after a grace', async () => {
+    const expiresAt = new Date(Date.now() + 3_600_000).toISOString()
+    const old = await create({ name: 'k', scopes: ['personas:read'], expiresAt, dailyTokens: 500 })
+    const before = Date.now()
+    const young = await rotate(old.id, { graceSeconds: 60 })
+    expect(young.body).toMatchObject({ name: 'k', scopes: ['personas:read'], expiresAt, dailyTokens: 500 })
+    expect(young.body.key).not.toBe(old.key)
+    const statuses = () =>
+      Promise.all([old, young.body].map(async ({ key }) => (await bare('/personas', as(key))).status))
+    expect(await statuses()).toEqual([200, 200])
+    const end = Date.parse((await list()).find(({ id }) => id === old.id)?.expiresAt ?? '')
+    expect(end).toBeGreaterThanOrEqual(before + 60_000)
+    expect(end).toBeLessThanOrEqual(Date.now() + 60_000)
+    // A second time without: then it ends at once, and there is nothing more to rotate.
+    const third = await rotate(old.id)
+    expect(third.status).toBe(200)
+    expect(await statuses()).toEqual([401, 200])
+    expectError(await rotate(old.id), 'not_found')
+    // A grace is no way to live longer.
+    await rotate(young.body.id, { graceSeconds: 7_776_000 })
+    expect((await list()).find(({ id }) => id === young.body.id)?.expiresAt).toBe(expiresAt)
+  })
+
+  test('are rotated by one of several who want it at once, and never shown again', async () => {
+    const old = await create({ name: 'race', scopes: ['personas:read'] })
+    const answers = await Promise.all([rotate(old.id), rotate(old.id), rotate(old.id)])
+    expect(answers.map(({ status }) => status).sort()).toEqual([200, 404, 404])
+    expect((await list()).filter(({ name }) => name === 'race')).toHaveLength(2)
+    const once = await create({ name: 'once', scopes: ['personas:read'] })
+    const key = { 'idempotency-key': 'rotate-once' }
+    const first = await rotate(once.id, {}, key)
+    expect(first.body.key).toMatch(/^dram_/)
+    const again = await rotate(once.id, {}, key)
+    expect(again.body).toEqual({ ...first.body, key: null })
+  })
+
+  test('are not rotated by who may do less, nor from another organization', async () => {
+    const admin = (await list()).find(({ name }) => name === 'bootstrap') as Key
+    const small = await createKey(server, ['admin:write', 'personas:read'])
+    const refused = expectError(await rotate(admin.id, {}, small), 'forbidden')
+    expect(refused.message).toContain('cannot give it away')
+    expect((await bare('/personas', as(ADMIN_KEY))).status).toBe(200)
+    const other = { 'x-hl-api-key': (await createOrganization(server)).key }
+    expectError(await rotate(admin.id, {}, other), 'not_found')
+    expectError(await rotate(NOWHERE), 'not_found')
+    for (const graceSeconds of [-1, 1.5, 7_776_001, '60']) {
+      expectError(await rotate(admin.id, { graceSeconds }), 'bad_request')
+    }
+    expectError(await rotate(admin.id, {}, await createKey(server, ['admin:read'])), 'forbidden')
+  })
+
   test('are accepted in either header', async () => {
     for (const headers of [
       { 'x-hl-api-key': ADMIN_KEY },

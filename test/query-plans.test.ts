@@ -14,7 +14,17 @@ type Plan = { 'Node Type': string; 'Relation Name'?: string; 'Index Cond'?: stri
 /** Tables that grow with what is said, or with who says it: none of them may be read from end to end. */
 const GROWING = [
   ...['message', 'conversation', 'run', 'run_chunk', 'running_turn', 'waiting_turn', 'api_key', 'token_budget'],
-  ...['idempotency_claim', 'replaced_message', 'persona', 'feedback', 'attachment', 'conversation_summary'],
+  ...[
+    'waiting_call',
+    'tool_decision',
+    'secret',
+    'idempotency_claim',
+    'replaced_message',
+    'persona',
+    'feedback',
+    'attachment',
+    'conversation_summary',
+  ],
 ]
 
 onEveryDatabase('the queries of a turn', (kind) => {
@@ -107,6 +117,30 @@ async function everythingThatTurnsDo(server: RunningApp, provider: ProviderServe
   await expect.poll(async () => ((await call('GET', '/runs')) as { data: Json[] }).data[0]?.['status']).toBe('accepted')
   gate.resolve()
   await Promise.all([first, waiting])
+
+  const waits = { ...tool, type: 'http', requiresApproval: true, method: 'GET', url: 'http://127.0.0.1:9/' }
+  provider.script([
+    {
+      headers: { 'content-type': 'text/event-stream' },
+      pieces: [
+        chatChunk([{ index: 0, delta: { tool_calls: calls }, finish_reason: 'tool_calls' }]),
+        'data: [DONE]\n\n',
+      ],
+    },
+  ])
+  const asking = server.call('POST', '/conversations', { ...model, message, configuration: { tools: [waits] } })
+  const approvals = async (query = '') =>
+    (
+      await server.call<{ data: { conversationId: string; runId: string; toolCallId: string }[] }>(
+        'GET',
+        `/approvals${query}`,
+      )
+    ).body.data
+  await expect.poll(() => approvals()).toHaveLength(1)
+  const [waitingCall] = await approvals('?pageSize=1')
+  const decided = `/conversations/${waitingCall?.conversationId}/runs/${waitingCall?.runId}/reject`
+  await server.call('POST', decided, { toolCallId: waitingCall?.toolCallId })
+  await asking
 
   provider.script([chatReply(['broken'], { finishReason: null, ending: 'hang' })])
   const stream = await server.open('POST', `${path}/chat-sse`, { message })

@@ -119,7 +119,7 @@ onEveryDatabase('calls that need an approval', (kind) => {
     const { path, waitingFor, decide } = await untilWaiting(id)
     // The same rows, with less patience than the server has.
     const { database, clock, ids, organizations } = server.app.services
-    const impatient = createApprovals({ database, clock, nodeId: ids.next(), isAlone: true, patienceMs: 1 })
+    const impatient = createApprovals({ database, ids, clock, isAlone: true, patienceMs: 1 })
     const organizationId = (await organizations.first())?.id ?? ''
     const run = { organizationId, conversationId: id, runId: path.split('/').at(-1) ?? '', fence: 1, isWaiting: true }
     const place = { pause: () => {}, resume: () => {}, leave: () => {} }

@@ -30,10 +30,13 @@ import { createPersonaService } from './features/personas/persona-service.ts'
 import { createEraseService, type Eraser, keepErasures } from './features/privacy/erase-service.ts'
 import { createExportService } from './features/privacy/export-service.ts'
 import { privacyRoutes } from './features/privacy/privacy-routes.ts'
+import { tendSecrets } from './features/secrets/secret-rotation.ts'
 import { secretRoutes } from './features/secrets/secret-routes.ts'
 import { createSecretService } from './features/secrets/secret-service.ts'
 import { createCheckSecretHosts } from './features/tools/tool-authority.ts'
 import { createToolService } from './features/tools/toolbox.ts'
+import { createApprovalList } from './features/turns/approval-list.ts'
+import { approvalRoutes } from './features/turns/approval-routes.ts'
 import { createApprovals } from './features/turns/approvals.ts'
 import { createRoutes } from './features/turns/create-routes.ts'
 import { modelRoutes } from './features/turns/model-routes.ts'
@@ -170,8 +173,9 @@ export async function createApp(
   const node = { nodeId, leaseMs: config.leaseMs, isAlone }
   const line = createWaitingLine({ ...shared, ...node })
   const toolConnections = createGuardedAgent({ allowedHosts: config.tools.privateHosts })
-  const secrets = createSecretService({ ...shared, key: config.tools.secretKey })
-  const approvals = createApprovals({ ...shared, ...node })
+  const secretKeys = { current: config.tools.secretKey, previous: config.tools.previousSecretKeys }
+  const secrets = createSecretService({ ...shared, keys: secretKeys })
+  const approvals = createApprovals({ ...shared, isAlone })
   const schemaChecks = createSchemaChecks({ now: () => performance.now() })
   const tools = createToolService({
     ...{ clock, secrets, log, dispatcher: toolConnections, schemaChecks },
@@ -219,6 +223,7 @@ export async function createApp(
   const recovery = createRecovery({ ...shared, ...node, log, runner, limits, conversations: conversationTurns })
   const recovered = await recovery.sweep()
   if (recovered.ended + recovered.restarted > 0) log.warn(recovered, 'took care of runs that their server had left')
+  await tendSecrets({ database, keys: secretKeys, log })
   const upkeep = keepTurns({ database, clock, ...node, runner, recovery, recentTalk, log })
   const idempotency = createIdempotencyService({ database, clock })
   const sweeper = keepClaims({ database, clock, log })
@@ -291,6 +296,7 @@ export async function createApp(
   await http.register(createRoutes({ database, starter, turns, runner, conversations, checkConfiguration }))
   await http.register(turnRoutes({ turns, runner, eraseConversation: erasures.eraseConversation }))
   await http.register(toolRoutes({ turns, runner }))
+  await http.register(approvalRoutes(createApprovalList({ database, organizations })))
   await http.register(secretRoutes(secrets))
   await http.register(runRoutes(turns))
   await http.register(privacyRoutes({ exports, erasures }))

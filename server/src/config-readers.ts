@@ -83,11 +83,22 @@ export function readPublicUrl(value: string): string | null {
   return value.replace(/\/+$/, '')
 }
 
-export function readSecretKey(value: string): Buffer | null {
+export function readSecretKey(name: string, value: string): Buffer | null {
   if (value === '') return null
   const bytes = Buffer.from(value, 'base64')
   if (bytes.length === 32 && /^[\w+/-]{43}=?$/.test(value)) return bytes
-  throw new Error('DRAMATIS_SECRET_KEY must be 32 bytes in base64, such as `openssl rand -base64 32` makes.')
+  throw new Error(`${name} must be 32 bytes in base64, such as \`openssl rand -base64 32\` makes.`)
+}
+
+/** Keys that secrets were encrypted with before, separated by commas. */
+export function readPreviousKeys(value: string, hasKey: boolean): Buffer[] {
+  const keys = listOf(value).flatMap((key) => readSecretKey('Each key in DRAMATIS_SECRET_KEY_PREVIOUS', key) ?? [])
+  if (keys.length > 0 && !hasKey) {
+    throw new Error(
+      'DRAMATIS_SECRET_KEY_PREVIOUS is set and DRAMATIS_SECRET_KEY is not: secrets could be sealed anew with nothing.',
+    )
+  }
+  return keys
 }
 
 export function readHosts(value: string): string[] {

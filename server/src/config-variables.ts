@@ -156,6 +156,13 @@ export const SERVER_VARIABLES: readonly Variable[] = [
     isSecret: true,
   },
   {
+    name: 'DRAMATIS_SECRET_KEY_PREVIOUS',
+    default: 'none',
+    meaning:
+      'The key of secrets before the present one, or several separated by commas. The start seals what they open anew.',
+    isSecret: true,
+  },
+  {
     name: 'DRAMATIS_ALLOW_PRIVATE_HOSTS',
     default: 'none',
     meaning:

@@ -14,6 +14,7 @@ import {
   readMcpPresets,
   readNetworks,
   readOrigins,
+  readPreviousKeys,
   readPublicUrl,
   readSecretKey,
   readTitleModel,
@@ -66,6 +67,8 @@ export type Config = Readonly<{
 export type ToolConfig = Readonly<{
   /** 32 bytes that secrets are encrypted with. */
   secretKey: Buffer | null
+  /** Those that they were encrypted with before. */
+  previousSecretKeys: readonly Buffer[]
   /** Hosts that tools may reach although their addresses are private. */
   privateHosts: readonly string[]
   /** The commands of MCP servers that tools may name. */
@@ -151,7 +154,10 @@ export function readConfig(env: Environment): { config: Config; warnings: string
     },
     titleModel: attempt(() => readTitleModel(text('DRAMATIS_TITLE_MODEL', ''))),
     tools: {
-      secretKey: attempt(() => readSecretKey(text('DRAMATIS_SECRET_KEY', ''))),
+      secretKey: attempt(() => readSecretKey('DRAMATIS_SECRET_KEY', text('DRAMATIS_SECRET_KEY', ''))),
+      previousSecretKeys: attempt(() =>
+        readPreviousKeys(text('DRAMATIS_SECRET_KEY_PREVIOUS', ''), text('DRAMATIS_SECRET_KEY', '') !== ''),
+      ),
       privateHosts: attempt(() => readHosts(text('DRAMATIS_ALLOW_PRIVATE_HOSTS', ''))),
       mcpPresets: attempt(() => readMcpPresets(text('DRAMATIS_MCP_COMMANDS', ''))),
       mcpProcesses: limit('DRAMATIS_MCP_PROCESSES', '32', 1),

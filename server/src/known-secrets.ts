@@ -7,7 +7,7 @@ export function knownSecrets({ providers, apiKey, tools, database, blobs }: Conf
   return [
     ...providers.secrets,
     ...(apiKey === null ? [] : [apiKey]),
-    ...(tools.secretKey === null ? [] : [tools.secretKey.toString('base64')]),
+    ...[tools.secretKey ?? [], tools.previousSecretKeys].flat().map((key) => key.toString('base64')),
     ...(database.kind === 'postgres' ? secretsOfPostgresUrl(database.url) : []),
     ...secretsOfBlobs(blobs),
   ].filter((secret) => secret !== '')

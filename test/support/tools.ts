@@ -69,7 +69,9 @@ export function watchWaits(response: Response): { next(): Promise<string[] | nul
   const decoder = new TextDecoder()
   let text = ''
   let told = 0
-  const waits = () => itemsOf(text.slice(0, text.lastIndexOf('\n\n') + 2)).items.filter(({ status }) => status)
+  const whole = () => text.slice(0, text.lastIndexOf('\n\n') + 2)
+  // Of the first event there may be only a part.
+  const waits = () => (text.includes('\n\n') ? itemsOf(whole()).items.filter(({ status }) => status) : [])
   return {
     text: () => text,
     async next() {

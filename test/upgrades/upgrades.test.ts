@@ -96,6 +96,11 @@ test('a migration that was released is never changed', () => {
         "8ff0b66782dc4729",
         "8ff0b66782dc4729",
       ],
+      [
+        "secret-keys-and-waiting-calls",
+        "de38a864b6502490",
+        "6997d97f567379ef",
+      ],
     ]
   `)
 })

@@ -42,6 +42,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./keys-list.ts')).keysListCommand,
   },
   {
+    name: 'keys rotate',
+    summary: 'Put a new API key in the place of one, and print it, this once',
+    load: async () => (await import('./keys-rotate.ts')).keysRotateCommand,
+  },
+  {
     name: 'keys revoke',
     summary: 'End an API key at once',
     load: async () => (await import('./keys-revoke.ts')).keysRevokeCommand,

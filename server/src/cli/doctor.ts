@@ -10,8 +10,9 @@ const MARKS: Record<Finding['state'], string> = { ok: 'ok  ', note: 'note', brok
 export const doctorCommand = defineCommand({
   usage: '[--deep]',
   details: [
-    'Looks at the runtime, the configuration, the database and its disk, the address, and the providers, and changes',
-    'nothing. Each provider that is configured is asked for the list of its models with your key, which costs nothing.',
+    'Looks at the runtime, the configuration, the database and its disk, the keys of secrets, the address, and the',
+    'providers, and changes nothing. Each provider that is configured is asked for the list of its models with your key,',
+    'which costs nothing.',
     'The exit code is 1 when something is BAD.',
     '',
     '  --deep   Reads all of the database, however large it is.',
@@ -32,15 +33,17 @@ async function examine(env: Io['env'], isDeep: boolean): Promise<Finding[]> {
   const node = ok('node', `Node.js ${process.versions.node}`)
   try {
     const { config, warnings } = readConfig(env)
-    const [{ examineAddress }, { examineProviders }] = await Promise.all([
+    const [{ examineAddress }, { examineProviders }, { examineStoredSecrets }] = await Promise.all([
       import('./doctor/examine-address.ts'),
       import('./doctor/examine-providers.ts'),
+      import('./doctor/examine-secrets.ts'),
     ])
     return [
       node,
       ok('configuration', 'every variable that is set makes sense'),
       ...warnings.map((text) => note('configuration', text)),
       ...(await examineDatabase(config.database, isDeep)),
+      ...(await examineStoredSecrets(config)),
       examineRights(config),
       await examineAddress(config),
       ...(await examineProviders(config.providers)),

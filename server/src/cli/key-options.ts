@@ -1,3 +1,4 @@
+import { MOST_GRACE_MS } from '../features/api-keys/key-format.ts'
 import { MOST_DAILY_TOKENS, SCOPES, type Scope } from '../http/caller.ts'
 import { UsageError } from './command.ts'
 
@@ -48,6 +49,17 @@ export function parseDailyTokens(text: string | undefined): number | null {
     throw new UsageError(`--daily-tokens must be a whole number from 1 to ${MOST_DAILY_TOKENS}, and is "${text}"`)
   }
   return tokens
+}
+
+const UNITS_MS: Record<string, number> = { m: 60_000, h: 3_600_000, d: DAY_MS }
+
+/** How long a key that was rotated goes on to work, in milliseconds; 0 without the option. Throws {@link UsageError}. */
+export function parseGrace(text: string | undefined): number {
+  if (text === undefined || text === '0') return 0
+  const [, count = '', unit = ''] = /^(\d{1,6})([mhd])$/.exec(text) ?? []
+  const graceMs = Number(count) * (UNITS_MS[unit] ?? Number.NaN)
+  if (graceMs >= 0 && graceMs <= MOST_GRACE_MS) return graceMs
+  throw new UsageError(`--grace must be a time such as 30m, 24h or 7d, at most 90d, and is "${text}"`)
 }
 
 /** A name as the API takes it: 1 to 100 UTF-16 units, and not only white space. Throws {@link UsageError}. */

@@ -25,7 +25,18 @@ export const keysListCommand = defineCommand({
       )
       return lists.flat()
     })
-    const heading = ['PREFIX', 'STATUS', 'NAME', 'SCOPES', 'CREATED', 'EXPIRES', 'LAST USED', 'ORGANIZATION', 'ID']
+    const heading = [
+      'PREFIX',
+      'STATUS',
+      'NAME',
+      'SCOPES',
+      'TOKENS TODAY',
+      'CREATED',
+      'EXPIRES',
+      'LAST USED',
+      'ORGANIZATION',
+      'ID',
+    ]
     io.stdout.write(values.json ? formatJson(listed.map(toJson)) : formatTable([heading, ...listed.map(toRow)]))
     return undefined
   },
@@ -34,13 +45,18 @@ export const keysListCommand = defineCommand({
 function toRow({ key, organization, status }: Listed): string[] {
   const scopes = key.scopes.length === SCOPES.length ? 'all' : key.scopes.join(',')
   const times = [key.createdAt, key.expiresAt, key.lastUsedAt].map(formatTime)
-  return [key.prefix, status, key.name, scopes, ...times, organization.name, key.id]
+  return [key.prefix, status, key.name, scopes, tokensOf(key), ...times, organization.name, key.id]
+}
+
+/** What it has used today of what it may use; keys without a limit are not counted. */
+function tokensOf({ dailyTokens, tokensUsedToday }: ApiKey): string {
+  return dailyTokens === null ? '-' : `${tokensUsedToday ?? 0} of ${dailyTokens}`
 }
 
 function toJson({ key, organization, status }: Listed): object {
-  const { id, name, prefix, scopes } = key
+  const { id, name, prefix, scopes, dailyTokens, tokensUsedToday } = key
   return {
-    ...{ id, name, prefix, status, scopes, organizationId: organization.id },
+    ...{ id, name, prefix, status, scopes, organizationId: organization.id, dailyTokens, tokensUsedToday },
     createdAt: isoTime(key.createdAt),
     expiresAt: isoTime(key.expiresAt),
     revokedAt: isoTime(key.revokedAt),

@@ -63,7 +63,7 @@ export function prepareWrite<P>(
 /** A read of few rows that is compiled once and filled in for each use. */
 export function prepareRead<P, Row>(
   build: Build<P, Compilable<Row>>,
-): (database: Database, values: P) => Promise<Row[]> {
+): (database: Pick<Database, 'dialect' | 'read'>, values: P) => Promise<Row[]> {
   const templateFor = compileOnce(build)
   return (database, values) => {
     const template = templateFor(database.dialect)

@@ -332,11 +332,27 @@ type ToolDecisionTable = {
   decision: string
 }
 
+/** A call that needs an approval, and waits for it; gone when somebody has decided, or the run has ended. */
+type WaitingCallTable = {
+  organization_id: string
+  conversation_id: string
+  run_id: string
+  tool_call_id: string
+  /** Of its own: the order of ids is the order in which calls began to wait. */
+  id: string
+  name: string
+  input: JsonText
+  created_at: number
+  expires_at: number
+}
+
 /** A value that only the server can read: encrypted with a key that is not in the database. */
 type SecretTable = {
   organization_id: string
   name: string
   sealed: string
+  /** Of the key that it is encrypted with, see `secrets/secret-keys.ts`; `-` where nobody has written that down. */
+  key_id: string
   /** Where it may go; null for any host. */
   hosts: JsonText | null
   created_at: number
@@ -362,6 +378,7 @@ export type Schema = {
   feedback: FeedbackTable
   secret: SecretTable
   tool_decision: ToolDecisionTable
+  waiting_call: WaitingCallTable
   archive_segment: ArchiveSegmentTable
   attachment: AttachmentTable
   unclaimed_blob: UnclaimedBlobTable

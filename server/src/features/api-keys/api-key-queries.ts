@@ -36,6 +36,27 @@ export const selectApiKeyByHash = prepareRead((db, p: Parameters<{ hash: string 
     .where('hash', '=', p('hash')),
 )
 
+export const selectApiKey = prepareRead((db, p: Parameters<{ organizationId: string; id: string }>) =>
+  db
+    .selectFrom('api_key')
+    .select(['name', 'scopes', 'daily_tokens', 'expires_at', 'revoked_at'])
+    .where('organization_id', '=', p('organizationId'))
+    .where('id', '=', p('id')),
+)
+
+/** Gives a key that is valid at `now` an end. */
+export const endApiKey = prepareWrite(
+  (db, p: Parameters<{ organizationId: string; id: string; now: number; expiresAt: number }>) =>
+    db
+      .updateTable('api_key')
+      .set({ expires_at: p('expiresAt') })
+      .where('organization_id', '=', p('organizationId'))
+      .where('id', '=', p('id'))
+      .where('revoked_at', 'is', null)
+      .where((eb) => eb.or([eb('expires_at', 'is', null), eb('expires_at', '>', p('now'))])),
+  { guard: 'api_key_is_valid' },
+)
+
 export const selectApiKeyEnd = prepareRead((db, p: Parameters<{ organizationId: string; id: string }>) =>
   db
     .selectFrom('api_key')

@@ -1,9 +1,10 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { AppError } from '../../errors.ts'
-import { MOST_DAILY_TOKENS, SCOPES, type Scope } from '../../http/caller.ts'
+import { type Caller, MOST_DAILY_TOKENS, SCOPES, type Scope } from '../../http/caller.ts'
 import { answers, answersNothing, Named, Nullable, NullableTimestamp, Timestamp, Uuid } from '../../http/schemas.ts'
 import { Type } from '../../lib/schema.ts'
 import type { ApiKey, ApiKeyService } from './api-key-service.ts'
+import { MOST_GRACE_MS } from './key-format.ts'
 
 const ScopeName = Type.Enum([...SCOPES])
 
@@ -42,6 +43,16 @@ const CreateApiKeyRequest = Named('CreateApiKeyRequest', {
   dailyTokens: Type.Optional(DailyTokens),
 })
 
+const RotateApiKeyRequest = Named('RotateApiKeyRequest', {
+  graceSeconds: Type.Optional(
+    Type.Integer({
+      minimum: 0,
+      maximum: MOST_GRACE_MS / 1_000,
+      description: 'Seconds that the old key goes on to work; 0 by default.',
+    }),
+  ),
+})
+
 /** `/api-keys`: for keys with the scope admin. */
 export function apiKeyRoutes(apiKeys: ApiKeyService): FastifyPluginAsyncTypebox {
   return async (app) => {
@@ -61,9 +72,7 @@ export function apiKeyRoutes(apiKeys: ApiKeyService): FastifyPluginAsyncTypebox 
       async (request) => {
         const { caller, body } = request
         const scopes = body.scopes ?? [...caller.scopes].filter((scope) => !scope.startsWith('admin:'))
-        const excess = scopes.filter((scope) => !caller.scopes.has(scope as Scope))
-        if (excess.length > 0)
-          throw new AppError('forbidden', `your key lacks ${excess.join(', ')} and cannot give it away`)
+        checkScopes(caller, scopes)
         const expiresAt = body.expiresAt ? Date.parse(body.expiresAt) : null
         const created = await apiKeys.create(caller.organizationId, {
           name: body.name,
@@ -72,6 +81,29 @@ export function apiKeyRoutes(apiKeys: ApiKeyService): FastifyPluginAsyncTypebox 
           dailyTokens: body.dailyTokens ?? null,
         })
         return { ...toDto(created.apiKey), key: created.secret }
+      },
+    )
+
+    app.post(
+      '/api-keys/:id/rotate',
+      {
+        config: { scope: 'admin:write', idempotency: { redact: (answer) => ({ ...answer, key: null }) } },
+        schema: {
+          tags: ['API keys'],
+          summary: 'Put a new API key in the place of one',
+          description:
+            'The new one has the name, the scopes, the budget and the expiry of the old one, which ends at once, or when `graceSeconds` are over. It cannot have scopes that yours lacks.',
+          params: Type.Object({ id: Uuid }),
+          body: RotateApiKeyRequest,
+          response: answers(CreatedApiKeyDto, 'not_found'),
+        },
+      },
+      async ({ caller, params, body }) => {
+        const id = params.id.toLowerCase()
+        // Who could rotate a key that may do more would have one that may.
+        checkScopes(caller, await apiKeys.scopesOf(caller.organizationId, id))
+        const { apiKey, secret } = await apiKeys.rotate(caller.organizationId, id, (body.graceSeconds ?? 0) * 1_000)
+        return { ...toDto(apiKey), key: secret }
       },
     )
 
@@ -105,6 +137,11 @@ export function apiKeyRoutes(apiKeys: ApiKeyService): FastifyPluginAsyncTypebox 
       },
     )
   }
+}
+
+function checkScopes(caller: Pick<Caller, 'scopes'>, scopes: readonly string[]): void {
+  const excess = scopes.filter((scope) => !caller.scopes.has(scope as Scope))
+  if (excess.length > 0) throw new AppError('forbidden', `your key lacks ${excess.join(', ')} and cannot give it away`)
 }
 
 function toDto(key: ApiKey) {

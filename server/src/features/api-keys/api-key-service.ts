@@ -4,8 +4,10 @@ import type { Clock } from '../../lib/clock.ts'
 import type { IdSource } from '../../lib/ids.ts'
 import { type Database, type Statement, writeOr } from '../../storage/database.ts'
 import {
+  endApiKey,
   insertApiKey,
   revokeApiKey,
+  selectApiKey,
   selectApiKeyByHash,
   selectApiKeyEnd,
   selectApiKeys,
@@ -106,6 +108,12 @@ export function createApiKeyService(deps: { database: Database; ids: IdSource; c
     }
   }
 
+  async function findValid(organizationId: string, id: string) {
+    const row = (await selectApiKey(database, { organizationId, id }))[0]
+    if (!row || !isGood(row, clock())) throw noValidKey()
+    return row
+  }
+
   return {
     authenticate,
     prepare,
@@ -147,16 +155,49 @@ export function createApiKeyService(deps: { database: Database; ids: IdSource; c
       }))
     },
 
-    /** Ends a key: the next request with it is refused. Throws 404 when there is no valid key with this id. */
-    async revoke(organizationId: string, id: string): Promise<void> {
+    /** What a key may do. Throws 404 when there is no valid key with this id. */
+    async scopesOf(organizationId: string, id: string): Promise<Scope[]> {
+      return parseScopes((await findValid(organizationId, id)).scopes)
+    },
+
+    /**
+     * Makes a key with the name, scopes, budget and expiry of another, which ends `graceMs` from now, or when it would
+     * have anyway. The secret is in the answer and nowhere else. Throws 404 when there is no valid key with this id.
+     */
+    async rotate(
+      organizationId: string,
+      id: string,
+      graceMs: number,
+    ): Promise<{ apiKey: ApiKey; secret: string; formerExpiresAt: number }> {
+      const former = await findValid(organizationId, id)
+      const now = clock()
+      const formerExpiresAt = Math.min(now + graceMs, former.expires_at ?? Number.POSITIVE_INFINITY)
+      const secret = generateKey()
+      const { apiKey, statement } = prepare(organizationId, secret, {
+        name: former.name,
+        scopes: parseScopes(former.scopes),
+        expiresAt: former.expires_at,
+        dailyTokens: former.daily_tokens,
+      })
       await writeOr(
         database,
-        [revokeApiKey(database, { organizationId, id, at: clock() })],
-        () => new AppError('not_found', 'there is no valid API key with this id'),
+        [endApiKey(database, { organizationId, id, now, expiresAt: formerExpiresAt }), statement],
+        noValidKey,
       )
+      found.clear()
+      return { apiKey, secret, formerExpiresAt }
+    },
+
+    /** Ends a key: the next request with it is refused. Throws 404 when there is no valid key with this id. */
+    async revoke(organizationId: string, id: string): Promise<void> {
+      await writeOr(database, [revokeApiKey(database, { organizationId, id, at: clock() })], noValidKey)
       found.clear()
     },
   }
+}
+
+function noValidKey(): AppError {
+  return new AppError('not_found', 'there is no valid API key with this id')
 }
 
 function isGood(key: { revoked_at: number | null; expires_at: number | null }, now: number): boolean {

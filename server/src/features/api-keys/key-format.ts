@@ -2,6 +2,9 @@ import { hash, randomBytes } from 'node:crypto'
 
 const PREFIX_LENGTH = 10
 
+/** Milliseconds that a key may go on to work beside the one that has taken its place. */
+export const MOST_GRACE_MS = 90 * 86_400_000
+
 /** A new key: 256 random bits behind a mark that secret scanners can look for. */
 export function generateKey(): string {
   return `dram_${randomBytes(32).toString('base64url')}`

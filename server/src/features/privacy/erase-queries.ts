@@ -15,6 +15,7 @@ const TABLES_OF_CONVERSATIONS = [
   'running_turn',
   'waiting_turn',
   'tool_decision',
+  'waiting_call',
   'message',
   'replaced_message',
   'feedback',

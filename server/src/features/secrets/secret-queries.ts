@@ -5,7 +5,7 @@ type Key = { organizationId: string; name: string }
 /** The guard of `deleteSecret`. */
 export const SECRET_EXISTS = 'secret_exists'
 
-type NewSecret = Key & { sealed: string; at: number }
+type NewSecret = Key & { sealed: string; keyId: string; at: number }
 
 /** Stores a secret, in the place of one with the same name if there is one. */
 export const putSecret = prepareWrite((db, p: Parameters<NewSecret & { hosts: string | null }>) =>
@@ -15,6 +15,7 @@ export const putSecret = prepareWrite((db, p: Parameters<NewSecret & { hosts: st
       organization_id: p('organizationId'),
       name: p('name'),
       sealed: p('sealed'),
+      key_id: p('keyId'),
       hosts: p('hosts'),
       created_at: p('at'),
       modified_at: p('at'),
@@ -22,7 +23,7 @@ export const putSecret = prepareWrite((db, p: Parameters<NewSecret & { hosts: st
     .onConflict((conflict) =>
       conflict
         .columns(['organization_id', 'name'])
-        .doUpdateSet({ sealed: p('sealed'), hosts: p('hosts'), modified_at: p('at') }),
+        .doUpdateSet({ sealed: p('sealed'), key_id: p('keyId'), hosts: p('hosts'), modified_at: p('at') }),
     ),
 )
 
@@ -34,11 +35,14 @@ export const renewSecret = prepareWrite((db, p: Parameters<NewSecret>) =>
       organization_id: p('organizationId'),
       name: p('name'),
       sealed: p('sealed'),
+      key_id: p('keyId'),
       created_at: p('at'),
       modified_at: p('at'),
     })
     .onConflict((conflict) =>
-      conflict.columns(['organization_id', 'name']).doUpdateSet({ sealed: p('sealed'), modified_at: p('at') }),
+      conflict
+        .columns(['organization_id', 'name'])
+        .doUpdateSet({ sealed: p('sealed'), key_id: p('keyId'), modified_at: p('at') }),
     ),
 )
 
@@ -56,11 +60,44 @@ export const selectSecret = prepareRead((db, p: Parameters<Key>) =>
     .where('name', '=', p('name')),
 )
 
-/** Without what they hold. */
-export const selectSecretNames = prepareRead((db, p: Parameters<{ organizationId: string }>) =>
+export const selectSecrets = prepareRead((db, p: Parameters<{ organizationId: string }>) =>
   db
     .selectFrom('secret')
-    .select(['name', 'hosts', 'created_at', 'modified_at'])
+    .select(['name', 'sealed', 'hosts', 'created_at', 'modified_at'])
     .where('organization_id', '=', p('organizationId'))
     .orderBy('name'),
+)
+
+/** The next of the keys that secrets of all organizations are encrypted with. There are few, and one step finds each. */
+export const selectNextKeyId = prepareRead((db, p: Parameters<{ after: string }>) =>
+  db.selectFrom('secret').select('key_id').where('key_id', '>', p('after')).orderBy('key_id').limit(1),
+)
+
+export const countWithKey = prepareRead((db, p: Parameters<{ keyId: string }>) =>
+  db
+    .selectFrom('secret')
+    .select((eb) => eb.fn.countAll<number>().as('count'))
+    .where('key_id', '=', p('keyId')),
+)
+
+/** The secrets under a key, of all organizations, behind the given one, `limit` of them. */
+export const selectWithKey = prepareRead((db, p: Parameters<Key & { keyId: string; limit: number }>) =>
+  db
+    .selectFrom('secret')
+    .select(['organization_id', 'name', 'sealed'])
+    .where('key_id', '=', p('keyId'))
+    .where((eb) => eb(eb.refTuple('organization_id', 'name'), '>', eb.tuple(p('organizationId'), p('name'))))
+    .orderBy('organization_id')
+    .orderBy('name')
+    .limit(p('limit')),
+)
+
+/** Changes what a secret is encrypted with, unless somebody else has changed it meanwhile. */
+export const resealSecret = prepareWrite((db, p: Parameters<Key & { before: string; sealed: string; keyId: string }>) =>
+  db
+    .updateTable('secret')
+    .set({ sealed: p('sealed'), key_id: p('keyId') })
+    .where('organization_id', '=', p('organizationId'))
+    .where('name', '=', p('name'))
+    .where('sealed', '=', p('before')),
 )

@@ -24,7 +24,15 @@ const PutSecretRequest = Named('PutSecretRequest', {
   }),
   hosts: Type.Optional(Hosts),
 })
-const SecretDto = Named('Secret', { name: Type.String(), hosts: Hosts, createdAt: Timestamp, modifiedAt: Timestamp })
+const SecretDto = Named('Secret', {
+  name: Type.String(),
+  hosts: Hosts,
+  isReadable: Type.Boolean({
+    description: 'False where another `DRAMATIS_SECRET_KEY` has encrypted it, or none is set.',
+  }),
+  createdAt: Timestamp,
+  modifiedAt: Timestamp,
+})
 
 /** `/secrets`: for keys with the scope admin. What a secret holds never leaves the server but in a tool's request. */
 export function secretRoutes(secrets: SecretService): FastifyPluginAsyncTypebox {
@@ -62,9 +70,10 @@ export function secretRoutes(secrets: SecretService): FastifyPluginAsyncTypebox 
         const list = await secrets.list(request.caller.organizationId)
         const toIso = (at: number) => new Date(at).toISOString()
         return {
-          data: list.map(({ name, hosts, createdAt, modifiedAt }) => ({
+          data: list.map(({ name, hosts, isReadable, createdAt, modifiedAt }) => ({
             name,
             hosts,
+            isReadable,
             createdAt: toIso(createdAt),
             modifiedAt: toIso(modifiedAt),
           })),

@@ -10,7 +10,7 @@ const fill = createFillHeaders(async (name) => {
     BASIC: { value: Buffer.from('someone:the password').toString('base64'), hosts: null },
     WHOLE: { value: `Basic ${Buffer.from('someone:pass:word').toString('base64')}`, hosts: null },
   }
-  return secrets[name] ?? null
+  return secrets[name] ?? 'absent'
 })
 const url = 'https://api.example.com/a'
 

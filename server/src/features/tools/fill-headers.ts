@@ -1,5 +1,5 @@
 import { mayGoTo } from '../secrets/secret-hosts.ts'
-import type { Secret } from '../secrets/secret-service.ts'
+import type { Hidden, Secret } from '../secrets/secret-service.ts'
 import { SECRET } from './check-tools.ts'
 import { createHideSecrets, type HideSecrets } from './hide-secrets.ts'
 import { ToolError } from './server-tool.ts'
@@ -11,15 +11,21 @@ export type FilledHeaders = {
 }
 
 /**
- * Puts secrets into headers that go to `url`. Throws a {@link ToolError} for a secret that there is not, or that may not
- * go there.
+ * Puts secrets into headers that go to `url`. Throws a {@link ToolError} for a secret that there is not, that cannot be
+ * opened, or that may not go there.
  */
 export type FillHeaders = (headers: Record<string, string>, url: string) => Promise<FilledHeaders>
 
 /** UTF-16 units that may stand around a secret in a header that is hidden as a whole, such as `Bearer `. */
 const MOST_AROUND = 64
 
-export function createFillHeaders(reveal: (name: string) => Promise<Secret | null>): FillHeaders {
+const WHY_HIDDEN: Record<Hidden, string> = {
+  absent: 'is not set.',
+  without_key: 'is there, but cannot be opened: the server runs without DRAMATIS_SECRET_KEY.',
+  other_key: 'is there, but was encrypted with another DRAMATIS_SECRET_KEY.',
+}
+
+export function createFillHeaders(reveal: (name: string) => Promise<Secret | Hidden>): FillHeaders {
   return async (headers, url) => {
     const filled: Record<string, string> = {}
     const secrets: string[] = []
@@ -28,7 +34,7 @@ export function createFillHeaders(reveal: (name: string) => Promise<Secret | nul
       for (const [, inner = ''] of template.matchAll(SECRET)) {
         const name = inner.trim()
         const secret = await reveal(name)
-        if (secret === null) throw new ToolError(`the secret ${name} is not set.`)
+        if (typeof secret === 'string') throw new ToolError(`the secret ${name} ${WHY_HIDDEN[secret]}`)
         if (!mayGoTo(secret.hosts, url)) throw new ToolError(`the secret ${name} may not go to ${new URL(url).host}.`)
         values.set(name, secret.value)
       }

@@ -1,15 +1,21 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import { AppError, badField } from '../../errors.ts'
 import type { Clock } from '../../lib/clock.ts'
+import type { IdSource } from '../../lib/ids.ts'
 import { type Repeated, repeat } from '../../lib/repeat.ts'
-import { type Database, WriteConflict } from '../../storage/database.ts'
+import type { ToolCall } from '../../models/tool-call.ts'
+import { type Database, type Statement, WriteConflict } from '../../storage/database.ts'
 import {
   changeStatus,
   type Decision,
+  deleteWaitingCall,
+  deleteWaitingCalls,
+  findDecidedRuns,
   IS_DECIDED,
   insertDecision,
+  insertWaitingCall,
+  prolongWaitingCalls,
   STATUS_IS_AS_BEFORE,
-  selectDecidedRuns,
   selectDecisions,
   takeApproval,
 } from './approval-queries.ts'
@@ -41,23 +47,24 @@ const LOOK_AGAIN_MS = 20
  */
 export function createApprovals(deps: {
   database: Database
+  ids: IdSource
   clock: Clock
-  nodeId: string
   isAlone: boolean
   /** Milliseconds that somebody has to decide; an hour by default. */
   patienceMs?: number
 }) {
-  const { database, clock, nodeId, isAlone, patienceMs = AN_HOUR_MS } = deps
+  const { database, ids, clock, isAlone, patienceMs = AN_HOUR_MS } = deps
   /** Whom to tell of a decision, by run. */
-  const waiting = new Map<string, () => void>()
+  const waiting = new Map<string, { key: RunKey; look: () => void }>()
   let polling: Repeated | null = null
 
   async function lookForAll(): Promise<void> {
-    for (const { run_id } of await selectDecidedRuns(database, { nodeId })) waiting.get(run_id)?.()
+    const keys = [...waiting.values()].map(({ key }) => key)
+    for (const runId of await findDecidedRuns(database, keys)) waiting.get(runId)?.look()
   }
 
-  function beginToWait(runId: string, look: () => void): void {
-    waiting.set(runId, look)
+  function beginToWait(key: RunKey, look: () => void): void {
+    waiting.set(key.runId, { key, look })
     // The next look comes anyway.
     if (!isAlone) polling ??= repeat(lookForAll, POLL_MS, () => {})
   }
@@ -79,7 +86,7 @@ export function createApprovals(deps: {
     fault: (error: unknown) => void,
   ) {
     const { fence, place, ...key } = run
-    const pending = new Map<string, (answer: Answer) => void>()
+    const pending = new Map<string, { call: ToolCall; settle: (answer: Answer) => void }>()
     let { isWaiting } = run
     const taking = new Set<string>()
     let isChanging = false
@@ -92,7 +99,7 @@ export function createApprovals(deps: {
       isChanging = true
       try {
         // It goes on to wait where another server has stopped.
-        if (isWaiting && pending.size > 0 && !waiting.has(key.runId)) begin()
+        if (isWaiting && pending.size > 0 && !waiting.has(key.runId)) await goOnWaiting()
         while (isWaiting !== pending.size > 0) await change()
       } catch (error) {
         end()
@@ -106,6 +113,7 @@ export function createApprovals(deps: {
       await database.write([
         confirmTurn(database, { ...key, fence }),
         changeStatus(database, { ...key, from, to: nextStatus(from, event) }),
+        ...(isWaiting ? [deleteWaitingCalls(database, key)] : noted()),
       ])
       isWaiting = !isWaiting
       if (!isWaiting) return end()
@@ -113,10 +121,25 @@ export function createApprovals(deps: {
       begin()
     }
 
+    async function goOnWaiting(): Promise<void> {
+      begin()
+      const prolonged = prolongWaitingCalls(database, { ...key, expiresAt: clock() + patienceMs })
+      await database.write([confirmTurn(database, { ...key, fence }), prolonged])
+    }
+
+    /** For the list of all calls that wait. */
+    function noted(): Statement[] {
+      return [...pending.values()].map(({ call: { id: toolCallId, name, input } }) => {
+        const shown = { id: ids.next(), toolCallId, name, input: JSON.stringify(input) }
+        const createdAt = clock()
+        return insertWaitingCall(database, { ...key, ...shown, createdAt, expiresAt: createdAt + patienceMs })
+      })
+    }
+
     function begin(): void {
       since = clock()
       place.pause()
-      beginToWait(key.runId, look)
+      beginToWait(key, look)
       // Who saw the status may have been quicker than the event.
       look()
     }
@@ -131,7 +154,7 @@ export function createApprovals(deps: {
       selectDecisions(database, key)
         .then((rows) => {
           for (const { tool_call_id, decision } of rows) {
-            if (decision === 'rejected') pending.get(tool_call_id)?.('rejected')
+            if (decision === 'rejected') pending.get(tool_call_id)?.settle('rejected')
             else if (decision === 'approved') void take(tool_call_id)
           }
         })
@@ -146,15 +169,19 @@ export function createApprovals(deps: {
       const mine = confirmTurn(database, { ...key, fence })
       const taken = await database.write([mine, takeApproval(database, { ...key, toolCallId })]).catch(() => null)
       taking.delete(toolCallId)
-      if (taken) pending.get(toolCallId)?.('approved')
+      if (taken) pending.get(toolCallId)?.settle('approved')
     }
 
     /** A call is not made when its time is over; that is a decision too, so that nobody is told of another one. */
     async function expire(toolCallId: string): Promise<void> {
       try {
         const mine = confirmTurn(database, { ...key, fence })
-        await database.write([mine, insertDecision(database, { ...key, toolCallId, decision: 'expired' })])
-        pending.get(toolCallId)?.('expired')
+        await database.write([
+          mine,
+          insertDecision(database, { ...key, toolCallId, decision: 'expired' }),
+          deleteWaitingCall(database, { ...key, toolCallId }),
+        ])
+        pending.get(toolCallId)?.settle('expired')
       } catch (error) {
         // Somebody was quicker; or the run is not ours any more, and its end says what it is.
         if (error instanceof WriteConflict) look()
@@ -177,7 +204,7 @@ export function createApprovals(deps: {
         const leave = () => settle('left')
         const timer = setTimeout(expire, patienceMs, call.id)
         signal.addEventListener('abort', leave)
-        pending.set(call.id, settle)
+        pending.set(call.id, { call, settle })
         // In the next tick, when all calls of the step have asked.
         if (pending.size === 1) setImmediate(() => adjust().catch(fault))
       })
@@ -203,6 +230,7 @@ export function createApprovals(deps: {
         await database.write([
           changeStatus(database, { ...key, from: 'waiting', to: 'waiting' }),
           insertDecision(database, { ...key, toolCallId, decision }),
+          deleteWaitingCall(database, { ...key, toolCallId }),
         ])
       } catch (error) {
         if (!(error instanceof WriteConflict)) throw error
@@ -211,7 +239,7 @@ export function createApprovals(deps: {
         const known = await decisionOf(key, toolCallId)
         if (known !== decision) throw conflict(key, `the call was ${known ?? 'decided about'} before`)
       }
-      waiting.get(key.runId)?.()
+      waiting.get(key.runId)?.look()
     },
   }
 

@@ -6,7 +6,7 @@ import type { Database, Statement } from '../../storage/database.ts'
 import type { Message } from '../conversations/conversation.ts'
 import type { ConversationTurns } from '../conversations/conversation-turns.ts'
 import { releaseClaimOfRun } from '../idempotency/idempotency-service.ts'
-import { deleteDecisions } from './approval-queries.ts'
+import { deleteDecisions, deleteWaitingCalls } from './approval-queries.ts'
 import { encodeEvents, hasToolEvents } from './event-lengths.ts'
 import { deleteChunks, keepEvents } from './event-queries.ts'
 import type { ReplyEvent } from './reply-event.ts'
@@ -89,7 +89,9 @@ export function endingOf(
       endedAt,
     }),
     deleteChunks(database, key),
-    ...(hasToolEvents(eventLengths) ? [keepEvents(database, key, events), deleteDecisions(database, key)] : []),
+    ...(hasToolEvents(eventLengths)
+      ? [keepEvents(database, key, events), deleteDecisions(database, key), deleteWaitingCalls(database, key)]
+      : []),
     ...(claimId !== null && !hasReply ? [releaseClaimOfRun(database, { organizationId, claimId, runId })] : []),
     // Last, as in the batch that reserved: the other turns of the key wait for this row.
     ...settlement(database, key, turn.budget, end.usage),

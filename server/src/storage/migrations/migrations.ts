@@ -4,6 +4,7 @@ import type { ColumnTypes } from '../dialect.ts'
 import { initial } from './0001-initial.ts'
 import { tools } from './0002-tools.ts'
 import { waitingByNode } from './0003-waiting-by-node.ts'
+import { secretKeysAndWaitingCalls } from './0004-secret-keys-and-waiting-calls.ts'
 
 /** One numbered step of the schema. Once released it is never changed: a test pins what it does. */
 export type Migration = { number: number; name: string; statements(types: ColumnTypes): string[] }
@@ -16,6 +17,7 @@ export const migrations: readonly Migration[] = [
   { number: 1, name: 'initial', statements: initial },
   { number: 2, name: 'tools', statements: tools },
   { number: 3, name: 'waiting-by-node', statements: waitingByNode },
+  { number: 4, name: 'secret-keys-and-waiting-calls', statements: secretKeysAndWaitingCalls },
 ]
 
 /** What a migration does on one kind of database, in 64 hexadecimal digits. */
