@@ -12,7 +12,7 @@ const MOST_REMEMBERED = 1_000
 /** Milliseconds without a job after which a thread ends. */
 const IDLE_MS = 60_000
 /** Jobs of one owner that may wait. */
-const MOST_WAITING = 100
+const MOST_WAITING = 1_000
 
 /** `now` is milliseconds on a clock that only grows. */
 export type SchemaThreadOptions = { now: () => number; timeLimitMs?: number }

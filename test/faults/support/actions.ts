@@ -188,6 +188,8 @@ async function tryOpen(stage: Stage, ledger: Ledger | null, what: Call): Promise
   try {
     const opened = await open(stage.url, what)
     if (opened.status === 200) return opened
+    // It had read the end before it went away.
+    if (opened.status === 204) return null
     const text = await readText(opened.response)
     const { error } = JSON.parse(text) as { error: { runId?: string } }
     if (ledger && error.runId && /was interrupted/.test(text)) ledger.hear(error.runId).isInterrupted = true
