@@ -44,6 +44,7 @@ const MAY_ENTER: Record<string, string[]> = {
   lib: [],
   errors: ['lib'],
   ...Object.fromEntries(MECHANISMS.map((room) => [room, BASE])),
+  models: [...BASE, 'net'],
   ...Object.fromEntries(FEATURES.map((room, i) => [room, [...BASE, ...MECHANISMS, ...FEATURES.slice(0, i)]])),
   config: [
     ...BASE,

@@ -61,7 +61,7 @@ export function createReplyReader({ onText, onActivity }: ReplyListener): ReplyR
     if (typeof choice.finish_reason !== 'string' || choice.finish_reason === '') return
     // OpenRouter's word for a provider behind it that broke down.
     if (choice.finish_reason === 'error') throw failedInside(choice.error ?? null)
-    finishReason = FINISH_REASONS[choice.finish_reason] ?? 'stop'
+    finishReason = FINISH_REASONS.get(choice.finish_reason) ?? 'stop'
   }
 
   return {
@@ -91,13 +91,14 @@ export function createReplyReader({ onText, onActivity }: ReplyListener): ReplyR
   }
 }
 
-const FINISH_REASONS: Readonly<Record<string, ModelFinishReason>> = {
-  stop: 'stop',
-  length: 'length',
-  tool_calls: 'tool_calls',
-  function_call: 'tool_calls',
-  content_filter: 'content_filter',
-}
+/** Not an object, which would know `toString` too. */
+const FINISH_REASONS: ReadonlyMap<string, ModelFinishReason> = new Map([
+  ['stop', 'stop'],
+  ['length', 'length'],
+  ['tool_calls', 'tool_calls'],
+  ['function_call', 'tool_calls'],
+  ['content_filter', 'content_filter'],
+])
 
 function failedInside(error: JsonValue): ReplyError {
   return new ReplyError('failed while it was answering', messageIn(error) ?? '')

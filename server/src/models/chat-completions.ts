@@ -14,6 +14,9 @@ import { createSseParser, EventTooLongError, MAX_EVENT_BYTES } from './sse-parse
 /** Bytes of an error's body that are read. */
 const MAX_ERROR_BYTES = 64 * 1024
 
+/** Bytes of a whole reply: what is said is stored, and must not fill the disk. */
+const MAX_REPLY_BYTES = 32 * 1024 * 1024
+
 /** Milliseconds of silence; longer than any timeout that can be set, so that only a forgotten connection gets there. */
 const MAX_SILENCE_MS = 660_000
 
@@ -75,6 +78,7 @@ function startCall(
   /** Undecided until the first byte that is not white space: an object is a body, everything else a stream. */
   let form: 'undecided' | 'stream' | 'body' | 'error' = 'undecided'
   let body: Buffer[] = []
+  let replyBytes = 0
   let bodyBytes = 0
   const reader = createReplyReader({
     onText: (text) => {
@@ -125,6 +129,8 @@ function startCall(
   }
 
   function takeBytes(chunk: Buffer): void {
+    replyBytes += chunk.length
+    if (replyBytes > MAX_REPLY_BYTES) throw new EventTooLongError(MAX_REPLY_BYTES)
     if (form === 'undecided') {
       const first = chunk.find((byte) => byte > 32)
       if (first !== undefined) form = first === 0x7b ? 'body' : 'stream'

@@ -1,5 +1,6 @@
 import type { LanguageModelV4 } from '@ai-sdk/provider'
-import type { Dispatcher, fetch as undiciFetch } from 'undici'
+import type { Dispatcher } from 'undici'
+import { createBoundedFetch } from '../net/bounded-fetch.ts'
 import type { HostedAiSystem } from './ai-systems.ts'
 import type { ProviderSettings } from './provider-settings.ts'
 
@@ -9,13 +10,17 @@ type LoadProvider = (settings: ProviderSettings, fetch: Fetch) => Promise<OpenMo
 
 /** A `fetch` whose connections are the dispatcher's. */
 export function fetchThrough(dispatcher: Dispatcher): Fetch {
-  const through = async (...[input, init]: Parameters<typeof undiciFetch>) => {
-    const { fetch } = await import('undici')
-    return fetch(input, { ...init, dispatcher })
+  let bounded: Promise<Fetch> | undefined
+  return async (input, init) => {
+    // A redirect is not followed: it could lead to the inside, and takes the key along.
+    bounded ??= createBoundedFetch({ dispatcher, mostBytes: MOST_OF_REPLY, mostOfError: MOST_OF_ERROR })
+    return (await bounded)(input, init)
   }
-  // The same interface from the same source: undici's types only have another name for it.
-  return through as unknown as Fetch
 }
+
+/** Bytes of an answer that are read, unpacked, and of one that is an error. */
+const MOST_OF_REPLY = 32 * 1_024 * 1_024
+const MOST_OF_ERROR = 256 * 1_024
 
 /**
  * How to reach each hosted provider. The packages are loaded when they are first used: each takes some 50 ms and 20 MB.

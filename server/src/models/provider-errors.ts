@@ -95,11 +95,18 @@ function textOfPage(page: string): string {
 
 /** The sentence in an already parsed error value, or null. */
 export function messageIn(value: unknown): string | null {
-  if (typeof value === 'string') return value === '' ? null : value
-  if (Array.isArray(value)) return messageIn(value[0])
-  if (!isJsonObject(value)) return null
-  return messageIn(value.error ?? value.message ?? value.detail ?? value.msg ?? null)
+  let inner = value
+  for (let level = 0; level < DEEPEST_MESSAGE; level++) {
+    if (typeof inner === 'string') return inner === '' ? null : inner
+    if (Array.isArray(inner)) inner = inner[0]
+    else if (isJsonObject(inner)) inner = inner.error ?? inner.message ?? inner.detail ?? inner.msg ?? null
+    else return null
+  }
+  return null
 }
+
+/** Levels of objects and lists that are looked into for a message. */
+const DEEPEST_MESSAGE = 16
 
 /** Milliseconds from `retry-after-ms` or `retry-after` (seconds or an HTTP date, RFC 9110 section 10.2.3), or null. */
 export function readRetryAfter(headers: ErrorResponse['headers'], now: number): number | null {

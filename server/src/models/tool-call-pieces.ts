@@ -2,6 +2,12 @@ import { randomBytes } from 'node:crypto'
 import { isJsonObject, type JsonObject, type JsonValue } from '../lib/json.ts'
 import { type ToolCall, toToolCall } from './tool-call.ts'
 
+/** Calls of one reply that are kept; fewer are made. */
+const MOST_CALLS = 128
+/** UTF-16 units of an input that are kept, and up to which it is looked at whether it is whole already. */
+const LONGEST_INPUT = 4 * 1_024 * 1_024
+const LONGEST_COMPARED = 16_384
+
 type Begun = { index: number; id: string; name: string; input: string }
 
 /**
@@ -20,10 +26,12 @@ export function createCallCollector() {
     const last = begun.findLast((call) => call.index === index)
     const isNew = last === undefined || (id !== '' && id !== last.id) || beginsAgain(last, piece.function)
     const call = isNew ? { index, id, name: '', input: '' } : last
+    if (isNew && begun.length === MOST_CALLS) return
     if (isNew) begun.push(call)
     if (typeof name === 'string' && name !== '') call.name = name
     // Some servers send the object itself.
-    call.input += typeof input === 'string' ? input : JSON.stringify(input)
+    // What is cut is no JSON any more, and so is never carried out.
+    if (call.input.length < LONGEST_INPUT) call.input += typeof input === 'string' ? input : JSON.stringify(input)
   }
 
   return {
@@ -50,7 +58,8 @@ export function createCallCollector() {
 /** Some servers give every call the same id too: a name with an input of its own, where there is a whole one, is new. */
 function beginsAgain({ name, input }: Begun, { name: next, arguments: more }: JsonObject): boolean {
   const hasInput = typeof more === 'string' ? more.trimStart().startsWith('{') : isJsonObject(more)
-  return name !== '' && typeof next === 'string' && next !== '' && hasInput && isWhole(input)
+  const mayBeWhole = input.length <= LONGEST_COMPARED && input.trimEnd().endsWith('}')
+  return name !== '' && typeof next === 'string' && next !== '' && hasInput && mayBeWhole && isWhole(input)
 }
 
 function isWhole(input: string): boolean {

@@ -16,32 +16,35 @@ export class AnswerTooLarge extends Error {
 export async function createBoundedFetch(options: {
   dispatcher: Dispatcher
   mostBytes: number
-  onRequest(): void
+  /** Of an answer that is no success; as many by default. */
+  mostOfError?: number
+  onRequest?(): void
   /** Is told of an answer that is too large: who reads a stream of events may not hear of it in another way. */
-  onTooLarge(error: AnswerTooLarge): void
+  onTooLarge?(error: AnswerTooLarge): void
 }): Promise<typeof globalThis.fetch> {
-  const { dispatcher, mostBytes, onRequest, onTooLarge } = options
+  const { dispatcher, mostBytes, mostOfError = mostBytes, onRequest, onTooLarge } = options
   // Loaded where it is used: the start needs none of it.
   const { fetch, Response } = await import('undici')
 
   function bounded(answer: UndiciResponse): UndiciResponse {
     const { status, statusText, headers, body } = answer
     if (body === null) return answer
+    const most = status < 400 ? mostBytes : mostOfError
     let bytes = 0
     const counter = new TransformStream<Uint8Array, Uint8Array>({
       transform(piece, controller) {
         bytes += piece.byteLength
-        if (bytes <= mostBytes) return controller.enqueue(piece)
-        const error = new AnswerTooLarge(mostBytes)
+        if (bytes <= most) return controller.enqueue(piece)
+        const error = new AnswerTooLarge(most)
         controller.error(error)
-        onTooLarge(error)
+        onTooLarge?.(error)
       },
     })
     return new Response(body.pipeThrough(counter), { status, statusText, headers })
   }
 
   const through = async (input: string | URL, init?: RequestInit) => {
-    onRequest()
+    onRequest?.()
     return bounded(
       await fetch(input, { ...(init as Parameters<typeof undiciFetch>[1]), dispatcher, redirect: 'error' }),
     )

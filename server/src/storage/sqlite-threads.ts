@@ -42,7 +42,13 @@ export function connectWriter(file: string) {
   }
 
   return {
-    write: (batch: readonly Statement[]): Promise<number[]> => request((id) => pending.add(id, batch)),
+    async write(batch: readonly Statement[]): Promise<number[]> {
+      // One that cannot cross would take the batches of all others with it that cross in the same message.
+      if (!batch.every(({ parameters }) => parameters.every(canCross))) {
+        throw new TypeError('a parameter of a statement is no value of a database')
+      }
+      return request((id) => pending.add(id, batch))
+    },
     /**
      * Empties the write-ahead log, and rewrites the file: false if that is too large. Fails while another process keeps
      * reading an old state.
@@ -51,6 +57,17 @@ export function connectWriter(file: string) {
     close: () => thread.close(),
   }
 }
+
+function canCross(value: unknown): boolean {
+  return typeof value !== 'function' && typeof value !== 'symbol' && (typeof value !== 'object' || isStorable(value))
+}
+
+function isStorable(value: object | null): boolean {
+  return value === null || ArrayBuffer.isView(value)
+}
+
+/** Milliseconds that what is under way has when the database is closed. */
+const CLOSING_MS = 30_000
 
 /** Starts a thread for long reads of a file. */
 export function connectReader(file: string) {
@@ -101,7 +118,9 @@ function startThread<T>(script: string, file: string) {
     /** Waits for what is under way, then ends the thread. */
     async close() {
       if (ended) return
-      while (waiting.size > 0) await new Promise((resolve) => setTimeout(resolve, 5))
+      for (const until = Date.now() + CLOSING_MS; waiting.size > 0 && Date.now() < until; ) {
+        await new Promise((resolve) => setTimeout(resolve, 5))
+      }
       ended = new StorageError('the database is closed')
       const exited = new Promise((resolve) => worker.once('exit', resolve))
       worker.postMessage(CLOSE)

@@ -126,11 +126,15 @@ function signalGroup(child: Child, signal: NodeJS.Signals): void {
   }
 }
 
+/** Lines of one process. */
+const MOST_MESSAGES = 10_000
+
 /** Takes pieces of what a process writes, and gives out the messages. Throws when there is too much of it. */
 function createLineReader(bounds: ProcessBounds, take: (message: JSONRPCMessage) => void): (piece: Buffer) => void {
   const pieces: Buffer[] = []
   let bytesOfLine = 0
   let bytes = 0
+  let messages = 0
   return (piece) => {
     bytes += piece.length
     let from = 0
@@ -140,6 +144,8 @@ function createLineReader(bounds: ProcessBounds, take: (message: JSONRPCMessage)
       pieces.length = 0
       bytesOfLine = 0
       from = end + 1
+      // Each may want an answer, which waits in memory for a process that does not read.
+      if (++messages > MOST_MESSAGES) throw new AnswerTooLarge(bounds.mostBytes)
       if (message) take(message)
     }
     pieces.push(piece.subarray(from))

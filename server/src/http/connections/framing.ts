@@ -1,10 +1,13 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { AppError } from '../../errors.ts'
+import { isHttp2 } from './unread-bodies.ts'
 
 /*
  * What is valid HTTP and can be read in two ways: a proxy that reads it one way and the server that reads it the other
  * would not agree who is asked for what. Such requests are refused.
  */
+
+const HTTP1: ReadonlySet<string> = new Set(['1.0', '1.1'])
 
 /** A name or an address, and perhaps a port. */
 const HOST = /^([\w.-]+|\[[0-9a-f:.]+\])(:\d{1,5})?$/i
@@ -23,6 +26,7 @@ export const MOST_PIPELINED = 32
 
 /** What is wrong with the frame of a request, null if nothing is. */
 export function findAmbiguity({ raw }: FastifyRequest): AppError | null {
+  if (!isHttp2(raw) && !HTTP1.has(raw.httpVersion)) return refusal('its version is not that of the connection')
   const twice = findTwice(raw.rawHeaders)
   if (twice !== null) return refusal(`the header ${twice} stands in it twice`)
   const { host } = raw.headers
@@ -78,7 +82,7 @@ export function createPipelineLimit(): (request: FastifyRequest, reply: FastifyR
   const waiting = new WeakMap<object, number>()
   return ({ raw }, reply) => {
     // An answer that is not the next one has not been given the connection yet.
-    if (raw.httpVersionMajor !== 1 || reply.raw.socket !== null) return false
+    if (isHttp2(raw) || reply.raw.socket !== null) return false
     const { socket } = raw
     const before = waiting.get(socket) ?? 0
     if (before >= MOST_PIPELINED) return true

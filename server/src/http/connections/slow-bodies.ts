@@ -1,6 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { AppError } from '../../errors.ts'
 import type { Patience } from './patience.ts'
+import { isHttp2 } from './unread-bodies.ts'
 
 type Payload = FastifyRequest['raw']
 type Arrival = {
@@ -101,7 +102,7 @@ function tooSlow(): AppError {
 
 /** In HTTP/1.1 a body has the connection for itself, which counts already. */
 function countBytes(payload: Payload): () => number {
-  if (payload.httpVersionMajor === 1) {
+  if (!isHttp2(payload)) {
     const { socket } = payload
     const before = socket.bytesRead
     return () => socket.bytesRead - before

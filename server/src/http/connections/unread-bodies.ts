@@ -20,18 +20,18 @@ export function closeGently(socket: Socket, lingerMs: number): void {
 
 /** Whether a request has a body, as its head says. */
 export function hasBody(raw: FastifyRequest['raw']): boolean {
-  const { headers, httpVersionMajor } = raw
+  const { headers } = raw
   // HTTP/2 needs no header for that.
-  if (httpVersionMajor !== 1) return streamOf(raw)?.endAfterHeaders === false
+  if (isHttp2(raw)) return streamOf(raw)?.endAfterHeaders === false
   return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0
 }
 
 /** Call it before a refusal is sent: if the body is not there yet, the connection is closed gently behind it. */
 export function refuseBody({ raw }: FastifyRequest, reply: FastifyReply, lingerMs: number): void {
   // Fastify sets it when a body is no good, and HTTP/2 knows no such header.
-  if (raw.httpVersionMajor !== 1) reply.removeHeader('connection')
+  if (isHttp2(raw)) reply.removeHeader('connection')
   if (raw.complete || !hasBody(raw)) return
-  if (raw.httpVersionMajor !== 1) {
+  if (isHttp2(raw)) {
     // The answer is whole (RFC 9113, section 8.1): the client may stop.
     const stream = streamOf(raw)
     stream?.once('finish', () => stream.close())
@@ -46,7 +46,7 @@ export function refuseBody({ raw }: FastifyRequest, reply: FastifyReply, lingerM
 
 /** Call it after an answer: a body that nobody reads has only so much time left. HTTP/2 sees to that by itself. */
 export function leaveBody({ raw }: FastifyRequest, lingerMs: number): void {
-  if (raw.complete || raw.httpVersionMajor !== 1) return
+  if (raw.complete || isHttp2(raw)) return
   const { socket } = raw
   // A request that was injected has come over no connection.
   if (!(socket instanceof Socket)) return
@@ -56,11 +56,16 @@ export function leaveBody({ raw }: FastifyRequest, lingerMs: number): void {
   timer.unref()
 }
 
+/** Not by its version: on a connection of HTTP/1 a request may call itself `HTTP/2.0`. */
+export function isHttp2(raw: FastifyRequest['raw']): boolean {
+  return streamOf(raw) !== undefined
+}
+
 function streamOf(raw: FastifyRequest['raw'] & { stream?: ServerHttp2Stream }): ServerHttp2Stream | undefined {
   return raw.stream
 }
 
 /** Whether the server has said its last word on the connection of a request, so that it must not be carried out. */
 export function isClosing({ raw }: FastifyRequest): boolean {
-  return raw.httpVersionMajor === 1 && raw.socket.writableEnded
+  return !isHttp2(raw) && raw.socket.writableEnded
 }
