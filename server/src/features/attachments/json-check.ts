@@ -53,7 +53,11 @@ export async function isJson(bytes: Uint8Array): Promise<boolean> {
       at++
     } else if (byte === QUOTE) {
       if (expected === COLON || expected === BEHIND) return false
-      at = endOfString(bytes, at)
+      at = endOfString(bytes, at + 1)
+      while (at < -1) {
+        await letOthersRun()
+        at = endOfString(bytes, -at - 2)
+      }
       if (at === -1) return false
       expected = expected === NAME || expected === FIRST_NAME ? COLON : BEHIND
     } else if (byte === code(':')) {
@@ -85,9 +89,13 @@ export async function isJson(bytes: Uint8Array): Promise<boolean> {
   return expected === BEHIND && levels.length === 0
 }
 
-/** The place behind a string that begins at `start`; -1 when it is none. One string is as long as the file at most: 20 ms. */
+/**
+ * The place behind a string of which `start` is inside; -1 when it is none. When it does not end within a slice, what to
+ * go on from: -2 minus the place.
+ */
 function endOfString(bytes: Uint8Array, start: number): number {
-  for (let at = start + 1; at < bytes.length; at++) {
+  for (let at = start; at < bytes.length; at++) {
+    if (at - start >= SLICE) return -at - 2
     const byte = bytes[at] as number
     if (byte === QUOTE) return at + 1
     if (byte < 0x20) return -1
