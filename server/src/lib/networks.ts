@@ -15,6 +15,7 @@ export function parseNetworks(list: readonly string[]): Networks {
   }
   return {
     has(address) {
+      if (list.length === 0) return false
       const kind = kindOf(address)
       return kind !== null && networks.check(address, kind)
     },
@@ -23,6 +24,7 @@ export function parseNetworks(list: readonly string[]): Networks {
 
 /** An IPv4 address that came in by way of IPv6 (`::ffff:10.0.0.7`) as what it is; a zone (`%eth0`) is left out. */
 export function plainAddress(address: string): string {
+  if (!address.includes(':')) return address
   const [, inner] = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address) ?? []
   return inner ?? address.replace(/%.*$/, '')
 }

@@ -47,6 +47,13 @@ type Door = {
   lastProbe: string | null
 }
 
+const NO_DOORS: ReadonlyMap<string, Door> = new Map()
+
+/** The doors that a path leads through, from the first on. */
+function namesOf(path: readonly string[]): string[] {
+  return path.map((_, i) => path.slice(0, i + 1).join(' '))
+}
+
 /**
  * Keeps requests from a provider that is down, so that they go to the fallbacks at once. A request passes a door for each
  * step of its path, and each is shut by ten failures in a row, of which half at most may have come through the same door
@@ -76,13 +83,14 @@ export function createBreaker({ now = () => performance.now() }: BreakerOptions 
     return lastProbe !== null && lastProbe === inner ? Math.max(0, waitMs + OTHERS_FIRST_MS) : 0
   }
 
-  function admit(names: readonly string[], probed: ReadonlyMap<string, Door>): Admission {
+  function admit(path: readonly string[], probed: ReadonlyMap<string, Door>): Admission {
     const endProbe = () => {
       for (const door of probed.values()) door.isProbing = false
     }
     const open = () => {
       endProbe()
-      for (const name of names) doors.delete(name)
+      // As long as all is well there are none, and nobody needs their names.
+      if (doors.size > 0) for (const name of namesOf(path)) doors.delete(name)
     }
     return {
       began() {
@@ -91,6 +99,7 @@ export function createBreaker({ now = () => performance.now() }: BreakerOptions 
       succeeded: open,
       failed() {
         endProbe()
+        const names = namesOf(path)
         let doesCount = true
         for (const [depth, name] of [...names.entries()].reverse()) {
           const isProbe = probed.has(name) && doors.get(name) === probed.get(name)
@@ -108,8 +117,9 @@ export function createBreaker({ now = () => performance.now() }: BreakerOptions 
 
   return {
     enter(path) {
-      const names = path.map((_, i) => path.slice(0, i + 1).join(' '))
-      const known = doors.size === 0 ? [] : names.map((name) => doors.get(name))
+      if (doors.size === 0) return { admission: admit(path, NO_DOORS) }
+      const names = namesOf(path)
+      const known = names.map((name) => doors.get(name))
       const waitMs = Math.max(0, ...known.map((door, i) => (door ? waitAt(door, names[i + 1]) : 0)))
       if (waitMs > 0) return { waitMs: Math.ceil(waitMs) }
       const probed = new Map<string, Door>()
@@ -118,7 +128,7 @@ export function createBreaker({ now = () => performance.now() }: BreakerOptions 
         door.isProbing = true
         probed.set(names[i] as string, door)
       }
-      return { admission: admit(names, probed) }
+      return { admission: admit(path, probed) }
     },
   }
 }

@@ -42,10 +42,10 @@ export function connectWriter(file: string) {
   }
 
   return {
-    async write(batch: readonly Statement[]): Promise<number[]> {
+    write(batch: readonly Statement[]): Promise<number[]> {
       // One that cannot cross would take the batches of all others with it that cross in the same message.
       if (!batch.every(({ parameters }) => parameters.every(canCross))) {
-        throw new TypeError('a parameter of a statement is no value of a database')
+        return Promise.reject(new TypeError('a parameter of a statement is no value of a database'))
       }
       return request((id) => pending.add(id, batch))
     },

@@ -61,6 +61,8 @@ export function watchBodies(patience: Patience) {
      * for one that is too much beside the others.
      */
     began(request: FastifyRequest, reply: FastifyReply): AppError | null {
+      // Most bodies come in one piece with their head, while the key is looked up.
+      if (!isHttp2(request.raw) && request.raw.complete) return null
       const size = sizeOf(request)
       const key = keyOf(request)
       const ofKey = (bytesOfKey.get(key) ?? 0) + size
