@@ -4,7 +4,7 @@ import { EXAMPLE_PERSONAS } from './features/personas/example-personas.ts'
 import type { PersonaAndVersion } from './features/personas/persona.ts'
 import { variableRulesOf } from './features/personas/persona-configuration.ts'
 import { variablesOf } from './features/personas/template.ts'
-import { printable, printableJson } from './lib/printable.ts'
+import { printable, printableJson } from './lib/text/printable.ts'
 
 /** Where `dramatis chat` looks by itself. */
 const CHAT_ADDRESS = 'http://127.0.0.1:8787'

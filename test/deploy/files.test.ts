@@ -3,8 +3,8 @@ import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { validate } from 'dockerfile-utils'
 import { expect, test } from 'vitest'
-import { SERVER_VARIABLES } from '../../server/src/config-variables.ts'
-import { PROVIDER_VARIABLES } from '../../server/src/models/provider-variables.ts'
+import { SERVER_VARIABLES } from '../../server/src/config/config-variables.ts'
+import { PROVIDER_VARIABLES } from '../../server/src/models/providers/provider-variables.ts'
 
 const ROOT = join(import.meta.dirname, '../..')
 const read = (file: string) => readFileSync(join(ROOT, file), 'utf8')

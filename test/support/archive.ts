@@ -4,7 +4,7 @@ import { expect } from 'vitest'
 import type { BlobStore } from '../../server/src/blobs/blob-store.ts'
 import { openBlobs } from '../../server/src/blobs/open-blobs.ts'
 import { type Archiver, createArchiver } from '../../server/src/features/archive/archiver.ts'
-import { createOpenTurns } from '../../server/src/features/turns/open-turns.ts'
+import { createOpenTurns } from '../../server/src/features/turns/run/open-turns.ts'
 import type { Database } from '../../server/src/storage/database.ts'
 import type { Json, RunningApp } from './app.ts'
 

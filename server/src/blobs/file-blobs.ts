@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { PRIVATE_FILE, PRIVATE_FOLDER } from '../lib/private-files.ts'
+import { PRIVATE_FILE, PRIVATE_FOLDER } from '../lib/process/private-files.ts'
 import { BlobError, type BlobStore, checkKey, checkPrefix } from './blob-store.ts'
 
 /** Beside the blobs and on the same disk, so that a rename is one step. No key begins with a dot and ends with one. */

@@ -1,4 +1,4 @@
-import { printableLine } from '../lib/printable.ts'
+import { printableLine } from '../lib/text/printable.ts'
 import { defineCommand } from './command.ts'
 import { withServices } from './with-services.ts'
 
@@ -15,7 +15,7 @@ export const archiveCommand = defineCommand({
       const [{ openBlobs }, { createArchiver }, { createOpenTurns }] = await Promise.all([
         import('../blobs/open-blobs.ts'),
         import('../features/archive/archiver.ts'),
-        import('../features/turns/open-turns.ts'),
+        import('../features/turns/run/open-turns.ts'),
       ])
       const blobs = openBlobs(config.blobs)
       const log = {

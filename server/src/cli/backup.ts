@@ -1,5 +1,5 @@
 import { resolve } from 'node:path'
-import { printable } from '../lib/printable.ts'
+import { printable } from '../lib/text/printable.ts'
 import { defineCommand } from './command.ts'
 import { formatBytes, requireSqliteFile } from './sqlite-file.ts'
 
@@ -17,7 +17,7 @@ export const backupCommand = defineCommand({
   run: async ({ values, words, io }) => {
     const file = requireSqliteFile(io, 'pg_dump')
     const target = resolve(words[0] as string)
-    const { backupSqlite } = await import('../storage/sqlite-backup.ts')
+    const { backupSqlite } = await import('../storage/sqlite/backup.ts')
     const { bytes } = backupSqlite({ file, target, overwrite: values.force ?? false })
     io.stdout.write(printable(`${target} holds a backup of ${file} (${formatBytes(bytes)}).\n`))
     return undefined

@@ -34,22 +34,22 @@ export const COMMANDS: readonly CommandEntry[] = [
   {
     name: 'keys create',
     summary: 'Make an API key and print it, this once',
-    load: async () => (await import('./keys-create.ts')).keysCreateCommand,
+    load: async () => (await import('./keys/keys-create.ts')).keysCreateCommand,
   },
   {
     name: 'keys list',
     summary: 'List the API keys, revoked ones included',
-    load: async () => (await import('./keys-list.ts')).keysListCommand,
+    load: async () => (await import('./keys/keys-list.ts')).keysListCommand,
   },
   {
     name: 'keys rotate',
     summary: 'Put a new API key in the place of one, and print it, this once',
-    load: async () => (await import('./keys-rotate.ts')).keysRotateCommand,
+    load: async () => (await import('./keys/keys-rotate.ts')).keysRotateCommand,
   },
   {
     name: 'keys revoke',
     summary: 'End an API key at once',
-    load: async () => (await import('./keys-revoke.ts')).keysRevokeCommand,
+    load: async () => (await import('./keys/keys-revoke.ts')).keysRevokeCommand,
   },
   {
     name: 'personas list',

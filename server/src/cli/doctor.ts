@@ -1,7 +1,7 @@
-import { type Config, readConfig } from '../config.ts'
-import { ConfigError } from '../config-error.ts'
-import { describeExposedFiles } from '../exposed-files.ts'
-import { printableLine } from '../lib/printable.ts'
+import { type Config, readConfig } from '../config/config.ts'
+import { ConfigError } from '../config/config-error.ts'
+import { describeExposedFiles } from '../config/exposed-files.ts'
+import { printableLine } from '../lib/text/printable.ts'
 import { defineCommand, type Io } from './command.ts'
 import { broken, type Finding, note, ok } from './doctor/finding.ts'
 

@@ -6,7 +6,7 @@ test('help needs nothing of the server', () => {
   const elsewhere = [...loadedBy(join(import.meta.dirname, 'run.ts'))].filter(
     (file) => dirname(file) !== import.meta.dirname,
   )
-  expect(elsewhere).toEqual([join(import.meta.dirname, '../lib/printable.ts')])
+  expect(elsewhere).toEqual([join(import.meta.dirname, '../lib/text/printable.ts')])
 })
 
 /** The file and everything that it imports before it runs. */

@@ -1,8 +1,8 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { readConfig } from '../config.ts'
-import { OPENAPI_PATH } from '../http/openapi.ts'
+import { readConfig } from '../config/config.ts'
+import { OPENAPI_PATH } from '../http/openapi/openapi.ts'
 import { isJsonObject, type JsonValue } from '../lib/json.ts'
 import { defineCommand } from './command.ts'
 

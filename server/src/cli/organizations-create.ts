@@ -1,8 +1,8 @@
 import { generateKey } from '../features/api-keys/key-format.ts'
 import { EXAMPLE_PERSONAS } from '../features/personas/example-personas.ts'
-import { SCOPES } from '../http/caller.ts'
+import { SCOPES } from '../http/requests/caller.ts'
 import { defineCommand } from './command.ts'
-import { parseName } from './key-options.ts'
+import { parseName } from './keys/key-options.ts'
 import { withServices } from './with-services.ts'
 
 export const organizationsCreateCommand = defineCommand({

@@ -1,5 +1,5 @@
 import { resolve } from 'node:path'
-import { printable } from '../lib/printable.ts'
+import { printable } from '../lib/text/printable.ts'
 import { defineCommand } from './command.ts'
 import { formatBytes, requireSqliteFile } from './sqlite-file.ts'
 
@@ -16,7 +16,7 @@ export const restoreCommand = defineCommand({
   run: async ({ values, words, io }) => {
     const file = requireSqliteFile(io, 'pg_restore')
     const source = resolve(words[0] as string)
-    const { restoreSqlite } = await import('../storage/sqlite-backup.ts')
+    const { restoreSqlite } = await import('../storage/sqlite/backup.ts')
     const { bytes, former } = restoreSqlite({ file, source, replace: values.force ?? false, at: Date.now() })
     io.stdout.write(printable(`${file} is now what ${source} holds (${formatBytes(bytes)}).\n`))
     if (former !== null) io.stdout.write(printable(`The database that was there is kept as ${former}.\n`))

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { printableLine } from '../lib/printable.ts'
+import { printableLine } from '../lib/text/printable.ts'
 import { type Io, UsageError } from './command.ts'
 import { COMMANDS, type CommandEntry } from './commands.ts'
 import { helpFor, helpForAll } from './help.ts'
@@ -44,7 +44,7 @@ function wantsHelp(rest: readonly string[]): boolean {
 async function run({ name, load }: CommandEntry, args: readonly string[], io: Io): Promise<number> {
   try {
     const command = await load()
-    const { readEnvironment } = await import('../environment.ts')
+    const { readEnvironment } = await import('../config/environment.ts')
     return await command.run(args, { ...io, env: readEnvironment(io.env, process.cwd()) })
   } catch (error) {
     if (error instanceof UsageError) {
@@ -59,7 +59,7 @@ async function run({ name, load }: CommandEntry, args: readonly string[], io: Io
 
 async function sentencesOf(error: unknown): Promise<string[]> {
   const message = error instanceof Error && error.message !== '' ? error.message : String(error)
-  const { ConfigError } = await import('../config-error.ts')
+  const { ConfigError } = await import('../config/config-error.ts')
   // A configuration may be wrong in several places, each with a sentence of its own.
   return error instanceof ConfigError ? message.split('\n') : [message]
 }

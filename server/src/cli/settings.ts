@@ -1,5 +1,5 @@
-import { type Config, readConfig } from '../config.ts'
-import { printableLine } from '../lib/printable.ts'
+import { type Config, readConfig } from '../config/config.ts'
+import { printableLine } from '../lib/text/printable.ts'
 import type { Io } from './command.ts'
 
 /** The configuration that a server here would have. Warnings go to standard error. Throws `ConfigError`. */

@@ -1,4 +1,4 @@
-import { printableJson, printableLine } from '../lib/printable.ts'
+import { printableJson, printableLine } from '../lib/text/printable.ts'
 
 /** Rows in columns that are as wide as they need to be, each line ended; the first row is the heading. */
 export function formatTable(rows: readonly (readonly string[])[]): string {

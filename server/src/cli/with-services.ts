@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs'
 import type { Services } from '../app.ts'
-import type { Config } from '../config.ts'
+import type { Config } from '../config/config.ts'
 import { isUuid } from '../lib/ids.ts'
-import { printableLine } from '../lib/printable.ts'
+import { printableLine } from '../lib/text/printable.ts'
 import { Failure, type Io } from './command.ts'
 import { readSettings } from './settings.ts'
 

@@ -1,10 +1,10 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { AppError, type ErrorDetail, isPresentable } from '../errors.ts'
+import { setSafeHeaders } from './answers/safe-headers.ts'
 import { PATIENCE } from './connections/patience.ts'
 import { refuseBody } from './connections/unread-bodies.ts'
-import { showQuota } from './rate-limit.ts'
-import { setSafeHeaders } from './safe-headers.ts'
-import { detailsOf } from './validation.ts'
+import { showQuota } from './limits/rate-limit.ts'
+import { detailsOf } from './requests/validation.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {

@@ -9,9 +9,7 @@ import Fastify, {
   LogController,
 } from 'fastify'
 import { AppError } from '../errors.ts'
-import { guardWithKeys } from './auth.ts'
-import { readBodies } from './bodies.ts'
-import type { Authenticate } from './caller.ts'
+import { setSafeHeaders } from './answers/safe-headers.ts'
 import type { ClientOf } from './connections/client-address.ts'
 import { createPipelineLimit, findAmbiguity, MOST_PIPELINED, pathOf } from './connections/framing.ts'
 import type { Patience } from './connections/patience.ts'
@@ -19,10 +17,12 @@ import { watchBodies } from './connections/slow-bodies.ts'
 import { hasBody, isClosing, leaveBody } from './connections/unread-bodies.ts'
 import { answerUnreadable } from './connections/unreadable.ts'
 import { answerErrors, sendError } from './errors.ts'
-import { setSafeHeaders } from './safe-headers.ts'
-import { createSchemaCompilers } from './schema-compilers.ts'
-import { refuseUnreadableText } from './url-text.ts'
-import { createWrongKeys } from './wrong-keys.ts'
+import { createWrongKeys } from './limits/wrong-keys.ts'
+import { createSchemaCompilers } from './openapi/schema-compilers.ts'
+import { guardWithKeys } from './requests/auth.ts'
+import { readBodies } from './requests/bodies.ts'
+import type { Authenticate } from './requests/caller.ts'
+import { refuseUnreadableText } from './requests/url-text.ts'
 
 export type HttpOptions = {
   log: FastifyBaseLogger

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { fitFiles } from './fit-files.ts'
+import { fitFiles } from './calling/fit-files.ts'
 import type { ModelMessage } from './model.ts'
 import { type FileKind, takesFile } from './model-file.ts'
 

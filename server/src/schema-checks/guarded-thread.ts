@@ -1,5 +1,5 @@
 import { Worker } from 'node:worker_threads'
-import { threadEnvironment } from '../lib/thread-environment.ts'
+import { threadEnvironment } from '../lib/process/thread-environment.ts'
 import type { SchemaJob, SchemaOutcome, ThreadMessage } from './schema-thread.ts'
 
 /** Megabytes. The stack is as large as Node's own. */

@@ -1,4 +1,4 @@
-import { createFairQueue, QueueFullError } from '../lib/fair-queue.ts'
+import { createFairQueue, QueueFullError } from '../lib/fairness/fair-queue.ts'
 import { type Database, StorageError } from './database.ts'
 
 /** Long reads that may wait; the organization with most of them is refused first. */

@@ -19,11 +19,11 @@ export type OpenOptions = {
  */
 export async function openDatabase(location: DatabaseLocation, options: OpenOptions): Promise<Database> {
   if (location.kind === 'sqlite') {
-    const { openSqlite } = await import('./sqlite.ts')
+    const { openSqlite } = await import('./sqlite/sqlite.ts')
     // One thread reads, so one at a time.
     return withFairScans(await openSqlite({ file: location.file, ...options }), { atOnce: 1, atOnceEach: 1 })
   }
-  const { DEFAULT_POOL, openPostgres } = await import('./postgres.ts')
+  const { DEFAULT_POOL, openPostgres } = await import('./postgres/postgres.ts')
   const { kind: _, pool = DEFAULT_POOL, ...where } = location
   // Half of the connections are for what is short.
   const atOnce = Math.floor(pool / 2)

@@ -4,7 +4,7 @@ import { expect, test } from 'vitest'
 import { filesWith } from '../../../test/support/canaries.ts'
 import { onEveryDatabase } from '../../../test/support/databases.ts'
 import { openDatabase } from './open-database.ts'
-import { vacuum } from './postgres-vacuum.ts'
+import { vacuum } from './postgres/vacuum.ts'
 import { type Parameters, prepareWrite } from './prepare.ts'
 
 const OWNER = '01890000-0000-7000-8000-00000000000a'

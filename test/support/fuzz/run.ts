@@ -12,7 +12,7 @@ if (!(requests > 0) || !Number.isInteger(seed)) {
   process.exit(2)
 }
 process.stdout.write(`seed ${seed}\n`)
-const { status } = spawnSync('vitest', ['run', 'test/fuzz.test.ts'], {
+const { status } = spawnSync('vitest', ['run', 'test/http/fuzz.test.ts'], {
   cwd: join(import.meta.dirname, '../../..'),
   env: { ...process.env, DRAMATIS_TEST_FUZZ_REQUESTS: String(requests), DRAMATIS_TEST_SEED: String(seed) },
   stdio: 'inherit',

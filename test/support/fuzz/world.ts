@@ -1,5 +1,5 @@
 import { setTimeout as wait } from 'node:timers/promises'
-import { SCOPES, type Scope } from '../../../server/src/http/caller.ts'
+import { SCOPES, type Scope } from '../../../server/src/http/requests/caller.ts'
 import { isJsonObject } from '../../../server/src/lib/json.ts'
 import { type Answer, createOrganization, type Json, type RunningApp } from '../app.ts'
 import type { Draft, Sender } from './requests.ts'

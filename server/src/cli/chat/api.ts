@@ -1,5 +1,5 @@
 import { isJsonObject, type JsonObject, type JsonValue } from '../../lib/json.ts'
-import { printableLine } from '../../lib/printable.ts'
+import { printableLine } from '../../lib/text/printable.ts'
 import { Failure } from '../command.ts'
 import { reasonOf } from '../reason.ts'
 import { readSse, type SseEvent } from './sse-reader.ts'

@@ -1,4 +1,4 @@
-import { printableLine } from '../../lib/printable.ts'
+import { printableLine } from '../../lib/text/printable.ts'
 import { Failure } from '../command.ts'
 import type { ChatApi, ChatConversation, ChatPersona } from './api.ts'
 import { askForValues, choosePersona } from './choose-persona.ts'

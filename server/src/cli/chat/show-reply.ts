@@ -1,5 +1,5 @@
 import { isJsonObject, type JsonValue } from '../../lib/json.ts'
-import { printable } from '../../lib/printable.ts'
+import { printable } from '../../lib/text/printable.ts'
 import { Failure } from '../command.ts'
 import { ApiError, type ChatApi, describeErrorBody } from './api.ts'
 import type { SseEvent } from './sse-reader.ts'

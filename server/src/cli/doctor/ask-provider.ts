@@ -1,5 +1,5 @@
 import { AI_SYSTEM_FACTS, type AiSystem } from '../../models/ai-systems.ts'
-import type { ProviderSettings } from '../../models/provider-settings.ts'
+import type { ProviderSettings } from '../../models/providers/provider-settings.ts'
 import { reasonOf } from '../reason.ts'
 import { broken, type Finding, note, ok } from './finding.ts'
 

@@ -1,7 +1,7 @@
 import { get as getHttp } from 'node:http'
 import { get as getHttps } from 'node:https'
 import { createServer } from 'node:net'
-import type { Config } from '../../config.ts'
+import type { Config } from '../../config/config.ts'
 import { isJsonObject, type JsonValue } from '../../lib/json.ts'
 import { broken, type Finding, note, ok } from './finding.ts'
 

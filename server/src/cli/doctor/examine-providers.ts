@@ -1,11 +1,11 @@
-import type { ProviderSettings } from '../../models/provider-settings.ts'
-import type { Listing } from '../../models/registry.ts'
+import type { ProviderSettings } from '../../models/providers/provider-settings.ts'
+import type { Listing } from '../../models/providers/registry.ts'
 import { askProvider } from './ask-provider.ts'
 import { broken, type Finding, note, ok } from './finding.ts'
 
 /** Which providers are usable and why others are not; those that are configured are asked for the list of their models. */
 export async function examineProviders(settings: ProviderSettings): Promise<Finding[]> {
-  const { createModelRegistry } = await import('../../models/registry.ts')
+  const { createModelRegistry } = await import('../../models/providers/registry.ts')
   const registry = createModelRegistry({ settings, clock: Date.now })
   try {
     const [listings, chosen] = await Promise.all([registry.list(), registry.resolveDefault()])

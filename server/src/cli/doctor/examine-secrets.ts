@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs'
 import type { CompiledQuery } from 'kysely'
-import type { Config } from '../../config.ts'
+import type { Config } from '../../config/config.ts'
 import { describeUnreadable, examineSecrets, type SecretsState } from '../../features/secrets/secret-rotation.ts'
 import type { Database } from '../../storage/database.ts'
 import { broken, type Finding, note, ok } from './finding.ts'
@@ -35,8 +35,8 @@ export async function examineStoredSecrets({
 async function onSqlite<T>(file: string, look: (reader: Reader) => Promise<T>): Promise<T | null> {
   if (!existsSync(file)) return null
   const [{ openOurs }, { sqliteDialect }] = await Promise.all([
-    import('../../storage/sqlite-inspect.ts'),
-    import('../../storage/sqlite.ts'),
+    import('../../storage/sqlite/inspect.ts'),
+    import('../../storage/sqlite/sqlite.ts'),
   ])
   const connection = openOurs(file)
   const read = async <Row>({ sql, parameters }: CompiledQuery<Row>) =>
@@ -50,9 +50,9 @@ async function onSqlite<T>(file: string, look: (reader: Reader) => Promise<T>): 
 
 async function onPostgres<T>(url: string, look: (reader: Reader) => Promise<T>): Promise<T> {
   const [{ createConnector }, { parsePostgresUrl }, { postgresDialect }] = await Promise.all([
-    import('../../storage/postgres-connect.ts'),
-    import('../../storage/postgres-target.ts'),
-    import('../../storage/postgres.ts'),
+    import('../../storage/postgres/connect.ts'),
+    import('../../storage/postgres/target.ts'),
+    import('../../storage/postgres/postgres.ts'),
   ])
   const connect = createConnector({
     target: parsePostgresUrl(url),

@@ -1,7 +1,7 @@
 import { existsSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
-import { holdsServerLock } from '../../storage/sqlite-backup.ts'
-import { inspectSqlite } from '../../storage/sqlite-inspect.ts'
+import { holdsServerLock } from '../../storage/sqlite/backup.ts'
+import { inspectSqlite } from '../../storage/sqlite/inspect.ts'
 import { examineFolder, isWritable } from './examine-machine.ts'
 import { broken, type Finding, note, ok } from './finding.ts'
 

@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { AppError } from '../../errors.ts'
-import { type Caller, MOST_DAILY_TOKENS, SCOPES, type Scope } from '../../http/caller.ts'
+import { type Caller, MOST_DAILY_TOKENS, SCOPES, type Scope } from '../../http/requests/caller.ts'
 import { answers, answersNothing, Named, Nullable, NullableTimestamp, Timestamp, Uuid } from '../../http/schemas.ts'
 import { Type } from '../../lib/schema.ts'
 import type { ApiKey, ApiKeyService } from './api-key-service.ts'

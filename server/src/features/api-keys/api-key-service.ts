@@ -1,5 +1,5 @@
 import { AppError, badField } from '../../errors.ts'
-import { type Authenticate, type Caller, SCOPES, type Scope } from '../../http/caller.ts'
+import { type Authenticate, type Caller, SCOPES, type Scope } from '../../http/requests/caller.ts'
 import type { Clock } from '../../lib/clock.ts'
 import type { IdSource } from '../../lib/ids.ts'
 import { type Database, type Statement, writeOr } from '../../storage/database.ts'

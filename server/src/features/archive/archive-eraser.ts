@@ -1,7 +1,7 @@
 import type { BlobStore } from '../../blobs/blob-store.ts'
 import type { Clock } from '../../lib/clock.ts'
 import type { Database } from '../../storage/database.ts'
-import type { ArchivedMessages } from '../conversations/archived-messages.ts'
+import type { ArchivedMessages } from '../conversations/for-archive/archived-messages.ts'
 import { createBlobSweeper } from '../unclaimed-blobs/blob-sweeper.ts'
 import { prefixOf } from './segment.ts'
 

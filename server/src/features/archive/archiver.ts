@@ -2,10 +2,13 @@ import type { BlobStore } from '../../blobs/blob-store.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { firstUuidOf, type IdSource } from '../../lib/ids.ts'
 import { type Database, WriteConflict } from '../../storage/database.ts'
-import { NEWEST_MESSAGES } from '../conversations/archived-messages.ts'
 import type { Message } from '../conversations/conversation.ts'
-import { createConversationArchiving, type StoredConversation } from '../conversations/conversation-archiving.ts'
-import type { OpenTurns } from '../turns/open-turns.ts'
+import { NEWEST_MESSAGES } from '../conversations/for-archive/archived-messages.ts'
+import {
+  createConversationArchiving,
+  type StoredConversation,
+} from '../conversations/for-archive/conversation-archiving.ts'
+import type { OpenTurns } from '../turns/run/open-turns.ts'
 import { createBlobClaims } from '../unclaimed-blobs/blob-claims.ts'
 import { type BlobSweeper, createBlobSweeper } from '../unclaimed-blobs/blob-sweeper.ts'
 import { findLastNumber, insertSegment } from './archive-queries.ts'

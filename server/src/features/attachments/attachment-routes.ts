@@ -1,14 +1,14 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { AppError } from '../../errors.ts'
-import { fileBodyOf } from '../../http/bodies.ts'
+import { fileBodyOf } from '../../http/requests/bodies.ts'
 import { AnyJson, answers, answersAs, Binary, Uuid } from '../../http/schemas.ts'
-import { printableLine } from '../../lib/printable.ts'
 import { Type } from '../../lib/schema.ts'
+import { printableLine } from '../../lib/text/printable.ts'
 import type { Statement } from '../../storage/database.ts'
 import { AttachmentDto } from './attachment-schemas.ts'
 import type { AttachmentService } from './attachment-service.ts'
 import { defaultName, toAttachmentDto } from './attachment-wire.ts'
-import { MEDIA_TYPES, plainMediaType } from './media-type.ts'
+import { MEDIA_TYPES, plainMediaType } from './checks/media-type.ts'
 
 const tags = ['Attachments']
 /** A file of each type as it goes over the wire: one that is JSON is JSON there too. */

@@ -7,7 +7,6 @@ import { type Database, type Statement, WriteConflict } from '../../storage/data
 import { BLOB_IS_UNCLAIMED, createBlobClaims } from '../unclaimed-blobs/blob-claims.ts'
 import { discardBlobs } from '../unclaimed-blobs/discarded-blobs.ts'
 import type { Attachment, GivenAttachment, NewFile } from './attachment.ts'
-import { checkFile } from './attachment-checks.ts'
 import {
   ATTACHMENT_IS_THERE,
   type ConversationKey,
@@ -18,7 +17,8 @@ import {
   selectUnused,
   useAttachment,
 } from './attachment-queries.ts'
-import { estimateFileTokens } from './file-tokens.ts'
+import { checkFile } from './checks/attachment-checks.ts'
+import { estimateFileTokens } from './checks/file-tokens.ts'
 
 /** A file that was looked at; `bytes` is null for one that is stored already. */
 export type Described = { attachment: Attachment; bytes: Uint8Array | null }

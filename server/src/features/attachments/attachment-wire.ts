@@ -2,7 +2,7 @@ import type { Static } from 'typebox'
 import { badField } from '../../errors.ts'
 import type { Attachment, GivenAttachment } from './attachment.ts'
 import type { AttachmentDto, AttachmentInputs } from './attachment-schemas.ts'
-import { plainMediaType } from './media-type.ts'
+import { plainMediaType } from './checks/media-type.ts'
 
 export function toAttachmentDto({ id, name, mediaType, byteCount }: Attachment): Static<typeof AttachmentDto> {
   return { attachmentId: id, name, mediaType, bytes: byteCount }

@@ -1,14 +1,18 @@
 import { AppError } from '../../errors.ts'
-import { createContinuationToken, type OpenPage, readContinuationToken, toOpenPage } from '../../http/pagination.ts'
-import { PIECE_BYTES } from '../../http/pieces.ts'
+import {
+  createContinuationToken,
+  type OpenPage,
+  readContinuationToken,
+  toOpenPage,
+} from '../../http/answers/pagination.ts'
+import { PIECE_BYTES } from '../../http/answers/pieces.ts'
 import type { Clock } from '../../lib/clock.ts'
-import { cutBySize } from '../../lib/cut-by-size.ts'
 import { type IdSource, NIL_UUID } from '../../lib/ids.ts'
+import { cutBySize } from '../../lib/text/cut-by-size.ts'
 import { type Database, type Statement, writeOr } from '../../storage/database.ts'
 import type { AttachmentService } from '../attachments/attachment-service.ts'
 import type { FeedbackService, NewFeedback } from '../feedback/feedback-service.ts'
 import type { OrganizationService } from '../organizations/organization-service.ts'
-import { type ArchivedMessages, type LinkFor, NEWEST_MESSAGES } from './archived-messages.ts'
 import type { Conversation, ConversationChange, ConversationFilter, Message } from './conversation.ts'
 import {
   changeConversation,
@@ -21,6 +25,7 @@ import {
   lockConversation,
   scoreConversation,
 } from './conversation-queries.ts'
+import { type ArchivedMessages, type LinkFor, NEWEST_MESSAGES } from './for-archive/archived-messages.ts'
 import { type MessagePieces, withFeedback } from './message-pieces.ts'
 import { findMessage, findNewestInPieces, findPieceAfter } from './message-queries.ts'
 

@@ -1,5 +1,5 @@
 import { badField } from '../../errors.ts'
-import { DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE } from '../../http/pagination.ts'
+import { DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE } from '../../http/answers/pagination.ts'
 import { Type } from '../../lib/schema.ts'
 import type { PersonaChoice } from './conversation.ts'
 import type { ListRequest } from './conversation-service.ts'

@@ -1,6 +1,6 @@
 import { type Selectable, sql } from 'kysely'
-import { PIECE_BYTES } from '../../http/pieces.ts'
-import { cutBySize } from '../../lib/cut-by-size.ts'
+import { PIECE_BYTES } from '../../http/answers/pieces.ts'
+import { cutBySize } from '../../lib/text/cut-by-size.ts'
 import type { ToolCall } from '../../models/tool-call.ts'
 import type { Database } from '../../storage/database.ts'
 import { asColumn, type Parameters, prepareRead, prepareWrite } from '../../storage/prepare.ts'

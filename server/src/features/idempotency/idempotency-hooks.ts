@@ -23,7 +23,7 @@ declare module 'fastify' {
       keeps?: Kept | ((body: unknown) => Kept)
       /** What of an answer may be kept and given again. */
       redact?: (answer: JsonObject) => JsonObject
-      /** Answers what is too long to be kept: as it is now. A text that comes in pieces is, see `http/pieces.ts`. */
+      /** Answers what is too long to be kept: as it is now. A text that comes in pieces is, see `http/answers/pieces.ts`. */
       again?: (request: FastifyRequest, reply: FastifyReply) => Promise<unknown>
     }
   }

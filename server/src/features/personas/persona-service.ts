@@ -7,12 +7,12 @@ import {
   readContinuationToken,
   toOpenPage,
   toPage,
-} from '../../http/pagination.ts'
-import { PIECE_BYTES } from '../../http/pieces.ts'
+} from '../../http/answers/pagination.ts'
+import { PIECE_BYTES } from '../../http/answers/pieces.ts'
 import type { Clock } from '../../lib/clock.ts'
-import { cutBySize } from '../../lib/cut-by-size.ts'
 import type { IdSource } from '../../lib/ids.ts'
 import { type JsonObject, textFromJson } from '../../lib/json.ts'
+import { cutBySize } from '../../lib/text/cut-by-size.ts'
 import { type Database, type Statement, untilUndisturbed, writeOr } from '../../storage/database.ts'
 import type { OrganizationService } from '../organizations/organization-service.ts'
 import type {

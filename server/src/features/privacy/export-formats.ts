@@ -1,5 +1,5 @@
-import type { Pieces } from '../../http/pieces.ts'
-import { printableJson, printableLine } from '../../lib/printable.ts'
+import type { Pieces } from '../../http/answers/pieces.ts'
+import { printableJson, printableLine } from '../../lib/text/printable.ts'
 import type { Conversation, Message } from '../conversations/conversation.ts'
 import { toConversationDto, toMessageDto } from '../conversations/conversation-wire.ts'
 import type { MessagePiece, MessagePieces } from '../conversations/message-pieces.ts'

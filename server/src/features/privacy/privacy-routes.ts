@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply } from 'fastify'
-import { type Pieces, sendPieces } from '../../http/pieces.ts'
+import { type Pieces, sendPieces } from '../../http/answers/pieces.ts'
 import { answersAs, answersNothing, Uuid } from '../../http/schemas.ts'
 import { Type } from '../../lib/schema.ts'
 import type { EraseService } from './erase-service.ts'

@@ -1,7 +1,7 @@
 import { mayGoTo } from '../secrets/secret-hosts.ts'
 import type { Hidden, Secret } from '../secrets/secret-service.ts'
 import { SECRET } from './check-tools.ts'
-import { createHideSecrets, type HideSecrets } from './hide-secrets.ts'
+import { createHideSecrets, type HideSecrets } from './hiding/hide-secrets.ts'
 import { ToolError } from './server-tool.ts'
 
 export type FilledHeaders = {

@@ -1,5 +1,5 @@
 import { AppError, badField } from '../../errors.ts'
-import type { Scope } from '../../http/caller.ts'
+import type { Scope } from '../../http/requests/caller.ts'
 import type { JsonObject } from '../../lib/json.ts'
 import { mayGoTo } from '../secrets/secret-hosts.ts'
 import type { SecretHosts } from '../secrets/secret-service.ts'

@@ -1,14 +1,14 @@
 import type { Dispatcher } from 'undici'
 import { AppError } from '../../errors.ts'
 import type { Clock } from '../../lib/clock.ts'
-import { createFairQueue } from '../../lib/fair-queue.ts'
+import { createFairQueue } from '../../lib/fairness/fair-queue.ts'
 import type { JsonObject } from '../../lib/json.ts'
 import type { ToolDefinition } from '../../models/tool-call.ts'
 import type { SchemaChecks } from '../../schema-checks/schema-checks.ts'
 import type { SecretService } from '../secrets/secret-service.ts'
 import { MOST_SERVERS } from './check-tools.ts'
-import type { McpPreset } from './mcp-process.ts'
-import type { McpDeps, McpServer } from './mcp-tools.ts'
+import type { McpPreset } from './mcp/mcp-process.ts'
+import type { McpDeps, McpServer } from './mcp/mcp-tools.ts'
 import { createOutgoing } from './outgoing.ts'
 import { createRemembered } from './remembered.ts'
 import type { CheckValue, ServerTool } from './server-tool.ts'
@@ -56,7 +56,7 @@ export function createToolService(deps: {
 
   async function openServers(servers: McpTools[], mcp: McpDeps, signal: AbortSignal): Promise<McpServer[]> {
     if (servers.length === 0) return []
-    const { openMcpServer } = await import('./mcp-tools.ts')
+    const { openMcpServer } = await import('./mcp/mcp-tools.ts')
     const opened = await Promise.allSettled(servers.map((server) => openMcpServer(server, mcp, signal)))
     const open = opened.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []))
     const failed = opened.find((one) => one.status === 'rejected')

@@ -1,12 +1,12 @@
 import type { Attached } from '../attachments/attachment-service.ts'
 import type { ConversationForTurn, Message } from '../conversations/conversation.ts'
 import type { Claim } from '../idempotency/claim.ts'
-import type { Standing } from './recent-talk.ts'
-import type { ReplyEvent, ToolEvent } from './reply-event.ts'
-import type { OnCrash, Reservation, RunKey, RunKind, Usage } from './run.ts'
-import type { Payer } from './token-budget.ts'
-import type { BuiltContext } from './turn-context.ts'
-import type { Place } from './turn-limits.ts'
+import type { BuiltContext } from './context/build-context.ts'
+import type { Standing } from './context/remembered-conversations.ts'
+import type { Payer } from './limits/token-budget.ts'
+import type { Place } from './limits/turn-limits.ts'
+import type { ReplyEvent, ToolEvent } from './reply/reply-event.ts'
+import type { OnCrash, Reservation, RunKey, RunKind, Usage } from './run/run.ts'
 
 /** A turn whose message is stored and whose conversation is held, or waited for: it is ours to execute. */
 export type AcceptedTurn = RunKey & {

@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net'
 import type { FastifyBaseLogger } from 'fastify'
-import { SAFE_HEADERS } from '../safe-headers.ts'
+import { SAFE_HEADERS } from '../answers/safe-headers.ts'
 import type { Patience } from './patience.ts'
 import { closeGently } from './unread-bodies.ts'
 

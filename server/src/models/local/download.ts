@@ -3,7 +3,7 @@ import { createReadStream } from 'node:fs'
 import { type FileHandle, mkdir, open, rename, rm, stat, statfs } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { Dispatcher } from 'undici'
-import { PRIVATE_FILE, PRIVATE_FOLDER } from '../../lib/private-files.ts'
+import { PRIVATE_FILE, PRIVATE_FOLDER } from '../../lib/process/private-files.ts'
 import { sleep } from '../sleep.ts'
 
 /** Times that a download goes on after the connection broke, without a byte in between. */

@@ -7,7 +7,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { type FakeRuntime, installFakeRuntime } from '../../../../test/support/fake-runtime.ts'
 import { type HubServer, startHub } from '../../../../test/support/hub-server.ts'
 import type { ModelRequest } from '../model.ts'
-import { readProviderSettings } from '../provider-settings.ts'
+import { readProviderSettings } from '../providers/provider-settings.ts'
 import { createLocalModels, type LocalModels } from './local-models.ts'
 
 const dispatcher = new Agent()

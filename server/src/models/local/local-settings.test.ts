@@ -1,6 +1,6 @@
 import { resolve } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { readProviderSettings } from '../provider-settings.ts'
+import { readProviderSettings } from '../providers/provider-settings.ts'
 import { parseLocalSource } from './local-settings.ts'
 
 describe('a source', () => {

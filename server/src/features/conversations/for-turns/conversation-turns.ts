@@ -1,0 +1,146 @@
+import { successorOf } from '../../../lib/ids.ts'
+import type { Database, Statement } from '../../../storage/database.ts'
+import type { Conversation, ConversationForTurn, Message } from '../conversation.ts'
+import { type Found, findConversationForTurn, replaceMadeName } from '../conversation-queries.ts'
+import type { ArchivedMessages } from '../for-archive/archived-messages.ts'
+import {
+  deleteReplaced,
+  findLastUserMessage,
+  findMessage,
+  findMessagesBefore,
+  findReplacedMessage,
+  insertMessage,
+  keepReplaced,
+} from '../message-queries.ts'
+import {
+  discountMessages,
+  openConversationAsSeen,
+  openConversationForMessage,
+  reserveLastMessage,
+  settleConversation,
+} from './talk-queries.ts'
+
+type Key = { organizationId: string; conversationId: string }
+
+/** How far a conversation had come when it was looked at. */
+type Seen = Pick<Conversation, 'lastMessageId' | 'messageCount' | 'name'>
+/** What a run leaves behind in its conversation. */
+export type Outcome = {
+  messages: readonly Message[]
+  promptTokens: number
+  completionTokens: number
+  /** A name for a conversation that has none. */
+  name: string | null
+}
+export type ConversationTurns = ReturnType<typeof createConversationTurns>
+
+/** The guard that stands in the batch of {@link createConversationTurns}' `takeMessage`. */
+export const CONVERSATION_IS_OPEN = 'conversation_is_open'
+
+/** The side of conversations that turns work with: statements for their batches, and the newest messages. */
+export function createConversationTurns(deps: {
+  database: Database
+  archive: Pick<ArchivedMessages, 'find' | 'olderThan'>
+}) {
+  const { database, archive } = deps
+  return {
+    find: (key: Key): Promise<Found<ConversationForTurn> | undefined> =>
+      findConversationForTurn(database, { organizationId: key.organizationId, id: key.conversationId }),
+
+    /**
+     * Stores a user's message. The first statement is guarded: it fails when the conversation has been deleted or
+     * closed, or has a message newer than this one; with `seen`, when it does not stand like that any more.
+     */
+    takeMessage(key: Key, message: Message, replyMessageId: string, seen: Seen | null): Statement[] {
+      const change = {
+        ...{ organizationId: key.organizationId, id: key.conversationId },
+        ...{ userMessageId: message.id, lastMessageId: replyMessageId },
+      }
+      const open =
+        seen === null
+          ? openConversationForMessage(database, change)
+          : openConversationAsSeen(database, {
+              ...change,
+              ...{ seenLast: seen.lastMessageId, seenCount: seen.messageCount, seenName: seen.name },
+            })
+      return [open, insertMessage(database, key, message)]
+    },
+
+    /**
+     * Keeps `replyMessageId` free for the newest message. Guarded: it fails when the conversation is closed, or its
+     * newest message is not `seen` any more.
+     */
+    reserveReply: (key: Key, seen: string | null, replyMessageId: string | null): Statement =>
+      reserveLastMessage(database, {
+        ...{ organizationId: key.organizationId, id: key.conversationId },
+        ...{ seen, lastMessageId: replyMessageId },
+      }),
+
+    /** Takes messages out of the conversation and keeps them beside it. */
+    replaceMessages(key: Key, replaced: { from: string; before: string; by: string; at: number }): Statement[] {
+      const { organizationId, conversationId } = key
+      const { from, before, by, at } = replaced
+      return [
+        discountMessages(database, { organizationId, id: conversationId, from, before }),
+        keepReplaced(database, { organizationId, conversationId, from, before, by, at }),
+        deleteReplaced(database, { organizationId, conversationId, from, before }),
+      ]
+    },
+
+    /** Stores messages that are not a reply, such as the results of calls. They cost nothing. */
+    addMessages: (key: Key, messages: readonly Message[]): Statement[] => [
+      settleConversation(database, {
+        ...{ organizationId: key.organizationId, id: key.conversationId },
+        ...{ messages: messages.length, promptTokens: 0, completionTokens: 0, name: null },
+      }),
+      ...messages.map((message) => insertMessage(database, key, message)),
+    ],
+
+    lastUserMessage: (key: Key): Promise<Message | undefined> => findLastUserMessage(database, key),
+
+    /** Also in the archive. Throws 503 when that cannot be read. */
+    findMessage: async (key: Key, id: string): Promise<Message | undefined> =>
+      (await findMessage(database, { ...key, id })) ?? (await archive.find(key, id)),
+
+    /** A message of the conversation, also when another has taken its place. */
+    findMessageOrReplaced: async (key: Key, id: string): Promise<Message | undefined> =>
+      (await findMessage(database, { ...key, id })) ??
+      (await findReplacedMessage(database, { ...key, id })) ??
+      (await archive.find(key, id)),
+
+    /** Stores what a run has produced and adds what it cost. */
+    settle(key: Key, outcome: Outcome): Statement[] {
+      const settled = settleConversation(database, {
+        organizationId: key.organizationId,
+        id: key.conversationId,
+        messages: outcome.messages.length,
+        promptTokens: outcome.promptTokens,
+        completionTokens: outcome.completionTokens,
+        name: outcome.name,
+      })
+      return [settled, ...outcome.messages.map((message) => insertMessage(database, key, message))]
+    },
+
+    /**
+     * Puts `name` in the place of the name `made`, if that is still the one it has; null leaves it. Guarded: it fails when
+     * the conversation is deleted.
+     */
+    replaceMadeName: (key: Key, made: string | null, name: string | null): Statement =>
+      replaceMadeName(database, { organizationId: key.organizationId, id: key.conversationId, made, name }),
+
+    /** Up to `limit` messages from `before` back, newest first, without the system's; archived ones where they are needed. */
+    async newest(key: Key, before: string, limit: number): Promise<Message[]> {
+      const { messages, hasArchive } = await findMessagesBefore(database, key, before, limit)
+      if (messages.length === limit || (messages.length > 0 && !hasArchive)) return messages
+      return [
+        ...messages,
+        ...(await archive.olderThan(key, messages.at(-1)?.id ?? successorOf(before), limit - messages.length)),
+      ]
+    },
+  }
+}
+
+/** Whether messages may be added. */
+export function isOpen(found: Found<Conversation>): boolean {
+  return !found.isDeleted && found.conversation.isActive
+}

@@ -1,0 +1,197 @@
+import type { Dispatcher } from 'undici'
+import { AppError } from '../../../errors.ts'
+import type { FairQueue } from '../../../lib/fairness/fair-queue.ts'
+import { isJsonObject } from '../../../lib/json.ts'
+import type { ToolDefinition } from '../../../models/tool-call.ts'
+import { AnswerTooLarge } from '../../../net/bounded-fetch.ts'
+import { forbiddenIn } from '../../../net/guarded-agent.ts'
+import type { SchemaChecks } from '../../../schema-checks/schema-checks.ts'
+import { HOW_TO_START } from '../check-tools.ts'
+import type { FillHeaders } from '../fill-headers.ts'
+import type { HideSecrets } from '../hiding/hide-secrets.ts'
+import { DEFAULT_TIMEOUT_MS } from '../http-tool.ts'
+import type { Outgoing } from '../outgoing.ts'
+import { type CheckValue, type ServerTool, ToolError } from '../server-tool.ts'
+import type { McpTools } from '../tool-settings.ts'
+import { createMcpConnection, type McpSession } from './mcp-connection.ts'
+import { type ListedTool, listTools } from './mcp-listing.ts'
+import type { McpPreset } from './mcp-process.ts'
+import { checkOutput, usableOf } from './mcp-schemas.ts'
+import { openTransport } from './mcp-transport.ts'
+
+/** Parts of a result that are looked at. */
+const MOST_PARTS = 1_000
+
+export type McpTool = { definition: ToolDefinition; tool: ServerTool }
+export type McpServer = { tools: McpTool[]; close(): Promise<void> }
+
+export type McpDeps = {
+  dispatcher: Dispatcher
+  fillHeaders: FillHeaders
+  outgoing: Outgoing
+  presets: ReadonlyMap<string, McpPreset>
+  /** Places for processes, which organizations share. */
+  places: FairQueue
+  /** Lists of tools that were read not long ago, by server. */
+  known: { get(key: string): ListedTool[] | undefined; set(key: string, tools: ListedTool[]): void }
+  organizationId: string
+  checkValue: CheckValue
+  refusalOf: SchemaChecks['refusalOf']
+  log: { warn(fields: object, message: string): void }
+}
+
+/**
+ * The tools of an MCP server (https://modelcontextprotocol.io), reached over Streamable HTTP or started as a process. It
+ * is connected to when its tools are not known yet, or when one is called. Throws 503 when it cannot be used, and 422
+ * for a command that the operator has not named.
+ */
+export async function openMcpServer(server: McpTools, deps: McpDeps, signal: AbortSignal): Promise<McpServer> {
+  checkPreset(server, deps.presets)
+  const label = labelOf(server)
+  const timeout = server.timeoutMs ?? DEFAULT_TIMEOUT_MS
+  const connection = createMcpConnection(() => connect(server, deps, { timeout, signal }))
+
+  async function list(): Promise<ListedTool[]> {
+    const key = JSON.stringify([deps.organizationId, server])
+    const known = deps.known.get(key)
+    if (known) return known
+    try {
+      const { tools, left } = await connection.use(({ client, hide }) => listTools(client, hide, { timeout, signal }))
+      if (Object.keys(left).length > 0) {
+        deps.log.warn({ organizationId: deps.organizationId, left }, `some tools of ${label} are not offered`)
+      }
+      const usable = await usableOf(tools, label, deps)
+      deps.known.set(key, usable)
+      return usable
+    } catch (error) {
+      await connection.close()
+      throw unusable(label, error)
+    }
+  }
+
+  const wanted = (await list()).filter(({ name }) => server.tools === undefined || server.tools.includes(name))
+  const tools = wanted.map(
+    ({ name, description, inputSchema, outputSchema }): McpTool => ({
+      definition: {
+        name: name.replaceAll(/[^\w-]/g, '_').slice(0, 64),
+        description,
+        inputSchema: { ...inputSchema, type: 'object' },
+      },
+      tool: {
+        requiresApproval: server.requiresApproval === true,
+        async call(input, signal) {
+          try {
+            const { ResultSchema } = await import('@modelcontextprotocol/sdk/types.js')
+            return await connection.use(async ({ client, hide }) => {
+              // The requests of a server with a URL are counted where they are made.
+              if (server.preset !== undefined) deps.outgoing.take()
+              const request = { method: 'tools/call', params: { name, arguments: input } }
+              const result = await client.request(request, ResultSchema, { timeout, signal })
+              const shown = toResult(result, hide)
+              await checkOutput(outputSchema, result, { checkValue: deps.checkValue, hide })
+              return shown
+            })
+          } catch (error) {
+            if (error instanceof ToolError || signal.aborted) throw error
+            throw new ToolError(`the MCP server has failed: ${reasonOf(error)}.`, { cause: error })
+          }
+        },
+      },
+    }),
+  )
+  return { tools, close: connection.close }
+}
+
+async function connect(
+  server: McpTools,
+  deps: McpDeps,
+  options: { timeout: number; signal: AbortSignal },
+): Promise<McpSession> {
+  // Loaded when it is used: it takes some 30 MB.
+  const { Client } = await import('@modelcontextprotocol/sdk/client/index.js')
+  const client = new Client({ name: 'dramatis', version: '0.1.0' })
+  const { promise: broken, reject: fail } = Promise.withResolvers<never>()
+  // Somebody listens only while it is used.
+  broken.catch(() => {})
+  const { transport, hide, release } = await openTransport(server, deps, { ...options, onTooLarge: fail })
+  client.onerror = (error) => {
+    if (error instanceof AnswerTooLarge) fail(error)
+  }
+  client.onclose = () => fail(new Error('the connection has ended'))
+  const end = async () => {
+    await release()
+    await client.close().catch(() => {})
+    // The client knows nothing of one that never came to be.
+    await transport.close()
+  }
+  let ending: Promise<void> | null = null
+  const close = () => {
+    ending ??= end()
+    return ending
+  }
+  try {
+    await client.connect(transport, options)
+  } catch (error) {
+    await close()
+    throw error
+  }
+  return { client, hide, broken, close }
+}
+
+/** What the model gets to see: the texts, and a word about what is none. */
+function toResult(result: object, hide: HideSecrets): string {
+  const { content, structuredContent, isError } = result as Record<string, unknown>
+  const all = Array.isArray(content) ? content : []
+  const parts = all
+    .slice(0, MOST_PARTS)
+    .filter(isJsonObject)
+    .map((part) => {
+      if (part['type'] === 'text') return String(part['text'])
+      const { resource } = part
+      if (isJsonObject(resource) && typeof resource['text'] === 'string') return resource['text']
+      return `(${String(part['mimeType'] ?? part['type'])}: not shown)`
+    })
+  if (all.length > MOST_PARTS) parts.push(`(${all.length - MOST_PARTS} more: not shown)`)
+  const text =
+    parts.length > 0 || structuredContent === undefined ? parts.join('\n') : JSON.stringify(structuredContent)
+  const shown = hide(text)
+  if (isError === true) throw new ToolError(shown === '' ? 'the tool failed.' : shown)
+  return shown
+}
+
+function checkPreset({ preset, command }: McpTools, presets: McpDeps['presets']): void {
+  if (command !== undefined) {
+    throw new AppError(
+      'unprocessable_entity',
+      `an MCP server cannot be started by its command any more: ${HOW_TO_START}`,
+    )
+  }
+  if (preset === undefined || presets.has(preset)) return
+  const message = `there is no preset ${preset} that an MCP server could be started by: DRAMATIS_MCP_COMMANDS does not name it`
+  throw new AppError('unprocessable_entity', message)
+}
+
+/** For the log, without what may be secret in a URL. Where a server of the inside is concerns no caller. */
+function labelOf({ url, preset }: McpTools): string {
+  return `the MCP server ${url === undefined ? preset : new URL(url).origin}`
+}
+
+function unusable(label: string, error: unknown): AppError {
+  const reason = reasonOf(error)
+  // Not the error itself: it may quote what was sent, headers with secrets too.
+  const cause = new Error(`${label} cannot be used: ${reason}`)
+  return new AppError('unavailable', `an MCP server of this conversation cannot be used: ${reason}`, { cause })
+}
+
+/** In words that quote nothing of what it sent. */
+function reasonOf(error: unknown): string {
+  const forbidden = forbiddenIn(error)
+  if (forbidden) return forbidden.message
+  if (error instanceof ToolError) return error.message.replace(/\.$/, '')
+  if (error instanceof AnswerTooLarge) return error.message
+  const { code } = (error ?? {}) as { code?: unknown }
+  if (code === -32_000) return 'the connection has ended'
+  if (code === -32_001) return 'it did not answer in time'
+  if (typeof code === 'number') return `it answered with ${code}`
+  return typeof code === 'string' ? `it cannot be reached (${code})` : 'it cannot be reached'
+}

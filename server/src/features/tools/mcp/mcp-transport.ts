@@ -1,0 +1,99 @@
+import { setTimeout as wait } from 'node:timers/promises'
+import type { Transport } from '@modelcontextprotocol/sdk/shared/transport.js'
+import type { Dispatcher } from 'undici'
+import type { FairQueue } from '../../../lib/fairness/fair-queue.ts'
+import { type AnswerTooLarge, createBoundedFetch } from '../../../net/bounded-fetch.ts'
+import type { FillHeaders } from '../fill-headers.ts'
+import type { HideSecrets } from '../hiding/hide-secrets.ts'
+import type { Outgoing } from '../outgoing.ts'
+import { ToolError } from '../server-tool.ts'
+import type { McpTools } from '../tool-settings.ts'
+import { createProcessTransport, type McpPreset } from './mcp-process.ts'
+
+/** Bytes of one answer of a server, decompressed, which is parsed on the main thread; and of all that a process writes. */
+export const MOST_BYTES_OF_ANSWER = 1_048_576
+const MOST_BYTES_OF_PROCESS = 67_108_864
+/** Milliseconds that a server has to hear that its session is over. */
+const FAREWELL_MS = 2_000
+
+export type OpenTransport = {
+  transport: Transport
+  hide: HideSecrets
+  /** Gives back what it holds outside of itself, before it is closed. Never rejects. */
+  release(): Promise<void>
+}
+
+type TransportDeps = {
+  dispatcher: Dispatcher
+  fillHeaders: FillHeaders
+  outgoing: Outgoing
+  presets: ReadonlyMap<string, McpPreset>
+  /** Places for processes, which organizations share. */
+  places: FairQueue
+  organizationId: string
+}
+type Options = { timeout: number; signal: AbortSignal; onTooLarge(error: AnswerTooLarge): void }
+
+/** The way to an MCP server, with a bound to what comes back. */
+export function openTransport(server: McpTools, deps: TransportDeps, options: Options): Promise<OpenTransport> {
+  return server.url === undefined ? openProcess(server, deps, options) : openHttp(server, server.url, deps, options)
+}
+
+/** Streamable HTTP. */
+async function openHttp(
+  server: McpTools,
+  url: string,
+  { dispatcher, fillHeaders, outgoing }: TransportDeps,
+  { onTooLarge }: Options,
+): Promise<OpenTransport> {
+  const { headers, hide } = await fillHeaders(server.headers ?? {}, url)
+  const { StreamableHTTPClientTransport } = await import('@modelcontextprotocol/sdk/client/streamableHttp.js')
+  let isOver = false
+  const fetch = await createBoundedFetch({
+    dispatcher,
+    mostBytes: MOST_BYTES_OF_ANSWER,
+    // The last word is said even when nothing may be asked any more.
+    onRequest: () => isOver || outgoing.take(),
+    onTooLarge,
+  })
+  const transport = new StreamableHTTPClientTransport(new URL(url), {
+    fetch: (input, init) =>
+      opensStream(init) ? Promise.resolve(new Response(null, { status: 405 })) : fetch(input, init),
+    requestInit: { headers },
+  })
+  return {
+    transport: transport as Transport,
+    hide,
+    async release() {
+      isOver = true
+      // Tells a server that keeps something for us that it need not any more.
+      await Promise.race([transport.terminateSession().catch(() => {}), wait(FAREWELL_MS, undefined, { ref: false })])
+    },
+  }
+}
+
+/**
+ * Whether a request would open the stream for what a server says of its own accord, which nobody here listens to: the
+ * answer is then that of a server that has none. One that goes on reading an answer names where it was.
+ */
+function opensStream(init: RequestInit | undefined): boolean {
+  return init?.method === 'GET' && !new Headers(init.headers).has('last-event-id')
+}
+
+/** A process of its own, for which there has to be a place. */
+async function openProcess(
+  { preset = '' }: McpTools,
+  { presets, places, outgoing, organizationId }: TransportDeps,
+  { timeout, signal }: Options,
+): Promise<OpenTransport> {
+  outgoing.take()
+  const giveBack = await places
+    .enter([organizationId], AbortSignal.any([signal, AbortSignal.timeout(timeout)]))
+    .catch((error: unknown) => {
+      if (signal.aborted) throw error
+      throw new ToolError(`no place for its process has become free within ${timeout} ms`)
+    })
+  const bounds = { mostBytesOfMessage: MOST_BYTES_OF_ANSWER, mostBytes: MOST_BYTES_OF_PROCESS }
+  const transport = createProcessTransport(presets.get(preset) as McpPreset, { ...bounds, onGone: giveBack })
+  return { transport, hide: (text) => text, release: async () => {} }
+}

@@ -1,0 +1,173 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import type { FastifyReply } from 'fastify'
+import { answers, answersAs, answersNothing, Uuid } from '../../../http/schemas.ts'
+import { Type } from '../../../lib/schema.ts'
+import type { AttachmentInputs } from '../../attachments/attachment-schemas.ts'
+import { givenIn } from '../../attachments/attachment-wire.ts'
+import type { ReadableRun } from '../reply/readable-run.ts'
+import type { TurnRunner } from '../running/turn-runner.ts'
+import type { TurnService } from '../turn-service.ts'
+import { streamReply } from './reply-stream.ts'
+import {
+  answerWhole,
+  beginOnce,
+  originOf,
+  SendOptions,
+  type TurnHttpRequest,
+  TurnOptions,
+  wantsEvents,
+} from './turn-request.ts'
+import {
+  ChatResponse,
+  EditedMessage,
+  Events,
+  OF_A_TURN,
+  StreamItem,
+  UserMessage,
+  WHOLE_OR_EVENTS,
+} from './turn-schemas.ts'
+
+const tags = ['Turns']
+const Path = Type.Object({ conversationId: Uuid })
+const DeleteQuery = Type.Object({
+  erase: Type.Optional(Type.Boolean({ description: 'Cannot be undone; also for one that is deleted.' })),
+})
+const MessagePath = Type.Object({ conversationId: Uuid, messageId: Uuid })
+
+/** Continuing a conversation in three ways, trying again, and deleting with what is under way. */
+export function turnRoutes(deps: {
+  turns: TurnService
+  runner: Pick<TurnRunner, 'stop'>
+  /** Takes everything of a conversation away for good. */
+  eraseConversation: (organizationId: string, conversationId: string) => Promise<void>
+}): FastifyPluginAsyncTypebox {
+  const { turns, eraseConversation } = deps
+
+  function stream(format: 'sse' | 'array', reply: FastifyReply, run: ReadableRun): Promise<void> {
+    return streamReply(reply, run, { format, from: 0 })
+  }
+
+  function send(request: SendRequest, reply: FastifyReply): Promise<ReadableRun> {
+    const { params, body, query } = request
+    const id = params.conversationId.toLowerCase()
+    return beginOnce(deps, request, reply, () => {
+      const message = { ...originOf(request), text: body.message, given: givenIn(body) }
+      return turns.send(id, message, query.onBusy ?? 'reject')
+    })
+  }
+
+  return async (app) => {
+    const method = ['PATCH', 'POST'] as const
+    const config = {
+      scope: 'conversations:write',
+      isNewWork: true,
+      mayLast: true,
+      idempotency: { keeps: 'run' },
+    } as const
+    const configOfSending = { ...config, idempotency: { operation: 'send', keeps: 'run' } } as const
+    const sending = { tags, params: Path, querystring: SendOptions, body: UserMessage }
+    const url = (name: string) => `/conversations/:conversationId/${name}`
+
+    for (const name of ['chat', 'continue-sync']) {
+      app.route({
+        ...{ method: [...method], url: url(name), config: configOfSending },
+        schema: { ...sending, summary: 'Continue, whole reply at once', response: answers(ChatResponse, ...OF_A_TURN) },
+        handler: async (request, reply) => answerWhole(request, reply, await send(request, reply)),
+      })
+    }
+
+    for (const name of ['chat-sse', 'continue-sse']) {
+      app.route({
+        ...{ method: [...method], url: url(name), config: configOfSending },
+        schema: {
+          ...sending,
+          summary: 'Continue, the reply as server-sent events',
+          response: answersAs<string>({ 'text/event-stream': Events }, ...OF_A_TURN),
+        },
+        handler: async (request, reply) => stream('sse', reply, await send(request, reply)),
+      })
+    }
+
+    for (const name of ['chat-http2', 'continue']) {
+      app.route({
+        ...{ method: [...method], url: url(name), config: configOfSending },
+        schema: {
+          ...sending,
+          summary: 'Continue, the reply as a JSON array that is written as it grows',
+          description: 'Each item is a `GenAiStreamingChatChoice` with the new text only.',
+          response: answers(Type.Array(StreamItem), ...OF_A_TURN),
+        },
+        handler: async (request, reply) => stream('array', reply, await send(request, reply)),
+      })
+    }
+
+    const twoWays = 'The reply at once, or as server-sent events where the request accepts `text/event-stream`.'
+
+    app.post(
+      '/conversations/:conversationId/regenerate',
+      {
+        config,
+        schema: {
+          ...{ tags, params: Path, querystring: TurnOptions },
+          summary: 'Replace the last reply',
+          description: `The old reply stays until there is a new one, and is kept beside the conversation. ${twoWays}`,
+          response: answersAs<ChatResponse>(WHOLE_OR_EVENTS, ...OF_A_TURN),
+        },
+      },
+      async (request, reply) => {
+        const id = request.params.conversationId.toLowerCase()
+        const run = await beginOnce(deps, request, reply, () => turns.regenerate(id, originOf(request)))
+        return wantsEvents(request) ? stream('sse', reply, run) : answerWhole(request, reply, run)
+      },
+    )
+
+    app.patch(
+      '/conversations/:conversationId/messages/:messageId',
+      {
+        config,
+        schema: {
+          ...{ tags, params: MessagePath, querystring: TurnOptions, body: EditedMessage },
+          summary: 'Change the last message of the user',
+          description: `The old message and its reply are kept beside the conversation. ${twoWays}`,
+          response: answersAs<ChatResponse>(WHOLE_OR_EVENTS, ...OF_A_TURN),
+        },
+      },
+      async (request, reply) => {
+        const { conversationId, messageId } = request.params
+        const { body } = request
+        const run = await beginOnce(deps, request, reply, () => {
+          const edited = { ...originOf(request), text: body.content, given: givenIn(body) }
+          return turns.edit(conversationId.toLowerCase(), messageId.toLowerCase(), edited)
+        })
+        return wantsEvents(request) ? stream('sse', reply, run) : answerWhole(request, reply, run)
+      },
+    )
+
+    app.delete(
+      '/conversations/:conversationId',
+      {
+        config,
+        schema: {
+          tags: ['Conversations'],
+          summary: 'Delete a conversation',
+          description:
+            'A turn that is running on it is cancelled. With `erase=true` nothing of it is left: 404 from then on.',
+          params: Path,
+          querystring: DeleteQuery,
+          response: answersNothing('not_found', 'gone'),
+        },
+      },
+      async (request, reply) => {
+        const remove = request.query.erase ? eraseConversation : turns.removeConversation
+        await remove(request.caller.organizationId, request.params.conversationId.toLowerCase())
+        return reply.code(204).send(null)
+      },
+    )
+  }
+}
+
+type SendRequest = TurnHttpRequest & {
+  params: { conversationId: string }
+  query: SendOptions
+  body: { message: string; attachments?: AttachmentInputs }
+}

@@ -1,0 +1,66 @@
+import type { ErrorCode, Quota } from '../../../errors.ts'
+import type { Attempt } from '../../../models/calling/resilience.ts'
+import type { RunStatus } from './run-state.ts'
+import type { SentContext } from './sent-context.ts'
+
+/** Why a run's text ends where it does; the words are those of the wire. */
+export type FinishReason = 'stop' | 'length' | 'tool_calls' | 'content_filter' | 'cancelled' | 'interrupted' | 'error'
+
+export type Usage = { promptTokens: number; completionTokens: number }
+
+export type RunFailure = { code: ErrorCode; message: string; retryAfterMs?: number; refusedBy?: string; quota?: Quota }
+
+/** How a run ended. */
+export type RunEnd = {
+  status: RunStatus
+  finishReason: FinishReason
+  usage: Usage
+  error: RunFailure | null
+}
+
+export type ConversationKey = { organizationId: string; conversationId: string }
+export type RunKey = ConversationKey & { runId: string }
+
+/**
+ * What began a run: a new message, another try at the last reply, a changed last message, or results of tools that the
+ * caller has run. The last two are no turns:
+ * the server makes a summary or a title by itself.
+ */
+export type RunKind = 'send' | 'regenerate' | 'edit' | 'tools' | 'summary' | 'title'
+/** What becomes of a run without text whose server died. */
+export type OnCrash = 'keep' | 'restart'
+/** Why a run that is under way is made to stop. */
+export type StopReason = 'cancelled' | 'interrupted'
+/** The part of a key's daily tokens that a run has reserved. */
+export type Reservation = { apiKeyId: string; day: string; reservedTokens: number }
+
+/** One execution of a turn, as it is stored. Times are milliseconds. */
+export type Run = {
+  id: string
+  conversationId: string
+  userMessageId: string
+  replyMessageId: string
+  status: RunStatus
+  aiSystem: string
+  model: string
+  kind: RunKind
+  onCrash: OnCrash
+  restarts: number
+  /** The idempotency claim of its request. */
+  claimId: string | null
+  /** The API key that asked for it. */
+  apiKeyId: string | null
+  budget: Reservation | null
+  attempts: Attempt[]
+  finishReason: FinishReason | null
+  error: RunFailure | null
+  usage: Usage
+  /** The provider did not say; the tokens are our estimate. */
+  isUsageEstimated: boolean
+  /** What the model was sent; null when it was not asked, or nobody knows. */
+  context: SentContext | null
+  createdAt: number
+  startedAt: number | null
+  firstTokenAt: number | null
+  endedAt: number | null
+}

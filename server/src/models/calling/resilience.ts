@@ -1,0 +1,256 @@
+import type { Clock } from '../../lib/clock.ts'
+import { AI_SYSTEM_FACTS, parseAiSystem } from '../ai-systems.ts'
+import { discreet } from '../errors/discreet.ts'
+import { abortedError } from '../errors/provider-errors.ts'
+import type { Model, ModelCaller, ModelMessage, ModelRequest, ModelResult, ModelUsage } from '../model.ts'
+import { ModelError, type ModelErrorKind } from '../model-error.ts'
+import type { ModelRegistry } from '../providers/registry.ts'
+import { DEFAULT_TIMEOUTS, type TurnTimeouts } from '../settings.ts'
+import { sleep as realSleep, type Sleep } from '../sleep.ts'
+import { CallerError, PhaseTimeoutError, runAttempt } from './attempt.ts'
+import { createBreaker } from './breaker.ts'
+import { fitFiles } from './fit-files.ts'
+
+/** Milliseconds before the first retry; each further one waits twice as long. */
+const FIRST_BACKOFF_MS = 250
+
+/** Milliseconds; a provider that asks for more is not waited for. */
+const LONGEST_RETRY_AFTER_MS = 20_000
+
+/** A system, by any of its names, and a model; both may be `default`. */
+export type ChainLink = { aiSystem: string; model: string }
+
+/** What became of one attempt. Times are milliseconds since the Unix epoch. */
+export type Attempt = {
+  aiSystem: string
+  model: string
+  startedAt: number
+  firstTokenAt: number | null
+  endedAt: number
+  outcome: 'completed' | ModelErrorKind
+  error: string | null
+  usage: ModelUsage | null
+  /** It failed, and the provider may count its prompt all the same. */
+  mayHaveCost?: true
+}
+
+export type Outcome =
+  | { ok: true; aiSystem: string; model: string; result: ModelResult; attempts: Attempt[] }
+  | { ok: false; error: ModelError; attempts: Attempt[] }
+
+export type GenerateOptions = {
+  /** The model that was asked for, then the fallbacks in order. */
+  chain: readonly ChainLink[]
+  /** What this request does to its provider counts against this caller first, and against others late. */
+  caller: ModelCaller
+  /** `settings.timeouts` goes before the timeouts of the constructor. */
+  request: Omit<ModelRequest, 'attempt' | 'caller'>
+  onText(text: string): void
+  /**
+   * Says before each attempt how many tokens its reply may have at most, or why it may not be made: then nothing more is.
+   * Absent, an attempt has what the settings say.
+   */
+  admit?(attempt: Admitted): Promise<number | ModelError>
+  /** Says which model it is that answers, just before its first text. */
+  onFirstToken?(answering: { aiSystem: string; model: string }): void
+}
+
+/** An attempt that is about to be made, and those that were made before it. */
+export type Admitted = ChainLink & { messages: ModelMessage[]; made: readonly Attempt[] }
+
+export type Resilience = {
+  /**
+   * Asks one model after the other until one answers. A failure before the first text is tried again (up to `retries`
+   * times, after a jittered pause that doubles, or the one the provider asked for) if that makes sense, and then the next
+   * of the chain gets its turn; after the first text nothing is tried again. Our own timeouts are not tried again at the
+   * same model: it has had its time. Fails with the last error that came from a provider. Rejects only with what
+   * `onText` threw, or `admit`.
+   */
+  generate(options: GenerateOptions): Promise<Outcome>
+}
+
+export type ResilienceOptions = {
+  registry: Pick<ModelRegistry, 'open'>
+  /** For the times of the attempts. */
+  clock: Clock
+  timeouts?: Partial<TurnTimeouts>
+  /** Per model of the chain; 2 by default. */
+  retries?: number
+  /** 0 to below 1. */
+  random?: () => number
+  sleep?: Sleep
+  /** Milliseconds that only ever grow; measures every timeout. */
+  now?: () => number
+}
+
+/** Nobody was asked. */
+const UNASKED: readonly ModelErrorKind[] = ['not_configured', 'unavailable', 'unaffordable']
+
+/** One for the whole server: it holds the breaker. */
+export function createResilience(options: ResilienceOptions): Resilience {
+  const {
+    registry,
+    clock,
+    retries = 2,
+    random = Math.random,
+    sleep = realSleep,
+    now = () => performance.now(),
+  } = options
+  const defaults: TurnTimeouts = { ...DEFAULT_TIMEOUTS, ...options.timeouts }
+  const breaker = createBreaker({ now })
+
+  async function generate({ chain, caller, request, onText, admit, onFirstToken }: GenerateOptions): Promise<Outcome> {
+    const timeouts = { ...defaults, ...request.settings.timeouts }
+    const deadline = now() + timeouts.totalMs
+    const attempts: Attempt[] = []
+    const errors: ModelError[] = []
+    let callsMade = 0
+
+    /** Null when the next of the chain is to be asked. */
+    async function askUntilSettled(link: ChainLink): Promise<Outcome | null> {
+      for (let retry = 0; ; retry++) {
+        const { model, error, attempt } = await askOnce(link)
+        attempts.push(attempt)
+        if (error === null) return { ok: true, ...model, attempts }
+        errors.push(error)
+        if (attempt.firstTokenAt !== null || isFinal(error)) return failure()
+        const waitMs = retry < retries && error.retryable ? pauseBefore(retry, error) : null
+        if (waitMs === null || now() + waitMs >= deadline) return null
+        await sleep(waitMs, request.signal).catch(() => {})
+        if (request.signal.aborted) return failure()
+      }
+    }
+
+    async function askOnce(link: ChainLink) {
+      const attempt: Attempt = {
+        ...link,
+        startedAt: clock(),
+        firstTokenAt: null,
+        endedAt: 0,
+        outcome: 'completed',
+        error: null,
+        usage: null,
+      }
+      try {
+        const model = await registry.open(link.aiSystem, link.model)
+        attempt.aiSystem = model.aiSystem
+        attempt.model = model.model
+        const result = await call(model, attempt)
+        attempt.usage = result.usage
+        attempt.endedAt = clock()
+        return { model: { aiSystem: model.aiSystem, model: model.model, result }, error: null, attempt }
+      } catch (thrown) {
+        if (!(thrown instanceof ModelError)) throw thrown
+        // Every error of a provider passes here before anybody sees it: callers, the record of the run, the log.
+        const error = discreet(thrown, request)
+        attempt.outcome = error.kind
+        attempt.error = error.message
+        if (attempt.firstTokenAt !== null || error.mayHaveCost) attempt.mayHaveCost = true
+        attempt.endedAt = clock()
+        return { model: null, error, attempt }
+      }
+    }
+
+    async function call(model: Model, attempt: Attempt): Promise<ModelResult> {
+      const label = labelOf(model.aiSystem)
+      const messages = fitFiles(request.messages, model, request.settings.attachments)
+      // Where nobody counts, nothing is waited for.
+      const admitted =
+        admit && (await admit({ aiSystem: model.aiSystem, model: model.model, messages, made: attempts }))
+      if (admitted instanceof ModelError) throw admitted
+      const settings = admitted === undefined ? request.settings : { ...request.settings, maxTokens: admitted }
+      // The settings name one account of each system, so the system stands for the account.
+      const { organizationId, keyId, conversationId } = caller
+      const entered = breaker.enter([`${model.aiSystem} ${model.model}`, organizationId, keyId ?? '', conversationId])
+      if ('waitMs' in entered) {
+        const message = `${label} has failed too often in a row and is left alone for a moment`
+        throw new ModelError('unavailable', message, { aiSystem: model.aiSystem, retryAfterMs: entered.waitMs })
+      }
+      const { admission } = entered
+      const takeText = (text: string) => {
+        if (attempt.firstTokenAt === null) {
+          attempt.firstTokenAt = clock()
+          admission.began()
+          onFirstToken?.({ aiSystem: model.aiSystem, model: model.model })
+        }
+        onText(text)
+      }
+      const numbered = { ...request, caller, messages, settings, attempt: callsMade++ }
+      try {
+        const result = await runAttempt({ model, label, request: numbered, timeouts, deadline, now, onText: takeText })
+        admission.succeeded()
+        return result
+      } catch (error) {
+        if (error instanceof ModelError && isOutage(error, timeouts, defaults)) admission.failed()
+        else admission.released()
+        throw error
+      }
+    }
+
+    function pauseBefore(retry: number, error: ModelError): number | null {
+      const asked = error.retryAfterMs ?? 0
+      if (asked > LONGEST_RETRY_AFTER_MS) return null
+      // Half of it is chance, so that those who failed together do not come back together.
+      const backoff = FIRST_BACKOFF_MS * 2 ** retry * (0.5 + random() / 2)
+      return Math.max(asked, backoff)
+    }
+
+    function failure(): Outcome {
+      if (request.signal.aborted) return { ok: false, error: aborted(), attempts }
+      // A fallback that is not configured is no explanation of what happened.
+      const asked = errors.findLast(({ kind }) => !UNASKED.includes(kind))
+      return { ok: false, error: asked ?? errors[0] ?? nobodyToAsk(), attempts }
+    }
+
+    function aborted(): ModelError {
+      const last = errors.at(-1)
+      if (last?.kind === 'aborted') return last
+      const aiSystem = attempts.at(-1)?.aiSystem ?? chain[0]?.aiSystem ?? 'default'
+      return abortedError({ aiSystem, label: labelOf(aiSystem) }, request.signal.reason)
+    }
+
+    try {
+      for (const link of chain) {
+        if (request.signal.aborted) break
+        const outcome = await askUntilSettled(link)
+        if (outcome !== null) return outcome
+      }
+      return failure()
+    } catch (error) {
+      throw error instanceof CallerError ? error.cause : error
+    }
+  }
+
+  return { generate }
+}
+
+function nobodyToAsk(): ModelError {
+  return new ModelError('not_configured', 'No model was named', { aiSystem: 'default' })
+}
+
+/** Nobody else needs to be asked. */
+function isFinal(error: ModelError): boolean {
+  return (
+    error.kind === 'aborted' ||
+    error.kind === 'unaffordable' ||
+    (error instanceof PhaseTimeoutError && error.phase === 'total')
+  )
+}
+
+/**
+ * Whether a failure counts for the breaker: only what says that the provider is ill. A timeout does if the server's own
+ * would have come as well, and not if a caller has set a shorter one. The rehearsal fails because a script says so, and a
+ * local model is late because others are before it in its queue.
+ */
+function isOutage(error: ModelError, timeouts: TurnTimeouts, usual: TurnTimeouts): boolean {
+  if (error.aiSystem === 'rehearsal' || error.aiSystem === 'local') return false
+  if (!(error instanceof PhaseTimeoutError)) return error.isOutage
+  if (error.phase === 'total') return false
+  const phase = error.phase === 'firstToken' ? 'firstTokenMs' : 'betweenTokensMs'
+  return timeouts[phase] >= usual[phase]
+}
+
+function labelOf(aiSystem: string): string {
+  const known = parseAiSystem(aiSystem)
+  return known === null ? aiSystem : AI_SYSTEM_FACTS[known].label
+}

@@ -1,0 +1,204 @@
+import type { Dispatcher } from 'undici'
+import {
+  abortedError,
+  type ErrorSource,
+  errorFromNetwork,
+  errorFromResponse,
+  errorFromStream,
+} from '../errors/provider-errors.ts'
+import type { Model, ModelResult } from '../model.ts'
+import { createReplyReader, ReplyError, type ReplyListener } from './reply-reader.ts'
+import { createBodyWriter } from './request-body.ts'
+import { createSseParser, EventTooLongError, MAX_EVENT_BYTES } from './sse-parser.ts'
+
+/** Bytes of an error's body that are read. */
+const MAX_ERROR_BYTES = 64 * 1024
+
+/** Bytes of a whole reply: what is said is stored, and must not fill the disk. */
+const MAX_REPLY_BYTES = 32 * 1024 * 1024
+
+/** Milliseconds of silence; longer than any timeout that can be set, so that only a forgotten connection gets there. */
+const MAX_SILENCE_MS = 660_000
+
+export type ChatCompletionsOptions = ErrorSource & {
+  /** Up to the version, such as `http://127.0.0.1:8000/v1`. */
+  baseUrl: string
+  apiKey: string | null
+  model: string
+  /** Keeps the connections. */
+  dispatcher: Dispatcher
+}
+
+/**
+ * A model behind the Chat Completions protocol (https://platform.openai.com/docs/api-reference/chat), as vLLM, LM
+ * Studio, OpenRouter, Ollama and many others speak it. Written on the dispatcher itself: bytes are parsed where they
+ * arrive, without a stream, a promise or a copy per token.
+ */
+export function createChatCompletionsModel(options: ChatCompletionsOptions): Model {
+  const { origin, pathname } = new URL(options.baseUrl)
+  const path = `${pathname.replace(/(?<!\/)\/+$/, '')}/chat/completions`
+  const headers = {
+    'content-type': 'application/json',
+    accept: 'text/event-stream',
+    'user-agent': 'dramatis',
+    ...(options.apiKey === null ? {} : { authorization: `Bearer ${options.apiKey}` }),
+  }
+  const bodies = createBodyWriter(options)
+  return {
+    aiSystem: options.aiSystem,
+    model: options.model,
+    prepare: bodies.prepare,
+    generate: (request, onText, onActivity) =>
+      new Promise((resolve, reject) => {
+        const call = startCall(options, request.signal, { onText, onActivity }, resolve, reject)
+        if (request.signal.aborted) return
+        const body = bodies.write(request)
+        const timeouts = { headersTimeout: MAX_SILENCE_MS, bodyTimeout: MAX_SILENCE_MS }
+        try {
+          options.dispatcher.dispatch({ origin, path, method: 'POST', headers, body, ...timeouts }, call)
+        } catch (error) {
+          call.onResponseError(null, error)
+        }
+      }),
+  }
+}
+
+/** One exchange: what the dispatcher calls while it goes on. Settles once, and closes the connection when it fails. */
+function startCall(
+  source: ErrorSource,
+  signal: AbortSignal,
+  listener: ReplyListener,
+  resolve: (result: ModelResult) => void,
+  reject: (error: unknown) => void,
+) {
+  let controller: Dispatcher.DispatchController | null = null
+  let isSettled = false
+  let status = 0
+  let headers: Record<string, string | string[] | undefined> = {}
+  /** Undecided until the first byte that is not white space: an object is a body, everything else a stream. */
+  let form: 'undecided' | 'stream' | 'body' | 'error' = 'undecided'
+  let body: Buffer[] = []
+  let replyBytes = 0
+  let bodyBytes = 0
+  const reader = createReplyReader({
+    onText: (text) => {
+      if (!isSettled) listener.onText(text)
+    },
+    onActivity: () => {
+      if (!isSettled) listener.onActivity?.()
+    },
+  })
+  const parser = createSseParser({
+    takeWhole: (stream, at) => (isSettled ? -1 : reader.takeText(stream, at)),
+    onEvent: (data, event) => {
+      if (!isSettled && reader.takeEvent(data, event)) finish()
+    },
+  })
+  signal.addEventListener('abort', onAbort, { once: true })
+  if (signal.aborted) onAbort()
+
+  function settle(): boolean {
+    if (isSettled) return false
+    isSettled = true
+    signal.removeEventListener('abort', onAbort)
+    return true
+  }
+
+  function finish(): void {
+    const result = reader.result()
+    if (settle()) resolve(result)
+  }
+
+  function fail(error: unknown): void {
+    if (!settle()) return
+    reject(error)
+    controller?.abort(error instanceof Error ? error : new Error('failed'))
+  }
+
+  function onAbort(): void {
+    fail(abortedError(source, signal.reason))
+  }
+
+  /** Runs a step that reads what the provider sent, and turns what it throws into the call's failure. */
+  function attempt(step: () => void): void {
+    try {
+      step()
+    } catch (error) {
+      fail(readingError(source, error))
+    }
+  }
+
+  function takeBytes(chunk: Buffer): void {
+    replyBytes += chunk.length
+    if (replyBytes > MAX_REPLY_BYTES) throw new EventTooLongError(MAX_REPLY_BYTES)
+    if (form === 'undecided') {
+      const first = chunk.find((byte) => byte > 32)
+      if (first !== undefined) form = first === 0x7b ? 'body' : 'stream'
+    }
+    if (form === 'stream') {
+      parser.push(chunk)
+      return
+    }
+    bodyBytes += chunk.length
+    if (form === 'error' && bodyBytes > MAX_ERROR_BYTES) failWithResponse()
+    else if (bodyBytes > MAX_EVENT_BYTES) throw new EventTooLongError(MAX_EVENT_BYTES)
+    else body.push(chunk)
+  }
+
+  function failWithResponse(): void {
+    fail(errorFromResponse(source, { status, headers, body: Buffer.concat(body).toString('utf8') }))
+    body = []
+  }
+
+  function takeEnd(): void {
+    if (form === 'error') {
+      failWithResponse()
+      return
+    }
+    if (form === 'body') reader.takeBody(Buffer.concat(body).toString('utf8'))
+    else parser.end()
+    if (!isSettled) finish()
+  }
+
+  return {
+    onRequestStart(started: Dispatcher.DispatchController) {
+      controller = started
+      // It was given up while it waited for a connection.
+      if (isSettled) started.abort(new Error('aborted'))
+    },
+    onResponseStart(
+      response: Dispatcher.DispatchController,
+      statusCode: number,
+      responseHeaders: Record<string, string | string[] | undefined>,
+    ) {
+      // 1xx: the answer proper comes later.
+      if (statusCode < 200) return
+      status = statusCode
+      // They are slices of what was read: 3.6 kB that would stay in memory for as long as the reply goes on.
+      response.rawHeaders = null
+      if (statusCode < 300) return
+      form = 'error'
+      headers = responseHeaders
+    },
+    onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer) {
+      if (!isSettled) attempt(() => takeBytes(chunk))
+    },
+    onResponseEnd() {
+      if (!isSettled) attempt(takeEnd)
+    },
+    onResponseError(_controller: Dispatcher.DispatchController | null, error: unknown) {
+      if (isSettled) return
+      // The reply was complete: what is missing is only the polite end.
+      if (reader.hasFinished()) finish()
+      else if (form === 'error') failWithResponse()
+      else fail(errorFromNetwork(source, error, status !== 0))
+    },
+  }
+}
+
+function readingError(source: ErrorSource, error: unknown): unknown {
+  if (error instanceof ReplyError) return errorFromStream(source, error.message, error.said)
+  if (error instanceof EventTooLongError) return errorFromStream(source, 'sent too much', error.message)
+  // Not the provider's doing: `onText` threw.
+  return error
+}

@@ -1,0 +1,256 @@
+import type {
+  LanguageModelV4,
+  LanguageModelV4CallOptions,
+  LanguageModelV4FilePart,
+  LanguageModelV4FinishReason,
+  LanguageModelV4FunctionTool,
+  LanguageModelV4Message,
+  LanguageModelV4StreamPart,
+  LanguageModelV4ToolCall,
+  LanguageModelV4Usage,
+} from '@ai-sdk/provider'
+import type { JsonObject } from '../../lib/json.ts'
+import {
+  abortedError,
+  type ErrorSource,
+  errorFromNetwork,
+  errorFromResponse,
+  errorFromStream,
+  isNetworkError,
+  messageIn,
+} from '../errors/provider-errors.ts'
+import type { Model, ModelFinishReason, ModelMessage, ModelRequest, ModelResult, ModelUsage } from '../model.ts'
+import { ModelError } from '../model-error.ts'
+import type { ModelFile } from '../model-file.ts'
+import { plainResponseFormat } from '../response-format.ts'
+import type { ModelSettings } from '../settings.ts'
+import { type ToolCall, toolCallIdFor, toToolCall } from '../tool-call.ts'
+
+export type AiSdkModelOptions = ErrorSource & { model: LanguageModelV4 }
+
+/**
+ * A model of an AI SDK provider package, used at the provider level (`doStream`, specification v4 of `@ai-sdk/provider`):
+ * its parts become our text, finish reason and usage, its errors our {@link ModelError}. Reasoning is not passed on.
+ */
+export function createAiSdkModel({ model, ...source }: AiSdkModelOptions): Model {
+  return {
+    aiSystem: source.aiSystem,
+    model: model.modelId,
+    async generate(request, onText, onActivity) {
+      if (request.signal.aborted) throw abortedError(source, request.signal.reason)
+      let received = false
+      try {
+        const { stream } = await model.doStream(callOptions(source.aiSystem, request))
+        received = true
+        return await readStream(source, stream, onText, onActivity)
+      } catch (error) {
+        if (request.signal.aborted) throw abortedError(source, error)
+        throw toModelError(source, error, received)
+      }
+    },
+  }
+}
+
+/** An error that `onText` threw; it has to pass through unchanged. */
+class ReaderError extends Error {}
+
+async function readStream(
+  source: ErrorSource,
+  stream: ReadableStream<LanguageModelV4StreamPart>,
+  onText: (text: string) => void,
+  onActivity: (() => void) | undefined,
+): Promise<ModelResult> {
+  const reader = stream.getReader()
+  const toolCalls: ToolCall[] = []
+  try {
+    for (;;) {
+      const { done, value: part } = await reader.read()
+      if (done) throw errorFromStream(source, 'ended without a finish reason')
+      if (part.type === 'text-delta' && part.delta !== '') giveOut(onText, part.delta)
+      else if (part.type === 'error') throw streamError(source, part.error)
+      else if (part.type === 'tool-call' && !part.providerExecuted) toolCalls.push(toOurCall(source.aiSystem, part))
+      else if (part.type === 'tool-input-delta') onActivity?.()
+      else if (part.type === 'finish') {
+        const finishReason = finishReasonOf(source, part.finishReason)
+        return { finishReason, usage: usageOf(part.usage), ...(toolCalls.length > 0 && { toolCalls }) }
+      }
+    }
+  } finally {
+    // After an error it closes the connection; after the end it does nothing.
+    reader.cancel().catch(() => {})
+  }
+}
+
+function giveOut(onText: (text: string) => void, text: string): void {
+  try {
+    onText(text)
+  } catch (error) {
+    throw new ReaderError('onText threw', { cause: error })
+  }
+}
+
+function toOurCall(aiSystem: string, part: LanguageModelV4ToolCall): ToolCall {
+  const call = toToolCall(part.toolCallId, part.toolName, part.input)
+  return part.providerMetadata === undefined
+    ? call
+    : { ...call, providerData: { aiSystem, metadata: part.providerMetadata as JsonObject } }
+}
+
+function callOptions(aiSystem: string, request: ModelRequest): LanguageModelV4CallOptions {
+  const { system, messages, settings, signal, tools = [], mustAnswer } = request
+  const prompt = withResultsTogether(messages.map((message) => toSdkMessage(aiSystem, message)))
+  if (system !== null) prompt.unshift({ role: 'system', content: system })
+  const options: LanguageModelV4CallOptions = { prompt, abortSignal: signal, ...responseFormatOptions(settings) }
+  if (tools.length > 0) {
+    options.tools = tools.map(({ name, description, inputSchema }) => ({
+      ...{ type: 'function' as const, name, description },
+      inputSchema: inputSchema as LanguageModelV4FunctionTool['inputSchema'],
+    }))
+    options.toolChoice = { type: mustAnswer ? 'none' : 'auto' }
+  }
+  if (settings.temperature !== undefined) options.temperature = settings.temperature
+  if (settings.topP !== undefined) options.topP = settings.topP
+  if (settings.topK !== undefined) options.topK = settings.topK
+  if (settings.maxTokens !== undefined) options.maxOutputTokens = settings.maxTokens
+  if (settings.stop !== undefined) options.stopSequences = [settings.stop].flat()
+  if (settings.seed !== undefined) options.seed = settings.seed
+  if (settings.frequencyPenalty !== undefined) options.frequencyPenalty = settings.frequencyPenalty
+  if (settings.presencePenalty !== undefined) options.presencePenalty = settings.presencePenalty
+  return options
+}
+
+/** The results of calls that were made together in one message, as Gemini wants them. */
+function withResultsTogether(messages: readonly LanguageModelV4Message[]): LanguageModelV4Message[] {
+  const prompt: LanguageModelV4Message[] = []
+  for (const message of messages) {
+    const last = prompt.at(-1)
+    if (last?.role === 'tool' && message.role === 'tool') last.content.push(...message.content)
+    else prompt.push(message)
+  }
+  return prompt
+}
+
+function toSdkMessage(aiSystem: string, message: ModelMessage): LanguageModelV4Message {
+  const { role, content } = message
+  const idOf = (id: string) => toolCallIdFor(aiSystem, id)
+  if (role === 'user') {
+    return { role, content: [...(message.attachments ?? []).map(toFilePart), { type: 'text', text: content }] }
+  }
+  if (role === 'tool') {
+    const output = { type: 'text' as const, value: content }
+    return {
+      role,
+      content: [{ type: 'tool-result', toolCallId: idOf(message.toolCallId), toolName: message.name, output }],
+    }
+  }
+  const calls = (message.toolCalls ?? []).map(({ id, name, input, providerData }) => ({
+    ...{ type: 'tool-call' as const, toolCallId: idOf(id), toolName: name, input },
+    // What another provider said about a call is nothing for this one.
+    ...(providerData?.['aiSystem'] === aiSystem && {
+      providerOptions: providerData['metadata'] as Record<string, JsonObject>,
+    }),
+  }))
+  return { role, content: [...(content === '' ? [] : [{ type: 'text' as const, text: content }]), ...calls] }
+}
+
+function toFilePart({ name, mediaType, bytes = new Uint8Array() }: ModelFile): LanguageModelV4FilePart {
+  return { type: 'file', filename: name, mediaType, data: { type: 'data', data: bytes } }
+}
+
+function responseFormatOptions(
+  settings: ModelSettings,
+): Pick<LanguageModelV4CallOptions, 'responseFormat' | 'providerOptions'> {
+  const format = plainResponseFormat(settings.responseFormat)
+  if (format === null) return {}
+  if (format.type === 'text') return { responseFormat: { type: 'text' } }
+  if (format.type === 'json_object') return { responseFormat: { type: 'json' } }
+  const { name, description, schema, strict } = format.json_schema
+  return {
+    responseFormat: { type: 'json', name, schema, ...(description === undefined ? {} : { description }) },
+    // The package takes strict for granted, the protocol does not; most schemas are not fit for it.
+    providerOptions: { openai: { strictJsonSchema: strict ?? false } },
+  }
+}
+
+function finishReasonOf(source: ErrorSource, reason: LanguageModelV4FinishReason): ModelFinishReason {
+  switch (reason.unified) {
+    case 'stop':
+    case 'length':
+      return reason.unified
+    case 'tool-calls':
+      return 'tool_calls'
+    case 'content-filter':
+      return 'content_filter'
+    case 'error':
+      throw errorFromStream(source, 'failed while it was answering')
+    case 'interrupted':
+      throw errorFromStream(source, 'ended without a finish reason')
+    default:
+      // A reason that the package has no word for is one; none at all is a connection that ended too early.
+      if (reason.raw === undefined) throw errorFromStream(source, 'ended without a finish reason')
+      return 'stop'
+  }
+}
+
+function usageOf({ inputTokens, outputTokens }: LanguageModelV4Usage): ModelUsage | null {
+  const promptTokens = inputTokens.total
+  const completionTokens = outputTokens.total
+  if (!isCount(promptTokens) || !isCount(completionTokens)) return null
+  return { promptTokens, completionTokens }
+}
+
+function isCount(value: number | undefined): value is number {
+  return value !== undefined && Number.isSafeInteger(value) && value >= 0
+}
+
+/** The fields of `APICallError` and of the packages' in-stream errors that are used here; every one may be missing. */
+type SdkError = { statusCode: unknown; responseHeaders: unknown; responseBody: unknown }
+
+function toModelError(source: ErrorSource, error: unknown, received: boolean): unknown {
+  if (error instanceof ModelError) return error
+  if (error instanceof ReaderError) return error.cause
+  const status = failedStatusOf(error)
+  if (status !== null) return responseError(source, status, error)
+  // Told apart by name: each package may bring its own copy of the class.
+  if (error instanceof Error && /^AI_(?:Unsupported|InvalidPrompt|InvalidArgument|Load)/.test(error.name)) {
+    const said = source.redact(error.message)
+    return new ModelError('refused', `${source.label} cannot be asked this: ${said}`, {
+      aiSystem: source.aiSystem,
+      cause: error,
+    })
+  }
+  if (isNetworkError(error)) return errorFromNetwork(source, error, received)
+  return unreadable(source, error)
+}
+
+/** An error part inside a stream. Some packages attach the status that it would have had as a response. */
+function streamError(source: ErrorSource, error: unknown): ModelError {
+  const status = failedStatusOf(error)
+  if (status !== null) return responseError(source, status, error)
+  if (isNetworkError(error)) return errorFromNetwork(source, error, true)
+  const said = error instanceof Error ? null : messageIn(error)
+  if (said === null) return unreadable(source, error)
+  return errorFromStream(source, 'failed while it was answering', said, error)
+}
+
+/** The status that it failed with; null also when the answer had begun well (200). */
+function failedStatusOf(error: unknown): number | null {
+  const status = (error as Partial<SdkError> | null | undefined)?.statusCode
+  return typeof status === 'number' && status >= 300 ? status : null
+}
+
+function responseError(source: ErrorSource, status: number, error: unknown): ModelError {
+  const { responseHeaders, responseBody } = error as Partial<SdkError>
+  const headers = typeof responseHeaders === 'object' ? (responseHeaders as Record<string, string>) : {}
+  const body = typeof responseBody === 'string' && responseBody !== '' ? responseBody : messageOf(error)
+  return errorFromResponse(source, { status, headers, body, cause: error })
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : (messageIn(error) ?? '')
+}
+
+/** A package that stumbled over what it got. Its message is left out: it may quote somebody's text. */
+function unreadable(source: ErrorSource, error: unknown): ModelError {
+  return errorFromStream(source, 'sent something that cannot be read', '', error)
+}
