@@ -89,6 +89,17 @@ export async function untilUndisturbed<T>(guard: string, change: () => Promise<T
   throw new AppError('conflict', 'too many changes at once, try again')
 }
 
+/** False when nothing was written, because a constraint or a guard stood against it. */
+export async function tryWrite(database: Pick<Database, 'write'>, batch: readonly Statement[]): Promise<boolean> {
+  try {
+    await database.write(batch)
+    return true
+  } catch (error) {
+    if (error instanceof WriteConflict) return false
+    throw error
+  }
+}
+
 /** Runs `write`, and gives `onConflict` the chance to say what the violated constraint or guard stands for. */
 export async function writeOr(
   database: Database,

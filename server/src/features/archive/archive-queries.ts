@@ -1,10 +1,10 @@
 import type { Selectable } from 'kysely'
+import type { ConversationKey } from '../../lib/conversation-key.ts'
 import type { Database } from '../../storage/database.ts'
 import { type Parameters, prepareRead, prepareWrite } from '../../storage/prepare.ts'
 import type { Schema } from '../../storage/schema.ts'
 import type { Segment } from './segment.ts'
 
-type Key = { organizationId: string; conversationId: string }
 type SegmentRow = Selectable<Schema['archive_segment']>
 
 const insertSegmentRow = prepareWrite((db, p: Parameters<SegmentRow>) =>
@@ -23,7 +23,7 @@ const insertSegmentRow = prepareWrite((db, p: Parameters<SegmentRow>) =>
 )
 
 /** The statement that records a segment. */
-export function insertSegment(database: Database, key: Key, segment: Segment, at: number) {
+export function insertSegment(database: Database, key: ConversationKey, segment: Segment, at: number) {
   return insertSegmentRow(database, {
     organization_id: key.organizationId,
     conversation_id: key.conversationId,
@@ -38,7 +38,7 @@ export function insertSegment(database: Database, key: Key, segment: Segment, at
   })
 }
 
-const selectSegmentWith = prepareRead((db, p: Parameters<Key & { id: string }>) =>
+const selectSegmentWith = prepareRead((db, p: Parameters<ConversationKey & { id: string }>) =>
   db
     .selectFrom('archive_segment')
     .selectAll()
@@ -49,7 +49,7 @@ const selectSegmentWith = prepareRead((db, p: Parameters<Key & { id: string }>) 
     .limit(1),
 )
 
-const selectSegmentBefore = prepareRead((db, p: Parameters<Key & { id: string }>) =>
+const selectSegmentBefore = prepareRead((db, p: Parameters<ConversationKey & { id: string }>) =>
   db
     .selectFrom('archive_segment')
     .selectAll()
@@ -60,7 +60,7 @@ const selectSegmentBefore = prepareRead((db, p: Parameters<Key & { id: string }>
     .limit(1),
 )
 
-const selectSegmentAfter = prepareRead((db, p: Parameters<Key & { id: string }>) =>
+const selectSegmentAfter = prepareRead((db, p: Parameters<ConversationKey & { id: string }>) =>
   db
     .selectFrom('archive_segment')
     .selectAll()
@@ -71,7 +71,7 @@ const selectSegmentAfter = prepareRead((db, p: Parameters<Key & { id: string }>)
     .limit(1),
 )
 
-const selectLastNumber = prepareRead((db, p: Parameters<Key>) =>
+const selectLastNumber = prepareRead((db, p: Parameters<ConversationKey>) =>
   db
     .selectFrom('archive_segment')
     .select('number')
@@ -82,22 +82,34 @@ const selectLastNumber = prepareRead((db, p: Parameters<Key>) =>
 )
 
 /** The segment that may have the message `id`. */
-export async function findSegmentWith(database: Database, key: Key, id: string): Promise<Segment | undefined> {
+export async function findSegmentWith(
+  database: Database,
+  key: ConversationKey,
+  id: string,
+): Promise<Segment | undefined> {
   return (await selectSegmentWith(database, { ...key, id })).map(toSegment)[0]
 }
 
 /** The last segment that begins before the message `id`. */
-export async function findSegmentBefore(database: Database, key: Key, id: string): Promise<Segment | undefined> {
+export async function findSegmentBefore(
+  database: Database,
+  key: ConversationKey,
+  id: string,
+): Promise<Segment | undefined> {
   return (await selectSegmentBefore(database, { ...key, id })).map(toSegment)[0]
 }
 
 /** The first segment that ends behind the message `id`. */
-export async function findSegmentAfter(database: Database, key: Key, id: string): Promise<Segment | undefined> {
+export async function findSegmentAfter(
+  database: Database,
+  key: ConversationKey,
+  id: string,
+): Promise<Segment | undefined> {
   return (await selectSegmentAfter(database, { ...key, id })).map(toSegment)[0]
 }
 
 /** The number of the newest segment, 0 when there is none. */
-export async function findLastNumber(database: Database, key: Key): Promise<number> {
+export async function findLastNumber(database: Database, key: ConversationKey): Promise<number> {
   return (await selectLastNumber(database, key))[0]?.number ?? 0
 }
 

@@ -2,6 +2,7 @@ import { BlobError, type BlobStore } from '../../blobs/blob-store.ts'
 import { AppError } from '../../errors.ts'
 import { PIECE_BYTES } from '../../http/answers/pieces.ts'
 import type { Clock } from '../../lib/clock.ts'
+import type { ConversationKey } from '../../lib/conversation-key.ts'
 import { NIL_UUID } from '../../lib/ids.ts'
 import { cutBySize } from '../../lib/text/cut-by-size.ts'
 import type { Database } from '../../storage/database.ts'
@@ -13,8 +14,6 @@ import { discardBlobs } from '../unclaimed-blobs/discarded-blobs.ts'
 import { findSegmentAfter, findSegmentBefore, findSegmentWith } from './archive-queries.ts'
 import { createSegmentCache } from './segment-cache.ts'
 import { LINK_MS, transcriptPath } from './transcript-link.ts'
-
-type Key = { organizationId: string; conversationId: string }
 
 /** Reads what has been archived. A segment that cannot be read is a {@link BlobError}, and to a caller a 503. */
 export function createArchiveReader(deps: {
@@ -28,7 +27,7 @@ export function createArchiveReader(deps: {
   const segments = createSegmentCache(deps)
   const conversations = createConversationArchiving({ database })
 
-  async function* transcript(key: Key): AsyncGenerator<Message[]> {
+  async function* transcript(key: ConversationKey): AsyncGenerator<Message[]> {
     const wasThere = (await conversations.archivedCount(key)) !== undefined
     const system = await conversations.systemMessage(key)
     let opening = system ? [system] : []

@@ -1,5 +1,6 @@
 import type { BlobStore } from '../../blobs/blob-store.ts'
 import type { Clock } from '../../lib/clock.ts'
+import type { ConversationKey } from '../../lib/conversation-key.ts'
 import { firstUuidOf, type IdSource } from '../../lib/ids.ts'
 import { type Database, WriteConflict } from '../../storage/database.ts'
 import type { Message } from '../conversations/conversation.ts'
@@ -13,8 +14,6 @@ import { createBlobClaims } from '../unclaimed-blobs/blob-claims.ts'
 import { type BlobSweeper, createBlobSweeper } from '../unclaimed-blobs/blob-sweeper.ts'
 import { findLastNumber, insertSegment } from './archive-queries.ts'
 import { decodeSegment, encodeSegment, newBlobKey, SEGMENT_TYPE } from './segment.ts'
-
-type Key = { organizationId: string; conversationId: string }
 
 export type ArchiveSettings = Readonly<{
   /** A conversation with more messages that are not archived is archived. */
@@ -59,7 +58,7 @@ export function createArchiver(deps: {
   const sweeper: BlobSweeper = createBlobSweeper(deps)
   const claims = createBlobClaims(deps)
   /** The last conversation that a round has looked at; null to begin with the first. */
-  let position: Key | null = null
+  let position: ConversationKey | null = null
 
   function isDue({ stored, lastMessageId, isDeleted }: StoredConversation, coldBefore: string | null): boolean {
     if (isDeleted || lastMessageId === null || stored <= STAYS) return false
@@ -67,7 +66,7 @@ export function createArchiver(deps: {
   }
 
   /** Puts the messages into a blob and makes sure that they are there. */
-  async function write(key: Key, messages: readonly Message[], number: number) {
+  async function write(key: ConversationKey, messages: readonly Message[], number: number) {
     const blobKey = newBlobKey(key, number, ids.next())
     const { bytes, sha256 } = await encodeSegment(messages)
     await claims.put({ organizationId: key.organizationId, blobKey }, bytes, { contentType: SEGMENT_TYPE })
@@ -80,7 +79,7 @@ export function createArchiver(deps: {
   }
 
   /** Moves the oldest messages of a conversation that may go; says how many those were. */
-  async function moveSegment(key: Key): Promise<number> {
+  async function moveSegment(key: ConversationKey): Promise<number> {
     const seen = await conversations.archivedCount(key)
     if (seen === undefined) return 0
     const openMessageId = await openTurns.oldestMessage(key)
@@ -107,7 +106,7 @@ export function createArchiver(deps: {
 
   return {
     /** Archives one conversation as far as it goes, whether or not it is due; says how many messages that were. */
-    async archive(key: Key): Promise<number> {
+    async archive(key: ConversationKey): Promise<number> {
       for (let moved = 0; ; ) {
         const more = await moveSegment(key)
         moved += more

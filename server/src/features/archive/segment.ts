@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { promisify } from 'node:util'
 import { gunzip, gzip } from 'node:zlib'
 import { BlobError } from '../../blobs/blob-store.ts'
+import type { ConversationKey } from '../../lib/conversation-key.ts'
 import type { Message } from '../conversations/conversation.ts'
 
 const compress = promisify(gzip)
@@ -58,10 +59,6 @@ export function prefixOf({
 }
 
 /** A key that nobody has used: whoever loses a race has written another blob. */
-export function newBlobKey(
-  key: { organizationId: string; conversationId: string },
-  number: number,
-  id: string,
-): string {
+export function newBlobKey(key: ConversationKey, number: number, id: string): string {
   return `${prefixOf(key)}${String(number).padStart(6, '0')}-${id}.jsonl.gz`
 }

@@ -1,11 +1,11 @@
 import type { Selectable } from 'kysely'
+import type { ConversationKey } from '../../lib/conversation-key.ts'
 import type { Database } from '../../storage/database.ts'
 import { asColumn, type Parameters, prepareRead, prepareWrite } from '../../storage/prepare.ts'
 import type { Schema } from '../../storage/schema.ts'
 import type { Attachment } from './attachment.ts'
 
 type AttachmentRow = Selectable<Schema['attachment']>
-export type ConversationKey = { organizationId: string; conversationId: string }
 export type StoredAttachment = Attachment & { blobKey: string; sha256: string }
 export type UnusedAttachment = ConversationKey & { id: string; blobKey: string }
 

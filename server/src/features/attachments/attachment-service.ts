@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { BlobError, type BlobStore } from '../../blobs/blob-store.ts'
 import { AppError, badField } from '../../errors.ts'
 import type { Clock } from '../../lib/clock.ts'
+import type { ConversationKey } from '../../lib/conversation-key.ts'
 import type { IdSource } from '../../lib/ids.ts'
 import { type Database, type Statement, WriteConflict } from '../../storage/database.ts'
 import { BLOB_IS_UNCLAIMED, createBlobClaims } from '../unclaimed-blobs/blob-claims.ts'
@@ -9,7 +10,6 @@ import { discardBlobs } from '../unclaimed-blobs/discarded-blobs.ts'
 import type { Attachment, GivenAttachment, NewFile } from './attachment.ts'
 import {
   ATTACHMENT_IS_THERE,
-  type ConversationKey,
   deleteUnused,
   findAttachment,
   insertAttachment,

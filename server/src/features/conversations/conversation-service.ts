@@ -7,6 +7,7 @@ import {
 } from '../../http/answers/pagination.ts'
 import { PIECE_BYTES } from '../../http/answers/pieces.ts'
 import type { Clock } from '../../lib/clock.ts'
+import type { ConversationKey } from '../../lib/conversation-key.ts'
 import { type IdSource, NIL_UUID } from '../../lib/ids.ts'
 import { cutBySize } from '../../lib/text/cut-by-size.ts'
 import { type Database, type Statement, writeOr } from '../../storage/database.ts'
@@ -47,8 +48,6 @@ export type ListRequest = {
 export type ListedConversation = Omit<ShownConversation, 'messages'> & { id: string; messages: MessagePieces | null }
 export type ConversationScore = { score: number | null; text: string | null; tags: string | null }
 export type ConversationService = ReturnType<typeof createConversationService>
-
-type MessagesKey = { organizationId: string; conversationId: string }
 
 /** Conversations as they stand: reading, listing, naming, scoring, deleting. How they go on is the turns' business. */
 export function createConversationService(deps: {
@@ -187,7 +186,7 @@ export function createConversationService(deps: {
   }
 }
 
-function keyOf({ organizationId, id }: Conversation): MessagesKey {
+function keyOf({ organizationId, id }: Conversation): ConversationKey {
   return { organizationId, conversationId: id }
 }
 

@@ -59,6 +59,12 @@ export function forTurn(conversation: Conversation, systemText: string | null): 
   return { ...rest, systemText }
 }
 
+/**
+ * How far a conversation has come: every change of its messages changes one of the first two, whichever server makes it. The
+ * name can be taken away, and then the next turn gives another.
+ */
+export type Standing = Pick<Conversation, 'lastMessageId' | 'messageCount' | 'name'>
+
 /** What callers may change at any time; absent is unchanged. */
 export type ConversationChange = {
   isActive?: boolean

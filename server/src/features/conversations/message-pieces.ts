@@ -1,4 +1,5 @@
 import { PIECE_BYTES } from '../../http/answers/pieces.ts'
+import type { ConversationKey } from '../../lib/conversation-key.ts'
 import { letOthersRun } from '../../lib/fairness/let-others-run.ts'
 import { cutBySize } from '../../lib/text/cut-by-size.ts'
 import type { Feedback } from '../feedback/feedback.ts'
@@ -14,7 +15,7 @@ const NONE: ReadonlyMap<string, Feedback[]> = new Map()
 /** Reads the feedback on messages that come in pages, and cuts pages where it would become too much. */
 export async function* withFeedback(
   feedback: Pick<FeedbackService, 'measure' | 'between'>,
-  key: { organizationId: string; conversationId: string },
+  key: ConversationKey,
   pages: AsyncIterable<readonly Message[]> | Iterable<readonly Message[]>,
 ): MessagePieces {
   for await (const page of pages) {

@@ -1,5 +1,6 @@
 import { type Selectable, sql } from 'kysely'
 import { PIECE_BYTES } from '../../http/answers/pieces.ts'
+import type { ConversationKey } from '../../lib/conversation-key.ts'
 import { cutBySize } from '../../lib/text/cut-by-size.ts'
 import type { ToolCall } from '../../models/tool-call.ts'
 import type { Database } from '../../storage/database.ts'
@@ -9,7 +10,6 @@ import type { Attachment } from '../attachments/attachment.ts'
 import type { Message, MessageRole } from './conversation.ts'
 
 type MessageRow = Selectable<Schema['message']>
-type ConversationKey = { organizationId: string; conversationId: string }
 
 const insertMessageRow = prepareWrite(
   (db, p: Parameters<MessageRow>) =>

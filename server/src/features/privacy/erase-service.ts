@@ -5,7 +5,8 @@ import { createFairQueue } from '../../lib/fairness/fair-queue.ts'
 import type { IdSource } from '../../lib/ids.ts'
 import { type Repeated, repeat } from '../../lib/repeat.ts'
 import type { Database } from '../../storage/database.ts'
-import type { TurnService } from '../turns/turn-service.ts'
+import type { RunStopper } from '../turns/run-stopper.ts'
+import type { Eraser } from '../unclaimed-blobs/blob-eraser.ts'
 import {
   closeConversations,
   deleteErasure,
@@ -19,8 +20,6 @@ import {
   type Target,
 } from './erase-queries.ts'
 
-/** Takes away what a feature keeps of conversations outside the database. May be called again for the same ones. */
-export type Eraser = (organizationId: string, conversationIds: readonly string[]) => Promise<void>
 export type EraseService = ReturnType<typeof createEraseService>
 
 /** Milliseconds between looks for erasures that were left unfinished, and the age from which one is taken for that. */
@@ -37,7 +36,7 @@ export function createEraseService(deps: {
   database: Database
   ids: IdSource
   clock: Clock
-  turns: Pick<TurnService, 'stopAll'>
+  turns: Pick<RunStopper, 'stopAll'>
   /** Called before the rows of the conversations go, because they may say where the rest is. */
   erasers: readonly Eraser[]
 }) {

@@ -5,7 +5,7 @@ import { hiddenIn } from '../conversations/conversation-wire.ts'
 import type { WholeConversations } from '../conversations/for-export/whole-conversations.ts'
 import { type MessagePieces, withFeedback } from '../conversations/message-pieces.ts'
 import type { FeedbackService } from '../feedback/feedback-service.ts'
-import type { TurnService } from '../turns/turn-service.ts'
+import type { RunService } from '../turns/run-service.ts'
 import { conversationLine, type ExportFormat, FORMATS, line, linesOfPiece, messageLine } from './export-formats.ts'
 import { toRunLine } from './run-line.ts'
 
@@ -18,9 +18,9 @@ export function createExportService(deps: {
   conversations: Pick<ConversationService, 'get'>
   whole: WholeConversations
   feedback: Pick<FeedbackService, 'measure' | 'between'>
-  turns: Pick<TurnService, 'runsOf'>
+  runs: Pick<RunService, 'runsOf'>
 }) {
-  const { conversations, whole, feedback, turns } = deps
+  const { conversations, whole, feedback, runs } = deps
 
   /** The messages that may leave the server: not the system message of a secret persona. */
   async function* visibleMessages(conversation: Conversation): MessagePieces {
@@ -48,10 +48,10 @@ export function createExportService(deps: {
       }
     }
     for (let after: string | null = null; ; ) {
-      const runs = await turns.runsOf(key, after, RUNS_A_PAGE)
-      if (runs.length > 0) yield runs.map((run) => line(toRunLine(run))).join('')
-      after = runs.at(-1)?.id ?? null
-      if (runs.length < RUNS_A_PAGE) return
+      const page = await runs.runsOf(key, after, RUNS_A_PAGE)
+      if (page.length > 0) yield page.map((run) => line(toRunLine(run))).join('')
+      after = page.at(-1)?.id ?? null
+      if (page.length < RUNS_A_PAGE) return
     }
   }
 

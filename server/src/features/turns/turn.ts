@@ -1,8 +1,7 @@
 import type { Attached } from '../attachments/attachment-service.ts'
-import type { ConversationForTurn, Message } from '../conversations/conversation.ts'
+import type { ConversationForTurn, Message, Standing } from '../conversations/conversation.ts'
 import type { Claim } from '../idempotency/claim.ts'
 import type { BuiltContext } from './context/build-context.ts'
-import type { Standing } from './context/remembered-conversations.ts'
 import type { Payer } from './limits/token-budget.ts'
 import type { Place } from './limits/turn-limits.ts'
 import type { ReplyEvent, ToolEvent } from './reply/reply-event.ts'
@@ -15,7 +14,7 @@ export type AcceptedTurn = RunKey & {
   replyMessageId: string
   kind: RunKind
   /** Stands in the line of its conversation: it may only run when it has become the first and nothing else runs. */
-  isWaiting: boolean
+  isInLine: boolean
   fence: number
   acceptedAt: number
   /** The idempotency claim of its request. */
@@ -29,7 +28,7 @@ export type AcceptedTurn = RunKey & {
   /** How its conversation stood before it; null where others may have come in between, or something is replaced. */
   standing: Standing | null
   /** What its model will be sent, where that could be made ready while it was stored. */
-  ahead?: Promise<BuiltContext | null>
+  earlyContext?: Promise<BuiltContext | null>
   /** What it had cost before its server stopped, where that is known. */
   earlier?: Usage
   /** Where it goes on, if it waited for an approval when its server stopped. */

@@ -1,13 +1,12 @@
+import type { ConversationKey } from '../../lib/conversation-key.ts'
 import type { Database, Statement } from '../../storage/database.ts'
 import { asColumn, type Parameters, prepareWrite } from '../../storage/prepare.ts'
-
-type Key = { organizationId: string; conversationId: string }
 
 /** Makes the statements that delete all rows a table has for a conversation, and doom the blobs that they name. */
 export function discardBlobsOf(
   table: 'archive_segment' | 'attachment',
-): (database: Database, key: Key & { now: number }) => Statement[] {
-  const doom = prepareWrite((db, p: Parameters<Key & { now: number }>, { columnTypes }) =>
+): (database: Database, key: ConversationKey & { now: number }) => Statement[] {
+  const doom = prepareWrite((db, p: Parameters<ConversationKey & { now: number }>, { columnTypes }) =>
     db
       .insertInto('unclaimed_blob')
       .columns(['organization_id', 'blob_key', 'is_doomed', 'due_at'])
@@ -24,7 +23,7 @@ export function discardBlobsOf(
           .where('conversation_id', '=', p('conversationId')),
       ),
   )
-  const remove = prepareWrite((db, p: Parameters<Key>) =>
+  const remove = prepareWrite((db, p: Parameters<ConversationKey>) =>
     db
       .deleteFrom(table)
       .where('organization_id', '=', p('organizationId'))

@@ -1,7 +1,6 @@
+import type { ConversationKey } from '../../../lib/conversation-key.ts'
 import type { Statement } from '../../../storage/database.ts'
 import type { Message } from '../conversation.ts'
-
-type Key = { organizationId: string; conversationId: string }
 
 /** How many of the newest messages of a conversation always stay where they can be read at once. */
 export const NEWEST_MESSAGES = 100
@@ -15,16 +14,16 @@ export type LinkFor = (keyId: string) => string
  */
 export type ArchivedMessages = {
   /** The message with this id, if it is in the archive. */
-  find(key: Key, id: string): Promise<Message | undefined>
+  find(key: ConversationKey, id: string): Promise<Message | undefined>
   /**
    * Up to `limit` archived messages older than `before`, newest first. Fewer also where the archive cannot be read:
    * a turn goes on with what it has.
    */
-  olderThan(key: Key, before: string, limit: number): Promise<Message[]>
+  olderThan(key: ConversationKey, before: string, limit: number): Promise<Message[]>
   /** Every message of a conversation in order, archived or not, in pieces. */
-  transcript(key: Key): AsyncIterable<Message[]>
+  transcript(key: ConversationKey): AsyncIterable<Message[]>
   /** What makes the path and query of a signed link to the whole transcript. */
-  linkTo(key: Key): Promise<LinkFor>
+  linkTo(key: ConversationKey): Promise<LinkFor>
   /** The statements that give up what is archived of a conversation. The blobs go soon after. */
-  discard(key: Key): Statement[]
+  discard(key: ConversationKey): Statement[]
 }

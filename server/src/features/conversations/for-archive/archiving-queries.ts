@@ -1,16 +1,16 @@
 import { setImmediate } from 'node:timers/promises'
+import type { ConversationKey } from '../../../lib/conversation-key.ts'
 import { LAST_UUID } from '../../../lib/ids.ts'
 import type { Database } from '../../../storage/database.ts'
 import { type Parameters, prepareRead, prepareWrite } from '../../../storage/prepare.ts'
 import type { Message } from '../conversation.ts'
 import { toMessage } from '../message-queries.ts'
 
-type Key = { organizationId: string; conversationId: string }
-type Range = Key & { first: string; last: string; count: number }
+type Range = ConversationKey & { first: string; last: string; count: number }
 
 /** Locks the conversation and counts its messages as archived, if nobody has archived any since `seen`. */
 export const countArchived = prepareWrite(
-  (db, p: Parameters<Key & { seen: number; count: number }>) =>
+  (db, p: Parameters<ConversationKey & { seen: number; count: number }>) =>
     db
       .updateTable('conversation')
       .set((eb) => ({ archived_count: eb('archived_count', '+', p('count')) }))
@@ -49,7 +49,7 @@ export const deleteArchived = prepareWrite(
   { guard: 'archived_range_is_as_read' },
 )
 
-const selectNewestBefore = prepareRead((db, p: Parameters<Key & { before: string; offset: number }>) =>
+const selectNewestBefore = prepareRead((db, p: Parameters<ConversationKey & { before: string; offset: number }>) =>
   db
     .selectFrom('message')
     .select('id')
@@ -65,7 +65,7 @@ const selectNewestBefore = prepareRead((db, p: Parameters<Key & { before: string
 /** The message that has `newer` others between it and `before`; without `before`, between it and the end. */
 export async function findBoundary(
   database: Database,
-  key: Key,
+  key: ConversationKey,
   before: string | null,
   newer: number,
 ): Promise<string | undefined> {
@@ -75,7 +75,7 @@ export async function findBoundary(
 /** Up to `limit` messages that are not the system's, oldest first, behind `after` and before `before`. */
 export async function findOldest(
   database: Database,
-  key: Key,
+  key: ConversationKey,
   range: { after: string | null; before: string | null; limit: number },
 ): Promise<Message[]> {
   let query = database.dialect.builder
@@ -91,7 +91,7 @@ export async function findOldest(
   return (await database.scan(query.compile(), key.organizationId)).map(toMessage)
 }
 
-export type StoredConversation = Key & {
+export type StoredConversation = ConversationKey & {
   /** Messages that are not archived. */
   stored: number
   archivedCount: number
@@ -106,7 +106,11 @@ const SLICE = 500
  * Up to `limit` conversations of all organizations in the order of their keys, behind `after`. They are read in slices,
  * with room for others in between: this is asked once a minute, and a thread for long reads would stay for it (12 MB).
  */
-export async function findStored(database: Database, after: Key | null, limit: number): Promise<StoredConversation[]> {
+export async function findStored(
+  database: Database,
+  after: ConversationKey | null,
+  limit: number,
+): Promise<StoredConversation[]> {
   const found: StoredConversation[] = []
   for (let last = after; found.length < limit; last = found.at(-1) ?? null) {
     const most = Math.min(SLICE, limit - found.length)
@@ -118,7 +122,11 @@ export async function findStored(database: Database, after: Key | null, limit: n
   return found
 }
 
-async function findSlice(database: Database, after: Key | null, limit: number): Promise<StoredConversation[]> {
+async function findSlice(
+  database: Database,
+  after: ConversationKey | null,
+  limit: number,
+): Promise<StoredConversation[]> {
   let query = database.dialect.builder
     .selectFrom('conversation')
     .select(['organization_id', 'id', 'message_count', 'archived_count', 'last_message_id', 'deleted_at'])

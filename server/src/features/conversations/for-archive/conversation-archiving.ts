@@ -1,3 +1,4 @@
+import type { ConversationKey } from '../../../lib/conversation-key.ts'
 import type { Database, Statement } from '../../../storage/database.ts'
 import type { Message } from '../conversation.ts'
 import { findConversation } from '../conversation-queries.ts'
@@ -12,8 +13,6 @@ import {
   type StoredConversation,
 } from './archiving-queries.ts'
 
-type Key = { organizationId: string; conversationId: string }
-
 export type { StoredConversation }
 export type ConversationArchiving = ReturnType<typeof createConversationArchiving>
 
@@ -26,10 +25,11 @@ export function createConversationArchiving(deps: { database: Database }) {
 
   return {
     /** Up to `limit` conversations of all organizations, deleted ones included, behind `after`. */
-    page: (after: Key | null, limit: number): Promise<StoredConversation[]> => findStored(database, after, limit),
+    page: (after: ConversationKey | null, limit: number): Promise<StoredConversation[]> =>
+      findStored(database, after, limit),
 
     /** How many messages of a conversation are archived; undefined when it is not there, or deleted. */
-    async archivedCount({ organizationId, conversationId }: Key): Promise<number | undefined> {
+    async archivedCount({ organizationId, conversationId }: ConversationKey): Promise<number | undefined> {
       const found = await findConversation(database, { organizationId, id: conversationId })
       return found && !found.isDeleted ? found.conversation.archivedCount : undefined
     },
@@ -40,7 +40,7 @@ export function createConversationArchiving(deps: { database: Database }) {
      * still to be answered: only there a turn adds and takes away.
      */
     async movable(
-      key: Key,
+      key: ConversationKey,
       openMessageId: string | null,
       limits: { most: number; mostBytes: number },
     ): Promise<Message[]> {
@@ -65,7 +65,7 @@ export function createConversationArchiving(deps: { database: Database }) {
      * The statements that take these messages, in order and without gaps, out of the conversation's rows. Guarded: they
      * fail when the conversation is deleted, has more or fewer messages in this range, or more archived than `seen`.
      */
-    moveOut(key: Key, messages: readonly Message[], seen: number): Statement[] {
+    moveOut(key: ConversationKey, messages: readonly Message[], seen: number): Statement[] {
       const range = { first: messages[0]?.id ?? '', last: messages.at(-1)?.id ?? '', count: messages.length }
       return [
         countArchived(database, { ...key, seen, count: messages.length }),
@@ -74,11 +74,11 @@ export function createConversationArchiving(deps: { database: Database }) {
     },
 
     /** The next messages behind `after` that are not archived, as many as are read at once; and whether they are the last. */
-    pieceAfter: (key: Key, after: string): Promise<{ messages: Message[]; isLast: boolean }> =>
+    pieceAfter: (key: ConversationKey, after: string): Promise<{ messages: Message[]; isLast: boolean }> =>
       findPieceAfter(database, key, after),
 
     /** The system message, which is never archived. */
-    async systemMessage({ organizationId, conversationId }: Key): Promise<Message | undefined> {
+    async systemMessage({ organizationId, conversationId }: ConversationKey): Promise<Message | undefined> {
       const id = (await findConversation(database, { organizationId, id: conversationId }))?.conversation
         .systemMessageId
       return id ? findMessage(database, { organizationId, conversationId, id }) : undefined

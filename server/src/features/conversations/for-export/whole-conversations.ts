@@ -1,4 +1,5 @@
 import { PIECE_BYTES } from '../../../http/answers/pieces.ts'
+import type { ConversationKey } from '../../../lib/conversation-key.ts'
 import { letOthersRun } from '../../../lib/fairness/let-others-run.ts'
 import { cutBySize } from '../../../lib/text/cut-by-size.ts'
 import type { Database } from '../../../storage/database.ts'
@@ -16,7 +17,7 @@ import {
 
 export type WholeConversations = ReturnType<typeof createWholeConversations>
 /** Every message of a conversation in order, archived or not, in pieces. */
-export type Transcript = (key: { organizationId: string; conversationId: string }) => AsyncIterable<readonly Message[]>
+export type Transcript = (key: ConversationKey) => AsyncIterable<readonly Message[]>
 
 /** What is measured before it is read. */
 const MEASURED = 100

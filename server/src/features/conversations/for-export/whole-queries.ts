@@ -1,3 +1,4 @@
+import type { ConversationKey } from '../../../lib/conversation-key.ts'
 import type { Database } from '../../../storage/database.ts'
 import type { Conversation, Message } from '../conversation.ts'
 import { bytesOfConversation, toConversation, withPersona } from '../conversation-queries.ts'
@@ -12,7 +13,6 @@ export type ReplacedMessage = { message: Message; replacedBy: string; replacedAt
 export type Page = { after: string | null; limit: number }
 /** The id of a row, and about how many bytes there are of it. */
 export type Measured = { id: string; bytes: number }
-type Key = { organizationId: string; conversationId: string }
 
 /** A page of the conversations of a user, deleted ones too, in the order of their ids. */
 export function measureConversationsOfUser(
@@ -49,7 +49,7 @@ export async function findWholeConversations(
 }
 
 /** A page of the messages that others have taken the place of, in order. */
-export function measureReplaced(database: Database, key: Key, { after, limit }: Page): Promise<Measured[]> {
+export function measureReplaced(database: Database, key: ConversationKey, { after, limit }: Page): Promise<Measured[]> {
   let query = database.dialect.builder
     .selectFrom('replaced_message')
     .select(['id', bytesOfMessage.as('bytes')])
@@ -64,7 +64,7 @@ export function measureReplaced(database: Database, key: Key, { after, limit }: 
 /** Messages that others have taken the place of, in order. */
 export async function findReplaced(
   database: Database,
-  { organizationId, conversationId }: Key,
+  { organizationId, conversationId }: ConversationKey,
   ids: readonly string[],
 ): Promise<ReplacedMessage[]> {
   const query = database.dialect.builder

@@ -1,6 +1,7 @@
+import type { ConversationKey } from '../../../lib/conversation-key.ts'
 import { successorOf } from '../../../lib/ids.ts'
 import type { Database, Statement } from '../../../storage/database.ts'
-import type { Conversation, ConversationForTurn, Message } from '../conversation.ts'
+import type { Conversation, ConversationForTurn, Message, Standing } from '../conversation.ts'
 import { type Found, findConversationForTurn, replaceMadeName } from '../conversation-queries.ts'
 import type { ArchivedMessages } from '../for-archive/archived-messages.ts'
 import {
@@ -20,10 +21,7 @@ import {
   settleConversation,
 } from './talk-queries.ts'
 
-type Key = { organizationId: string; conversationId: string }
-
 /** How far a conversation had come when it was looked at. */
-type Seen = Pick<Conversation, 'lastMessageId' | 'messageCount' | 'name'>
 /** What a run leaves behind in its conversation. */
 export type Outcome = {
   messages: readonly Message[]
@@ -44,14 +42,14 @@ export function createConversationTurns(deps: {
 }) {
   const { database, archive } = deps
   return {
-    find: (key: Key): Promise<Found<ConversationForTurn> | undefined> =>
+    find: (key: ConversationKey): Promise<Found<ConversationForTurn> | undefined> =>
       findConversationForTurn(database, { organizationId: key.organizationId, id: key.conversationId }),
 
     /**
      * Stores a user's message. The first statement is guarded: it fails when the conversation has been deleted or
      * closed, or has a message newer than this one; with `seen`, when it does not stand like that any more.
      */
-    takeMessage(key: Key, message: Message, replyMessageId: string, seen: Seen | null): Statement[] {
+    takeMessage(key: ConversationKey, message: Message, replyMessageId: string, seen: Standing | null): Statement[] {
       const change = {
         ...{ organizationId: key.organizationId, id: key.conversationId },
         ...{ userMessageId: message.id, lastMessageId: replyMessageId },
@@ -70,14 +68,17 @@ export function createConversationTurns(deps: {
      * Keeps `replyMessageId` free for the newest message. Guarded: it fails when the conversation is closed, or its
      * newest message is not `seen` any more.
      */
-    reserveReply: (key: Key, seen: string | null, replyMessageId: string | null): Statement =>
+    reserveReply: (key: ConversationKey, seen: string | null, replyMessageId: string | null): Statement =>
       reserveLastMessage(database, {
         ...{ organizationId: key.organizationId, id: key.conversationId },
         ...{ seen, lastMessageId: replyMessageId },
       }),
 
     /** Takes messages out of the conversation and keeps them beside it. */
-    replaceMessages(key: Key, replaced: { from: string; before: string; by: string; at: number }): Statement[] {
+    replaceMessages(
+      key: ConversationKey,
+      replaced: { from: string; before: string; by: string; at: number },
+    ): Statement[] {
       const { organizationId, conversationId } = key
       const { from, before, by, at } = replaced
       return [
@@ -88,7 +89,7 @@ export function createConversationTurns(deps: {
     },
 
     /** Stores messages that are not a reply, such as the results of calls. They cost nothing. */
-    addMessages: (key: Key, messages: readonly Message[]): Statement[] => [
+    addMessages: (key: ConversationKey, messages: readonly Message[]): Statement[] => [
       settleConversation(database, {
         ...{ organizationId: key.organizationId, id: key.conversationId },
         ...{ messages: messages.length, promptTokens: 0, completionTokens: 0, name: null },
@@ -96,20 +97,20 @@ export function createConversationTurns(deps: {
       ...messages.map((message) => insertMessage(database, key, message)),
     ],
 
-    lastUserMessage: (key: Key): Promise<Message | undefined> => findLastUserMessage(database, key),
+    lastUserMessage: (key: ConversationKey): Promise<Message | undefined> => findLastUserMessage(database, key),
 
     /** Also in the archive. Throws 503 when that cannot be read. */
-    findMessage: async (key: Key, id: string): Promise<Message | undefined> =>
+    findMessage: async (key: ConversationKey, id: string): Promise<Message | undefined> =>
       (await findMessage(database, { ...key, id })) ?? (await archive.find(key, id)),
 
     /** A message of the conversation, also when another has taken its place. */
-    findMessageOrReplaced: async (key: Key, id: string): Promise<Message | undefined> =>
+    findMessageOrReplaced: async (key: ConversationKey, id: string): Promise<Message | undefined> =>
       (await findMessage(database, { ...key, id })) ??
       (await findReplacedMessage(database, { ...key, id })) ??
       (await archive.find(key, id)),
 
     /** Stores what a run has produced and adds what it cost. */
-    settle(key: Key, outcome: Outcome): Statement[] {
+    settle(key: ConversationKey, outcome: Outcome): Statement[] {
       const settled = settleConversation(database, {
         organizationId: key.organizationId,
         id: key.conversationId,
@@ -125,11 +126,11 @@ export function createConversationTurns(deps: {
      * Puts `name` in the place of the name `made`, if that is still the one it has; null leaves it. Guarded: it fails when
      * the conversation is deleted.
      */
-    replaceMadeName: (key: Key, made: string | null, name: string | null): Statement =>
+    replaceMadeName: (key: ConversationKey, made: string | null, name: string | null): Statement =>
       replaceMadeName(database, { organizationId: key.organizationId, id: key.conversationId, made, name }),
 
     /** Up to `limit` messages from `before` back, newest first, without the system's; archived ones where they are needed. */
-    async newest(key: Key, before: string, limit: number): Promise<Message[]> {
+    async newest(key: ConversationKey, before: string, limit: number): Promise<Message[]> {
       const { messages, hasArchive } = await findMessagesBefore(database, key, before, limit)
       if (messages.length === limit || (messages.length > 0 && !hasArchive)) return messages
       return [

@@ -10,7 +10,7 @@ import type { Draft } from './turn-draft.ts'
 export const MOST_WAITING = 20
 
 /** The batch that makes a turn exist; `change` is what it does to the conversation, and locks it first. */
-export function beginningOf(
+export function beginBatch(
   deps: { database: Database; budgets: Pick<TokenBudgets, 'reserve'>; nodeId: string; leaseMs: number },
   turn: Draft,
   origin: TurnOrigin,
@@ -25,7 +25,7 @@ export function beginningOf(
   return [
     ...(origin.claim ? [origin.claim.statement(turn)] : []),
     ...change,
-    turn.isWaiting
+    turn.isInLine
       ? joinLine(database, { ...holder, most: MOST_WAITING })
       : holdConversation(database, { ...holder, fence: turn.fence }),
     insertRun(database, {
@@ -34,8 +34,8 @@ export function beginningOf(
       ...{ requestId: origin.requestId, onCrash: origin.onCrash, claimId: turn.claimId },
       ...{ apiKeyId: origin.keyId, budgetDay: turn.budget?.day ?? null, at: turn.acceptedAt },
       reservedTokens: turn.budget?.reservedTokens ?? 0,
-      status: turn.isWaiting ? 'accepted' : 'running',
-      startedAt: turn.isWaiting ? null : turn.acceptedAt,
+      status: turn.isInLine ? 'accepted' : 'running',
+      startedAt: turn.isInLine ? null : turn.acceptedAt,
     }),
     // Last: the other turns of the key wait for this row, and any other conflict is to be named first.
     ...budgets.reserve(origin, turn.budget),

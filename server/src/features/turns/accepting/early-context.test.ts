@@ -1,8 +1,9 @@
 import { expect, test } from 'vitest'
 import type { Model, ModelMessage } from '../../../models/model.ts'
+import type { Database } from '../../../storage/database.ts'
 import type { ConversationForTurn, Message } from '../../conversations/conversation.ts'
-import { createRecentTalk } from '../context/remembered-conversations.ts'
-import { createPreparation } from './early-context.ts'
+import { createTurnContexts } from '../context/turn-contexts.ts'
+import { createEarlyContext } from './early-context.ts'
 import type { Draft } from './turn-draft.ts'
 
 const message = (id: string, role: string, content: string) => ({ id, role, content }) as Message
@@ -23,19 +24,20 @@ function draft(fields: Partial<Draft> = {}): Draft {
 }
 
 function setup(newest: () => Promise<Message[]> = () => Promise.reject(new Error('the database is closed'))) {
-  const recentTalk = createRecentTalk({ now: () => 0 })
+  const database = {} as Database
+  const contexts = createTurnContexts({ database, conversations: { newest }, now: () => 0 })
   const prepared: ModelMessage[][] = []
   const model = { prepare: (messages: ModelMessage[]) => prepared.push(messages) } as unknown as Model
-  const prepare = createPreparation({
-    ...{ recentTalk, conversations: { newest } },
+  const prepare = createEarlyContext({
+    contexts,
     models: { opened: (aiSystem, name) => (aiSystem === 'ollama' && name === 'm' ? model : undefined) },
   })
-  return { prepare, recentTalk, prepared }
+  return { prepare, contexts, prepared }
 }
 
 test('what is in memory is made ready, for the model too', async () => {
-  const { prepare, recentTalk, prepared } = setup()
-  recentTalk.keep(conversation, { messages: [hello, hi], isWhole: true })
+  const { prepare, contexts, prepared } = setup()
+  contexts.remember(conversation, { messages: [hello, hi], isWhole: true })
   const built = await prepare(draft())
   expect(built?.context).toEqual({
     system: 'Be brief.',
@@ -47,8 +49,8 @@ test('what is in memory is made ready, for the model too', async () => {
 })
 
 test('not before the batch that accepts the turn is on its way', async () => {
-  const { prepare, recentTalk, prepared } = setup()
-  recentTalk.keep(conversation, { messages: [hello, hi], isWhole: true })
+  const { prepare, contexts, prepared } = setup()
+  contexts.remember(conversation, { messages: [hello, hi], isWhole: true })
   const built = prepare(draft())
   await Promise.resolve()
   expect(prepared).toEqual([])
@@ -61,15 +63,15 @@ test.each([
   ['others may have come in between', { standing: null }, true],
   ['a summary stands for what is older', { conversation: summarized() }, true],
 ])('where %s, it is left to whoever executes the turn', async (_, fields, isKept) => {
-  const { prepare, recentTalk, prepared } = setup()
-  if (isKept) recentTalk.keep(conversation, { messages: [hello, hi], isWhole: true })
+  const { prepare, contexts, prepared } = setup()
+  if (isKept) contexts.remember(conversation, { messages: [hello, hi], isWhole: true })
   expect(await prepare(draft(fields))).toBeNull()
   expect(prepared).toEqual([])
 })
 
 test('messages with files are left alone: their bytes come later', async () => {
-  const { prepare, recentTalk, prepared } = setup()
-  recentTalk.keep(conversation, { messages: [hello, hi], isWhole: true })
+  const { prepare, contexts, prepared } = setup()
+  contexts.remember(conversation, { messages: [hello, hi], isWhole: true })
   const file = { id: 'f', name: 'a.png', mediaType: 'image/png', bytes: 3, tokens: 5 }
   const userMessage = { ...question, attachments: [file] } as unknown as Message
   expect((await prepare(draft({ userMessage })))?.context.messages.length).toBe(3)
@@ -77,9 +79,9 @@ test('messages with files are left alone: their bytes come later', async () => {
 })
 
 test('what cannot be read is no error yet', async () => {
-  const { prepare, recentTalk } = setup()
+  const { prepare, contexts } = setup()
   // There is more, and room for it.
-  recentTalk.keep(conversation, { messages: [hi], isWhole: false })
+  contexts.remember(conversation, { messages: [hi], isWhole: false })
   expect(await prepare(draft())).toBeNull()
 })
 

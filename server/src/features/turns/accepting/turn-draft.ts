@@ -38,7 +38,7 @@ export function draftTurn(
   return {
     ...{ organizationId: origin.organizationId, conversationId: conversation.id, runId },
     ...{ conversation, userMessage, replyMessageId: newId(), kind },
-    ...{ isWaiting: place === 'in line', fence: FIRST_FENCE, acceptedAt, claimId: origin.claim?.id ?? null },
+    ...{ isInLine: place === 'in line', fence: FIRST_FENCE, acceptedAt, claimId: origin.claim?.id ?? null },
     keyId: origin.keyId,
     target: { aiSystem: conversation.aiSystem, model: conversation.model },
     budget: null,

@@ -5,7 +5,7 @@ import type { ModelSettings } from '../../../models/settings.ts'
 import type { Database, Statement } from '../../../storage/database.ts'
 import type { ConversationTurns } from '../../conversations/for-turns/conversation-turns.ts'
 import type { Context } from '../context/window.ts'
-import { endOf, type RunEndDraft } from '../ending/verdict.ts'
+import { type RunEndDraft, verdictOf } from '../ending/verdict.ts'
 import { plannedCall, type SideBudget } from '../limits/call-budget.ts'
 import type { TokenBudgets } from '../limits/token-budget.ts'
 import { encodeEvents } from '../reply/event-codec.ts'
@@ -71,7 +71,7 @@ export async function callAside(
   const text = texts.join('')
   const { aiSystem, model } = outcome.ok ? outcome : (outcome.attempts.at(-1) ?? call.chain[0])
   const progress = { context: call.context, outcome, firstTokenAt: null, aiSystem, model }
-  const end = endOf('running', progress, text === '' ? [] : [text], null, null)
+  const end = verdictOf('running', progress, text === '' ? [] : [text], null, null)
   deps.onCalled?.({ aiSystem, ...end.usage })
   return { ...call, outcome, text, aiSystem, model, end, startedAt }
 }

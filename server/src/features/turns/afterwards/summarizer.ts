@@ -1,10 +1,12 @@
+import type { ConversationKey } from '../../../lib/conversation-key.ts'
 import type { Background } from '../../../lib/fairness/background.ts'
 import type { IdSource } from '../../../lib/ids.ts'
+import type { Log } from '../../../lib/log.ts'
 import { estimateTokens } from '../../../lib/text/token-estimate.ts'
 import { parseAiSystem } from '../../../models/ai-systems.ts'
 import type { ChainLink } from '../../../models/calling/resilience.ts'
 import { contextWindow } from '../../../models/context-window.ts'
-import { type Statement, WriteConflict } from '../../../storage/database.ts'
+import { type Statement, tryWrite } from '../../../storage/database.ts'
 import type { ConversationForTurn, Message } from '../../conversations/conversation.ts'
 import {
   chainOf,
@@ -19,9 +21,7 @@ import {
 import { beginSummary, dropSummary, findSummary, finishSummary, giveUpSummary } from '../context/summary-queries.ts'
 import { tokensOf } from '../context/window.ts'
 import type { StoredTurn } from '../ending/end-store.ts'
-import type { ConversationKey } from '../run/run.ts'
 import { findRun } from '../run/run-queries.ts'
-import type { Log } from '../running/turn-runner.ts'
 import { callAside, type SideDeps, type SideResult, sideRunStatements } from './side-run.ts'
 import { countToSummarize, cutToTokens, firstThatFit, summaryRequest } from './summary-text.ts'
 
@@ -98,7 +98,8 @@ export function createSummarizer(deps: SideDeps & { ids: IdSource; background: B
     const version = (earlier?.version ?? 0) + 1
     const at = clock()
     const claim = { ...key, version, upToMessageId, expiresAt: at + GIVE_UP_MS, at }
-    if (!(await tryWrite([beginSummary(database, claim)]))) return null
+    // Somebody else makes it, or the conversation is gone.
+    if (!(await tryWrite(database, [beginSummary(database, claim)]))) return null
     const result = await callAside(deps, {
       ...{ chain, caller: turn.accepted, signal, context: summaryRequest(earlier?.text ?? null, taken, size) },
       settings: { maxTokens, timeouts: { totalMs: SUMMARY_MS } },
@@ -106,7 +107,7 @@ export function createSummarizer(deps: SideDeps & { ids: IdSource; background: B
     })
     if (result === null) {
       // Its key has not enough left today: the model sees what fits.
-      await tryWrite([dropSummary(database, key)])
+      await tryWrite(database, [dropSummary(database, key)])
       return null
     }
     const text = cutToTokens(result.text.trim(), size * 2)
@@ -116,7 +117,7 @@ export function createSummarizer(deps: SideDeps & { ids: IdSource; background: B
     const end = isMade
       ? finishSummary(database, { ...key, text, tokens: summary.tokens, aiSystem, model })
       : dropSummary(database, key)
-    const isStored = await tryWrite(await withRun(turn, key, result, end))
+    const isStored = await tryWrite(database, await withRun(turn, key, result, end))
     if (!isMade && !signal.aborted) log.warn({ ...key }, 'a summary could not be made; the model sees what fits')
     return isMade && isStored ? summary : null
   }
@@ -135,17 +136,6 @@ export function createSummarizer(deps: SideDeps & { ids: IdSource; background: B
     const [settled, ...rest] = sideRunStatements(deps, run, result)
     // The conversation first, as in every batch; and the guard before anything is added.
     return settled ? [settled, end, ...rest] : [end]
-  }
-
-  /** False when somebody else makes it, or the conversation is gone. */
-  async function tryWrite(batch: readonly Statement[]): Promise<boolean> {
-    try {
-      await database.write(batch)
-      return true
-    } catch (error) {
-      if (error instanceof WriteConflict) return false
-      throw error
-    }
   }
 
   /** The messages behind the id `after` up to `newestId`, in order. */

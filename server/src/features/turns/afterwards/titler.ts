@@ -1,12 +1,12 @@
 import type { Background } from '../../../lib/fairness/background.ts'
 import type { IdSource } from '../../../lib/ids.ts'
+import type { Log } from '../../../lib/log.ts'
 import type { ChainLink } from '../../../models/calling/resilience.ts'
 import { WriteConflict } from '../../../storage/database.ts'
 import { titleFrom, titleFromModel } from '../../conversations/conversation-name.ts'
 import type { Context } from '../context/window.ts'
 import type { StoredTurn } from '../ending/end-store.ts'
 import { findRun } from '../run/run-queries.ts'
-import type { Log } from '../running/turn-runner.ts'
 import { callAside, type SideDeps, sideRunStatements } from './side-run.ts'
 
 export type Titler = ReturnType<typeof createTitler>
@@ -89,13 +89,13 @@ export function createTitler(
 
 function titleRequest(question: string, answer: string): Context {
   const said = [
-    `User: ${beginningOf(question)}`,
-    ...(answer.trim() === '' ? [] : [`Assistant: ${beginningOf(answer)}`]),
+    `User: ${beginBatch(question)}`,
+    ...(answer.trim() === '' ? [] : [`Assistant: ${beginBatch(answer)}`]),
     'Title:',
   ]
   return { system: INSTRUCTIONS, messages: [{ role: 'user', content: said.join('\n\n') }] }
 }
 
-function beginningOf(text: string): string {
+function beginBatch(text: string): string {
   return text.length <= MOST_SHOWN ? text : `${text.slice(0, MOST_SHOWN).toWellFormed()} […]`
 }

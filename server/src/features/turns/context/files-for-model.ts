@@ -1,4 +1,5 @@
 import { AppError } from '../../../errors.ts'
+import type { ConversationKey } from '../../../lib/conversation-key.ts'
 import { hasFiles } from '../../../models/calling/fit-files.ts'
 import type { ModelMessage } from '../../../models/model.ts'
 import { type ModelFile, noteOf, takesFile } from '../../../models/model-file.ts'
@@ -6,7 +7,6 @@ import type { Attachment, GivenAttachment } from '../../attachments/attachment.t
 import type { Attached, AttachmentService } from '../../attachments/attachment-service.ts'
 import { isText, textOf } from '../../attachments/checks/media-type.ts'
 import type { ConversationForTurn } from '../../conversations/conversation.ts'
-import type { ConversationKey } from '../run/run.ts'
 import { settingsOf, talkTokens } from './build-context.ts'
 import type { Context } from './window.ts'
 
@@ -65,26 +65,17 @@ export function createTurnFiles(deps: {
 
   return {
     /**
-     * Stores the files that a message comes with, and accepts the message with them. What the model cannot take is a 422
-     * before anything is stored; what was stored is deleted when the message is not accepted.
+     * Stores the files that a message comes with, before the message is accepted. What the model cannot take is a 422
+     * before anything is stored; whoever does not get the message accepted gives up what was.
      */
-    async attach<T>(
-      conversation: ConversationForTurn,
-      given: readonly GivenAttachment[],
-      accept: (attached: Attached) => Promise<T>,
-    ): Promise<T> {
+    async store(conversation: ConversationForTurn, given: readonly GivenAttachment[]): Promise<Attached> {
       const key = { organizationId: conversation.organizationId, conversationId: conversation.id }
       const described = await attachments.describe(key, given)
       check(
         conversation,
         described.map(({ attachment }) => attachment),
       )
-      const attached = await attachments.store(key, described)
-      try {
-        return await accept(attached)
-      } catch (error) {
-        throw await attached.giveUp(error)
-      }
+      return attachments.store(key, described)
     },
 
     /**

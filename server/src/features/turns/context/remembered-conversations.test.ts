@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import type { ConversationForTurn, Message } from '../../conversations/conversation.ts'
-import { createRecentTalk, type Standing } from './remembered-conversations.ts'
+import type { ConversationForTurn, Message, Standing } from '../../conversations/conversation.ts'
+import { createRememberedConversations } from './remembered-conversations.ts'
 import { type ReadNewest, readWindow, tokensOf } from './window.ts'
 
 const MINUTE = 60_000
@@ -38,7 +38,7 @@ function stored(all: readonly Message[]) {
 
 function setup(mostUnits?: number) {
   let at = 0
-  const talk = createRecentTalk({ now: () => at, ...(mostUnits !== undefined && { mostUnits }) })
+  const talk = createRememberedConversations({ now: () => at, ...(mostUnits !== undefined && { mostUnits }) })
   const pass = (ms: number) => {
     at += ms
   }

@@ -1,5 +1,5 @@
-import type { ConversationForTurn, Message } from '../../conversations/conversation.ts'
-import type { ConversationKey } from '../run/run.ts'
+import type { ConversationKey } from '../../../lib/conversation-key.ts'
+import type { ConversationForTurn, Message, Standing } from '../../conversations/conversation.ts'
 import type { ReadNewest, Window } from './window.ts'
 
 /** UTF-16 units of all talks together: some 10 MB of memory for Latin texts, which is 500 talks of 20 messages. */
@@ -10,22 +10,23 @@ const UNITS_PER_TALK = 2_048
 /** Milliseconds after which a talk that nobody goes on with is forgotten. */
 const KEPT_MS = 600_000
 
-/**
- * How far a conversation has come: every change of its messages changes one of the first two, whichever server makes it. The
- * name can be taken away, and then the next turn gives another.
- */
-export type Standing = Pick<ConversationForTurn, 'lastMessageId' | 'messageCount' | 'name'>
-type Position = Omit<Standing, 'name'>
+export type Position = Omit<Standing, 'name'>
 type Talk = Window & { conversation: ConversationForTurn; units: number; at: number }
 
-export type RecentTalk = ReturnType<typeof createRecentTalk>
+export type RememberedConversations = ReturnType<typeof createRememberedConversations>
 
 /**
  * Remembers conversations as their last turns have left them, with what the models were sent, so that the next turn of one
  * need not read it. All of it may be out of date: what is remembered counts as long as the conversation stands where it stood
  * then, and it is the batch that accepts the next turn that finds that out.
  */
-export function createRecentTalk({ now, mostUnits = MOST_UNITS }: { now: () => number; mostUnits?: number }) {
+export function createRememberedConversations({
+  now,
+  mostUnits = MOST_UNITS,
+}: {
+  now: () => number
+  mostUnits?: number
+}) {
   /** Those that were used last stand last. */
   const talks = new Map<string, Talk>()
   let units = 0

@@ -1,6 +1,6 @@
+import type { ConversationKey } from '../../../lib/conversation-key.ts'
 import type { Database } from '../../../storage/database.ts'
 import { asColumn, type Parameters, prepareRead, prepareWrite } from '../../../storage/prepare.ts'
-import type { ConversationKey } from '../run/run.ts'
 import type { Summary } from './build-context.ts'
 
 /** A second summary of the same part of a conversation is being made. */

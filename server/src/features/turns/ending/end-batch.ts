@@ -47,7 +47,7 @@ export type EndedTurn = RunKey & {
  * the turn and what it had reserved given back. All of it or nothing, and nothing if the turn is no longer held under
  * the fence.
  */
-export function endingOf(
+export function endBatch(
   deps: { database: Database; clock: Clock; conversations: ConversationTurns },
   turn: EndedTurn,
 ): { statements: Statement[]; messages: readonly Message[] } {

@@ -1,10 +1,11 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import type { Clock } from '../../../lib/clock.ts'
+import type { Log } from '../../../lib/log.ts'
 import { type Database, type Statement, StorageError, WriteConflict } from '../../../storage/database.ts'
 import type { Message } from '../../conversations/conversation.ts'
 import { titleFrom } from '../../conversations/conversation-name.ts'
 import type { ConversationTurns } from '../../conversations/for-turns/conversation-turns.ts'
-import type { RecentTalk } from '../context/remembered-conversations.ts'
+import type { TurnContexts } from '../context/turn-contexts.ts'
 import type { Window } from '../context/window.ts'
 import { encodeEvents } from '../reply/event-codec.ts'
 import type { ReplyEvent } from '../reply/reply-event.ts'
@@ -14,15 +15,15 @@ import { findRun } from '../run/run-queries.ts'
 import { isEnded } from '../run/run-state.ts'
 import type { SentContext } from '../run/sent-context.ts'
 import type { AcceptedTurn } from '../turn.ts'
-import { endingOf } from './end-batch.ts'
+import { endBatch } from './end-batch.ts'
 import { INTERRUPTED, type Progress, type RunEndDraft } from './verdict.ts'
 
 export type EndStoreDeps = {
   database: Database
   clock: Clock
   conversations: ConversationTurns
-  recentTalk: Pick<RecentTalk, 'keep' | 'forget'>
-  log: { warn(fields: object, message: string): void; error(fields: object, message: string): void }
+  contexts: Pick<TurnContexts, 'remember' | 'forget'>
+  log: Pick<Log, 'warn' | 'error'>
   /** Told of each end that is stored, for what is to be done behind the reply. Must not wait, nor throw. */
   afterwards?: (turn: StoredTurn) => void
   /** Told of each end, for the metrics. */
@@ -44,7 +45,7 @@ const END_RETRY_MS = [100, 500, 2_000, 5_000]
 
 /** Stores how runs have ended, and remembers what the next turn of their conversations will want to know. */
 export function createEndStore(deps: EndStoreDeps) {
-  const { clock, recentTalk, log } = deps
+  const { clock, contexts, log } = deps
   /** Runs that are over here, but whose end could not be stored. */
   const unsettled = new Set<string>()
 
@@ -58,7 +59,7 @@ export function createEndStore(deps: EndStoreDeps) {
     const { organizationId, conversationId, runId, fence, replyMessageId, conversation, kind, budget } = accepted
     const { isUsageEstimated, ...runEnd } = end
     const isFromUser = accepted.userMessage.role === 'user'
-    const { statements, messages } = endingOf(deps, {
+    const { statements, messages } = endBatch(deps, {
       ...{ organizationId, conversationId, runId, fence, kind, replyMessageId, isUsageEstimated, budget },
       userMessageId: accepted.userMessage.id,
       aiSystem: progress.aiSystem,
@@ -74,7 +75,7 @@ export function createEndStore(deps: EndStoreDeps) {
     const key = { organizationId, conversationId, runId }
     const isStored = await writeEnd(statements, key, { end: runEnd, events: reply.events })
     if (isStored) remember(accepted, progress.window, messages)
-    else recentTalk.forget(conversationId)
+    else contexts.forget(conversationId)
     const stored = isStored ? runEnd : await endWithoutText(key)
     const shown: RunEnd = stored ?? {
       ...runEnd,
@@ -91,12 +92,12 @@ export function createEndStore(deps: EndStoreDeps) {
   function remember(turn: Omit<AcceptedTurn, 'fence'>, window: Window | undefined, reply: readonly Message[]): void {
     const { conversation, replyMessageId: lastMessageId, standing, userMessage } = turn
     if (!standing || !window) {
-      recentTalk.forget(conversation.id)
+      contexts.forget(conversation.id)
       return
     }
     const messageCount = standing.messageCount + 1 + reply.length
     const name = reply.length > 0 ? (conversation.name ?? titleFrom(userMessage.content)) : conversation.name
-    recentTalk.keep(
+    contexts.remember(
       { ...conversation, lastMessageId, messageCount, name },
       { ...window, messages: [...window.messages, ...reply] },
     )

@@ -36,7 +36,7 @@ export const NOTHING: Earlier = {
 export type RunEndDraft = RunEnd & { isUsageEstimated: boolean }
 
 /** How a run ends that was in `status`, has come to `events`, and was stopped or failed, if it was. */
-export function endOf(
+export function verdictOf(
   status: RunStatus,
   progress: Progress,
   events: readonly ReplyEvent[],
@@ -44,12 +44,12 @@ export function endOf(
   failure: unknown,
 ): RunEndDraft {
   const { outcome } = progress
-  const { event, finishReason, error } = verdict(outcome, stopped, failure)
+  const { event, finishReason, error } = judge(outcome, stopped, failure)
   const { usage, isUsageEstimated } = usageOf(progress, events)
   return { status: nextStatus(status, event), finishReason, error, usage, isUsageEstimated }
 }
 
-function verdict(
+function judge(
   outcome: Outcome | null,
   stopped: Stop | null,
   failure: unknown,

@@ -3,10 +3,9 @@ import type { Clock } from '../../../lib/clock.ts'
 import { ModelError } from '../../../models/model-error.ts'
 import type { Database, Statement } from '../../../storage/database.ts'
 import type { ConversationForTurn, Message } from '../../conversations/conversation.ts'
-import { buildContext, chainOf, isSummarized, replyTokens, windowOf } from '../context/build-context.ts'
+import { chainOf, replyTokens, windowOf } from '../context/build-context.ts'
 import { besideOf, mostPromptTokens } from '../context/prompt-tokens.ts'
-import { findSummary } from '../context/summary-queries.ts'
-import type { ReadNewest } from '../context/window.ts'
+import type { Earlier, TurnContexts } from '../context/turn-contexts.ts'
 import type { Reservation, RunKey, Usage } from '../run/run.ts'
 import { reserveTokens, selectBudget, settleTokens } from './budget-queries.ts'
 import { createRunBudget, createSideBudget, LEAST_REPLY, type RunBudget, type SideBudget } from './call-budget.ts'
@@ -16,8 +15,6 @@ export type Payer = { organizationId: string; keyId: string; dailyTokens: number
 
 /** A turn that is about to be accepted, as far as its context goes. */
 export type PlannedTurn = { conversation: ConversationForTurn; userMessage: Message }
-/** What is stored of a conversation, and from where back it belongs to the turn; a message with this very id does not. */
-export type Earlier = { read: ReadNewest; before: string }
 /** What a turn is to reserve, and with how little it would do: then its reply has to be short. */
 export type PlannedReservation = Reservation & { leastTokens: number }
 
@@ -30,8 +27,12 @@ const DAY_MS = 86_400_000
  * further call may cost before it is made, and all of it is settled in the batch that ends the turn: so turns that run at
  * the same time cannot use up together what is there once.
  */
-export function createTokenBudgets(deps: { database: Database; clock: Clock }) {
-  const { database, clock } = deps
+export function createTokenBudgets(deps: {
+  database: Database
+  clock: Clock
+  contexts: Pick<TurnContexts, 'planned'>
+}) {
+  const { database, clock, contexts } = deps
 
   /** The 429 for what is more than is left of a day. */
   function isUsedUp(day: string, limit: number, remaining: number, needed: number): AppError {
@@ -69,11 +70,8 @@ export function createTokenBudgets(deps: { database: Database; clock: Clock }) {
       ahead: () => Promise<number>,
     ): Promise<PlannedReservation | null> {
       if (payer.dailyTokens === null) return null
-      const read = withNewest(turn.userMessage, earlier)
-      const { conversation, userMessage } = turn
-      const key = { organizationId: payer.organizationId, conversationId: conversation.id }
-      const summary = isSummarized(conversation) ? await findSummary(database, key) : null
-      const { context } = await buildContext(conversation, read, userMessage.id, summary)
+      const { conversation } = turn
+      const context = await contexts.planned(turn, earlier)
       const [model] = chainOf(conversation)
       const prompt = mostPromptTokens(context, besideOf(conversation), model)
       // The replies that come before this turn's place will be in its input, as far as the window goes.
@@ -147,19 +145,4 @@ function neverFits(needed: number, limit: number): AppError {
 /** The day in UTC, `2026-01-31`. */
 export function dayOf(at: number): string {
   return new Date(at).toISOString().slice(0, 10)
-}
-
-/** Reads as if `newest` stood behind what is stored already. */
-function withNewest(newest: Message, { read, before }: Earlier): ReadNewest {
-  return async (from, limit) => {
-    if (from !== newest.id) return read(from, limit)
-    const stored = await read(before, limit)
-    return [newest, ...stored.filter(({ id }) => id !== before)]
-  }
-}
-
-/** Messages that are not stored yet, to be read as if they were. */
-export function readFrom(messages: readonly Message[]): ReadNewest {
-  const newestFirst = messages.filter(({ role }) => role !== 'system').reverse()
-  return async (before, limit) => newestFirst.filter(({ id }) => id <= before).slice(0, limit)
 }

@@ -1,10 +1,12 @@
 import type { Clock } from '../../../lib/clock.ts'
-import { type Database, type Statement, StorageError, WriteConflict } from '../../../storage/database.ts'
+import type { Log } from '../../../lib/log.ts'
+import { type Database, type Statement, StorageError, tryWrite } from '../../../storage/database.ts'
 import type { ConversationForTurn } from '../../conversations/conversation.ts'
 import type { ConversationTurns } from '../../conversations/for-turns/conversation-turns.ts'
-import { buildContext } from '../context/build-context.ts'
 import { besideOf, promptTokens } from '../context/prompt-tokens.ts'
-import { endingOf, estimateReply } from '../ending/end-batch.ts'
+import type { TurnContexts } from '../context/turn-contexts.ts'
+import { estimateReply } from '../ending/end-batch.ts'
+import { endStoredRun } from '../ending/end-stored-run.ts'
 import { addUsage, INTERRUPTED } from '../ending/verdict.ts'
 import type { TurnLimits } from '../limits/turn-limits.ts'
 import { findEvents } from '../reply/event-queries.ts'
@@ -14,7 +16,7 @@ import { selectWaitingTurns, takeOverPlace } from '../run/line-queries.ts'
 import type { Run, RunKey, Usage } from '../run/run.ts'
 import { countRestart, findRun } from '../run/run-queries.ts'
 import { nextStatus } from '../run/run-state.ts'
-import type { Log, TurnRunner } from '../running/turn-runner.ts'
+import type { TurnRunner } from '../running/turn-runner.ts'
 import { messagesOfStep } from '../running/turn-steps.ts'
 import type { AcceptedTurn } from '../turn.ts'
 import { toResumption } from './resumption.ts'
@@ -35,6 +37,7 @@ export function createRecovery(deps: {
   database: Database
   clock: Clock
   conversations: ConversationTurns
+  contexts: Pick<TurnContexts, 'sentFor'>
   runner: Pick<TurnRunner, 'run' | 'find' | 'unsettled' | 'settled'>
   limits: Pick<TurnLimits, 'occupy'>
   nodeId: string
@@ -43,7 +46,7 @@ export function createRecovery(deps: {
   isAlone: boolean
   log: Pick<Log, 'error'>
 }) {
-  const { database, clock, conversations, runner, limits, nodeId, leaseMs, isAlone, log } = deps
+  const { database, clock, conversations, contexts, runner, limits, nodeId, leaseMs, isAlone, log } = deps
 
   /** What the last look found that was ours and not under way: the answer to the write that made it so was lost. */
   let strays = new Set<string>()
@@ -60,11 +63,12 @@ export function createRecovery(deps: {
   /** A turn that has just been stored begins a moment later; one that was a stray at the last look too never will. */
   const isStrayStill = (orphan: Orphan) => isStray(orphan) && strays.has(orphan.runId)
 
+  /** False when another node was quicker. */
   async function takeOver(orphan: Orphan): Promise<boolean> {
     const { organizationId, conversationId, runId, fence } = orphan
     const key = { organizationId, conversationId, runId }
     const mine = { nodeId, expiresAt: clock() + leaseMs }
-    return tryWrite([
+    return tryWrite(database, [
       fence === null
         ? takeOverPlace(database, { ...key, ...mine, from: orphan.nodeId })
         : takeOverTurn(database, { ...key, ...mine, fence }),
@@ -77,17 +81,6 @@ export function createRecovery(deps: {
     return fence === null
       ? takeOverPlace(database, { ...key, ...mine, from: nodeId })
       : renewTurn(database, { ...key, fence, expiresAt: mine.expiresAt })
-  }
-
-  /** False when another node was quicker. */
-  async function tryWrite(batch: Parameters<Database['write']>[0]): Promise<boolean> {
-    try {
-      await database.write(batch)
-      return true
-    } catch (error) {
-      if (error instanceof WriteConflict) return false
-      throw error
-    }
   }
 
   async function recover(orphan: Orphan): Promise<'ended' | 'restarted' | 'left'> {
@@ -106,7 +99,7 @@ export function createRecovery(deps: {
     }
     const turn = events.length === 0 ? await toRestart(key, found.run, fence) : null
     // Under the fence, so that of two nodes that both think it is theirs one restarts it.
-    if (turn && (await tryWrite([holdOn(key, fence), countRestart(database, key)]))) {
+    if (turn && (await tryWrite(database, [holdOn(key, fence), countRestart(database, key)]))) {
       runner.run({ ...turn, place: limits.occupy({ organizationId, keyId: found.run.apiKeyId }) })
       return 'restarted'
     }
@@ -143,7 +136,7 @@ export function createRecovery(deps: {
     const earlier = run.budget && (await spentSoFar(conversation, run, []))
     return {
       ...{ ...key, conversation, userMessage, replyMessageId: run.replyMessageId, kind: run.kind },
-      ...{ isWaiting: fence === null, fence: fence ?? 1, acceptedAt: run.createdAt, claimId: run.claimId },
+      ...{ isInLine: fence === null, fence: fence ?? 1, acceptedAt: run.createdAt, claimId: run.claimId },
       budget: run.budget,
       keyId: run.apiKeyId,
       standing: null,
@@ -166,9 +159,7 @@ export function createRecovery(deps: {
     // Where nobody counts, what was stored is all there is, and a call that had not said anything is not looked for.
     const wasUnderWay = isCounted ? run.status === 'running' && !isCalled : events.length > 0
     if (!wasUnderWay) return run.usage
-    const key = { organizationId: conversation.organizationId, conversationId: conversation.id }
-    const newest = (before: string, limit: number) => conversations.newest(key, before, limit)
-    const { context } = await buildContext(conversation, newest, run.userMessageId, null)
+    const context = await contexts.sentFor(conversation, run.userMessageId)
     const steps = stepsOf(events).filter(({ calls }) => calls.length > 0)
     const sent = { ...context, messages: [...context.messages, ...steps.flatMap(messagesOfStep)] }
     const said = isCounted ? [lastText(events)] : events
@@ -179,24 +170,16 @@ export function createRecovery(deps: {
   }
 
   async function end(key: RunKey, run: Run, fence: number | null, stored: ReplyEvent[]): Promise<boolean> {
-    const { kind, userMessageId, replyMessageId, aiSystem, model, attempts, firstTokenAt, budget } = run
     const found = await conversations.find(key)
     const usage = found ? await spentSoFar(found.conversation, run, stored) : run.usage
     const events = [...stored, ...repairsOf(stored)]
-    const { statements: batch } = endingOf(deps, {
-      ...{ ...key, fence, kind, userMessageId, replyMessageId, aiSystem, model, attempts, firstTokenAt, events },
+    const status = nextStatus(run.status, 'interrupt')
+    return endStoredRun(deps, key, run, {
+      fence,
+      events,
+      end: { status, finishReason: 'interrupted', usage, error: INTERRUPTED },
       isUsageEstimated: usage.promptTokens + usage.completionTokens > 0,
-      budget,
-      userText: null,
-      claimId: run.claimId,
-      end: {
-        status: nextStatus(run.status, 'interrupt'),
-        finishReason: 'interrupted',
-        usage,
-        error: INTERRUPTED,
-      },
     })
-    return tryWrite(batch)
   }
 
   return {

@@ -1,3 +1,4 @@
+import type { Message } from '../../conversations/conversation.ts'
 import type { RunEnd, RunKey } from '../run/run.ts'
 import type { ReplyView } from './reply-log.ts'
 
@@ -7,4 +8,17 @@ export type ReadableRun = Pick<RunKey, 'conversationId' | 'runId'> & {
   reply: ReplyView
   /** Of a run that this process executes. */
   ended?: Promise<RunEnd>
+}
+
+/** A run as long as this process executes it. */
+export type LiveTurn = RunKey & {
+  /** What it answers. */
+  userMessage: Message
+  /** The id that the reply has, or will have. */
+  messageId: string
+  reply: ReplyView
+  /** Resolves when everything is stored. Never rejects. */
+  ended: Promise<RunEnd>
+  /** Makes it stop; its text so far is kept. */
+  cancel(): void
 }

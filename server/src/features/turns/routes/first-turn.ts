@@ -2,7 +2,7 @@ import type { Conversation, Message } from '../../conversations/conversation.ts'
 import type { StartedConversation } from '../../conversations/start-conversation.ts'
 import { lastIdOf } from '../reply/reply-messages.ts'
 import type { Usage } from '../run/run.ts'
-import type { Exchange } from '../turn-service.ts'
+import type { Exchange } from '../run-service.ts'
 
 type Shown = { conversation: Conversation; messages: Message[] }
 

@@ -3,9 +3,11 @@ import { badField } from '../../../errors.ts'
 import { DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE } from '../../../http/answers/pagination.ts'
 import { answers, answersAs, answersNothing, Uuid } from '../../../http/schemas.ts'
 import { Type } from '../../../lib/schema.ts'
-import type { TurnService } from '../turn-service.ts'
-import { isReadToEnd, streamReply } from './reply-stream.ts'
+import type { RunService } from '../run-service.ts'
+import type { RunStopper } from '../run-stopper.ts'
+import { streamReply } from './reply-stream.ts'
 import { toUsageDto } from './reply-wire.ts'
+import { isReadToEnd } from './run-outcome.ts'
 import { toRunDto } from './run-wire.ts'
 import { CancelReceipt, Events, OF_A_TURN, RunDto, RunPage } from './turn-schemas.ts'
 
@@ -23,7 +25,8 @@ const EventsQuery = Type.Object({
 })
 
 /** The runs of a conversation: their records, their events, and how to stop one. */
-export function runRoutes(turns: TurnService): FastifyPluginAsyncTypebox {
+export function runRoutes(deps: { runs: RunService; stopper: RunStopper }): FastifyPluginAsyncTypebox {
+  const { runs, stopper } = deps
   return async (app) => {
     app.get(
       '/conversations/:conversationId/runs',
@@ -37,7 +40,7 @@ export function runRoutes(turns: TurnService): FastifyPluginAsyncTypebox {
       },
       async (request) => {
         const { pageSize, continuationToken } = request.query
-        const page = await turns.listRuns(request.caller.organizationId, {
+        const page = await runs.list(request.caller.organizationId, {
           conversationId: request.params.conversationId.toLowerCase(),
           pageSize: pageSize ?? DEFAULT_PAGE_SIZE,
           continuationToken: continuationToken || null,
@@ -56,7 +59,7 @@ export function runRoutes(turns: TurnService): FastifyPluginAsyncTypebox {
           response: answers(RunDto, 'not_found', 'gone'),
         },
       },
-      async (request) => toRunDto((await turns.getRun(keyOf(request))).run),
+      async (request) => toRunDto((await runs.get(keyOf(request))).run),
     )
 
     app.get(
@@ -79,7 +82,7 @@ export function runRoutes(turns: TurnService): FastifyPluginAsyncTypebox {
         const key = keyOf(request)
         const known = lastEventId(key.runId, request.headers['last-event-id'])
         const from = (known ?? request.query.after ?? -1) + 1
-        const run = await turns.read(key)
+        const run = await runs.read(key)
         // What tells an EventSource not to come back, which it does after each end of a stream.
         if (known !== null && isReadToEnd(run, from)) {
           return reply.header('x-dramatis-run-id', run.runId).code(204).send(null)
@@ -103,7 +106,7 @@ export function runRoutes(turns: TurnService): FastifyPluginAsyncTypebox {
         },
       },
       async (request) => {
-        const { usage, ...receipt } = await turns.cancel(keyOf(request))
+        const { usage, ...receipt } = await stopper.cancel(keyOf(request))
         return { ...receipt, usage: toUsageDto(usage) }
       },
     )

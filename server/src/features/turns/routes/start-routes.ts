@@ -24,10 +24,11 @@ import type { Claim, KnownClaim } from '../../idempotency/claim.ts'
 import { once } from '../../idempotency/claim.ts'
 import type { CheckConfiguration } from '../../personas/check-configuration.ts'
 import type { ReadableRun } from '../reply/readable-run.ts'
-import type { TurnRunner } from '../running/turn-runner.ts'
+import type { RunService } from '../run-service.ts'
 import type { TurnService } from '../turn-service.ts'
 import { lastOf, openingAgain, openingOf, upToReply } from './first-turn.ts'
-import { endOf, failureOfWhole, streamReply } from './reply-stream.ts'
+import { streamReply } from './reply-stream.ts'
+import { endOf, failureOfWhole } from './run-outcome.ts'
 import { attach, cancelOnDisconnect, originOf, type TurnHttpRequest, TurnOptions } from './turn-request.ts'
 import { Events, OF_A_TURN } from './turn-schemas.ts'
 
@@ -61,15 +62,15 @@ function toHeader(names: readonly string[]): string {
 }
 
 /** Starting a conversation, with or without a first message in the same request. */
-export function createRoutes(deps: {
+export function startRoutes(deps: {
   database: Database
   starter: ConversationStarter
   turns: TurnService
-  runner: Pick<TurnRunner, 'stop'>
+  runs: RunService
   conversations: Pick<ConversationService, 'getUntil'>
   checkConfiguration: CheckConfiguration
 }): FastifyPluginAsyncTypebox {
-  const { database, starter, turns, runner, conversations, checkConfiguration } = deps
+  const { database, starter, turns, runs, conversations, checkConfiguration } = deps
 
   async function answer(request: StartRequest, reply: FastifyReply, start: () => Promise<StartedConversation>) {
     const { message, stream, attachments } = request.body
@@ -92,7 +93,7 @@ export function createRoutes(deps: {
     if (error) throw error
     const { organizationId } = request.caller
     const { conversationId, runId } = run
-    const exchange = await turns.exchangeOf({ organizationId, conversationId, runId })
+    const exchange = await runs.exchangeOf({ organizationId, conversationId, runId })
     const now = await conversations.getUntil(organizationId, conversationId, lastOf(exchange))
     const after = upToReply(now, exchange, end.usage)
     return toConversationDto(after.conversation, after.messages)
@@ -118,16 +119,16 @@ export function createRoutes(deps: {
     const kept = claim && { ...claim, statement: (run: ClaimedRun) => claim.statement(run, headers) }
     const given = givenIn(request.body)
     const run = await turns.startWith(started, { ...origin, claim: kept, text, given })
-    cancelOnDisconnect(request, reply, run, runner)
+    cancelOnDisconnect(request, reply, run)
     return { run, opening: async () => openingOf(started, run.userMessage) }
   }
 
   async function beginAgain(request: StartRequest, reply: FastifyReply, known: KnownClaim): Promise<Begun> {
-    const run = await attach(turns, request, reply, known)
+    const run = await attach(runs, request, reply, known)
     const { organizationId } = request.caller
     const { conversationId, runId } = run
     const opening = async () => {
-      const exchange = await turns.exchangeOf({ organizationId, conversationId, runId })
+      const exchange = await runs.exchangeOf({ organizationId, conversationId, runId })
       const found = await conversations.getUntil(organizationId, conversationId, exchange.question.id)
       return openingAgain(found, exchange)
     }

@@ -4,8 +4,9 @@ import { AnyJson, answers, answersAs, Named, NullableText, Uuid } from '../../..
 import type { JsonValue } from '../../../lib/json.ts'
 import { Type } from '../../../lib/schema.ts'
 import type { ToolAnswer } from '../accepting/tool-answers.ts'
+import type { RunService } from '../run-service.ts'
+import type { Approvals } from '../running/approvals.ts'
 import { presentable } from '../running/tool-execution.ts'
-import type { TurnRunner } from '../running/turn-runner.ts'
 import type { TurnService } from '../turn-service.ts'
 import { streamReply } from './reply-stream.ts'
 import { answerWhole, beginOnce, originOf, TurnOptions, wantsEvents } from './turn-request.ts'
@@ -30,8 +31,12 @@ const WAYS = [
 ] as const
 
 /** What callers do for the tools of a reply: give the results of those that they run, and allow or refuse others. */
-export function toolRoutes(deps: { turns: TurnService; runner: Pick<TurnRunner, 'stop'> }): FastifyPluginAsyncTypebox {
-  const { turns } = deps
+export function toolRoutes(deps: {
+  turns: TurnService
+  runs: RunService
+  approvals: Pick<Approvals, 'decide'>
+}): FastifyPluginAsyncTypebox {
+  const { turns, runs, approvals } = deps
   return async (app) => {
     app.post(
       '/conversations/:conversationId/tool-results',
@@ -49,7 +54,7 @@ export function toolRoutes(deps: { turns: TurnService; runner: Pick<TurnRunner, 
       async (request, reply) => {
         const id = request.params.conversationId.toLowerCase()
         const given = request.body.results.map(toAnswer)
-        const run = await beginOnce(deps, request, reply, () => turns.answerTools(id, originOf(request), given))
+        const run = await beginOnce(runs, request, reply, () => turns.answerTools(id, originOf(request), given))
         if (!wantsEvents(request)) return answerWhole(request, reply, run)
         return streamReply(reply, run, { format: 'sse', from: 0 })
       },
@@ -72,7 +77,9 @@ export function toolRoutes(deps: { turns: TurnService; runner: Pick<TurnRunner, 
             request.params.runId.toLowerCase(),
           ]
           const { toolCallId } = request.body
-          await turns.decide({ organizationId, conversationId, runId }, toolCallId, decision)
+          const key = { organizationId, conversationId, runId }
+          await runs.get(key)
+          await approvals.decide(key, toolCallId, decision)
           return { runId, toolCallId, decision }
         },
       )

@@ -4,13 +4,13 @@ import { isGone } from '../../../http/answers/raw-stream.ts'
 import { type Static, Type } from '../../../lib/schema.ts'
 import { type KnownClaim, once } from '../../idempotency/claim.ts'
 import { REPLAYED } from '../../idempotency/idempotency-hooks.ts'
-import type { ReadableRun } from '../reply/readable-run.ts'
+import type { LiveTurn, ReadableRun } from '../reply/readable-run.ts'
 import type { OnCrash } from '../run/run.ts'
-import type { LiveTurn, TurnRunner } from '../running/turn-runner.ts'
+import type { RunService } from '../run-service.ts'
 import type { TurnOrigin } from '../turn.ts'
-import type { OnBusy, TurnService } from '../turn-service.ts'
-import { endOf, failureOfWhole } from './reply-stream.ts'
+import type { OnBusy } from '../turn-service.ts'
 import { toChatResponse } from './reply-wire.ts'
+import { endOf, failureOfWhole } from './run-outcome.ts'
 
 const Choice = <T extends string>(values: readonly [T, ...T[]], description: string) =>
   Type.Optional(Type.Unsafe<T>({ type: 'string', enum: [...values], default: values[0], description }))
@@ -52,16 +52,11 @@ export function wantsEvents(request: { headers: { accept?: string | undefined } 
 }
 
 /** Makes the turn stop when its caller goes away before the end, if the caller has asked for that. */
-export function cancelOnDisconnect(
-  request: TurnHttpRequest,
-  reply: FastifyReply,
-  turn: LiveTurn,
-  runner: Pick<TurnRunner, 'stop'>,
-): void {
+export function cancelOnDisconnect(request: TurnHttpRequest, reply: FastifyReply, turn: LiveTurn): void {
   if (request.query.onDisconnect !== 'cancel') return
   const stop = () => {
     // Not writableFinished: with HTTP/2 that is true of a stream that the client has reset.
-    if (!reply.raw.writableEnded) void runner.stop(turn.runId, { reason: 'cancelled' })
+    if (!reply.raw.writableEnded) turn.cancel()
   }
   if (isGone(reply)) stop()
   else reply.raw.once('close', stop)
@@ -72,22 +67,22 @@ export function cancelOnDisconnect(
  * the connection breaks: it belongs to the connection that began it.
  */
 export function beginOnce(
-  deps: { turns: Pick<TurnService, 'read'>; runner: Pick<TurnRunner, 'stop'> },
+  runs: Pick<RunService, 'read'>,
   request: TurnHttpRequest,
   reply: FastifyReply,
   begin: () => Promise<LiveTurn>,
 ): Promise<ReadableRun> {
   const start = async () => {
     const turn = await begin()
-    cancelOnDisconnect(request, reply, turn, deps.runner)
+    cancelOnDisconnect(request, reply, turn)
     return turn
   }
-  return once<ReadableRun>(request.keyed, start, (known) => attach(deps.turns, request, reply, known))
+  return once<ReadableRun>(request.keyed, start, (known) => attach(runs, request, reply, known))
 }
 
 /** The run of an earlier request with the same `Idempotency-Key`, under way or ended. Throws 404 and 410. */
 export function attach(
-  turns: Pick<TurnService, 'read'>,
+  runs: Pick<RunService, 'read'>,
   request: TurnHttpRequest,
   reply: FastifyReply,
   { conversationId, runId, headers }: KnownClaim,
@@ -97,5 +92,5 @@ export function attach(
   }
   request.isReplay = true
   reply.headers(headers).header(REPLAYED, 'true')
-  return turns.read({ organizationId: request.caller.organizationId, conversationId, runId })
+  return runs.read({ organizationId: request.caller.organizationId, conversationId, runId })
 }

@@ -1,11 +1,11 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply } from 'fastify'
-import { answers, answersAs, answersNothing, Uuid } from '../../../http/schemas.ts'
+import { answers, answersAs, Uuid } from '../../../http/schemas.ts'
 import { Type } from '../../../lib/schema.ts'
 import type { AttachmentInputs } from '../../attachments/attachment-schemas.ts'
 import { givenIn } from '../../attachments/attachment-wire.ts'
 import type { ReadableRun } from '../reply/readable-run.ts'
-import type { TurnRunner } from '../running/turn-runner.ts'
+import type { RunService } from '../run-service.ts'
 import type { TurnService } from '../turn-service.ts'
 import { streamReply } from './reply-stream.ts'
 import {
@@ -29,19 +29,11 @@ import {
 
 const tags = ['Turns']
 const Path = Type.Object({ conversationId: Uuid })
-const DeleteQuery = Type.Object({
-  erase: Type.Optional(Type.Boolean({ description: 'Cannot be undone; also for one that is deleted.' })),
-})
 const MessagePath = Type.Object({ conversationId: Uuid, messageId: Uuid })
 
-/** Continuing a conversation in three ways, trying again, and deleting with what is under way. */
-export function turnRoutes(deps: {
-  turns: TurnService
-  runner: Pick<TurnRunner, 'stop'>
-  /** Takes everything of a conversation away for good. */
-  eraseConversation: (organizationId: string, conversationId: string) => Promise<void>
-}): FastifyPluginAsyncTypebox {
-  const { turns, eraseConversation } = deps
+/** Continuing a conversation in three ways, and trying again. */
+export function turnRoutes(deps: { turns: TurnService; runs: RunService }): FastifyPluginAsyncTypebox {
+  const { turns, runs } = deps
 
   function stream(format: 'sse' | 'array', reply: FastifyReply, run: ReadableRun): Promise<void> {
     return streamReply(reply, run, { format, from: 0 })
@@ -50,7 +42,7 @@ export function turnRoutes(deps: {
   function send(request: SendRequest, reply: FastifyReply): Promise<ReadableRun> {
     const { params, body, query } = request
     const id = params.conversationId.toLowerCase()
-    return beginOnce(deps, request, reply, () => {
+    return beginOnce(runs, request, reply, () => {
       const message = { ...originOf(request), text: body.message, given: givenIn(body) }
       return turns.send(id, message, query.onBusy ?? 'reject')
     })
@@ -116,7 +108,7 @@ export function turnRoutes(deps: {
       },
       async (request, reply) => {
         const id = request.params.conversationId.toLowerCase()
-        const run = await beginOnce(deps, request, reply, () => turns.regenerate(id, originOf(request)))
+        const run = await beginOnce(runs, request, reply, () => turns.regenerate(id, originOf(request)))
         return wantsEvents(request) ? stream('sse', reply, run) : answerWhole(request, reply, run)
       },
     )
@@ -135,32 +127,11 @@ export function turnRoutes(deps: {
       async (request, reply) => {
         const { conversationId, messageId } = request.params
         const { body } = request
-        const run = await beginOnce(deps, request, reply, () => {
+        const run = await beginOnce(runs, request, reply, () => {
           const edited = { ...originOf(request), text: body.content, given: givenIn(body) }
           return turns.edit(conversationId.toLowerCase(), messageId.toLowerCase(), edited)
         })
         return wantsEvents(request) ? stream('sse', reply, run) : answerWhole(request, reply, run)
-      },
-    )
-
-    app.delete(
-      '/conversations/:conversationId',
-      {
-        config,
-        schema: {
-          tags: ['Conversations'],
-          summary: 'Delete a conversation',
-          description:
-            'A turn that is running on it is cancelled. With `erase=true` nothing of it is left: 404 from then on.',
-          params: Path,
-          querystring: DeleteQuery,
-          response: answersNothing('not_found', 'gone'),
-        },
-      },
-      async (request, reply) => {
-        const remove = request.query.erase ? eraseConversation : turns.removeConversation
-        await remove(request.caller.organizationId, request.params.conversationId.toLowerCase())
-        return reply.code(204).send(null)
       },
     )
   }

@@ -1,8 +1,9 @@
 import type { Selectable } from 'kysely'
+import type { ConversationKey } from '../../../lib/conversation-key.ts'
 import type { Database } from '../../../storage/database.ts'
 import { asColumn, type Parameters, prepareRead, prepareWrite } from '../../../storage/prepare.ts'
 import type { Schema } from '../../../storage/schema.ts'
-import type { ConversationKey, RunKey, StopReason } from './run.ts'
+import type { RunKey, StopReason } from './run.ts'
 
 type RunningTurn = Omit<Selectable<Schema['running_turn']>, 'stop_requested'>
 

@@ -1,7 +1,8 @@
 import type { Selectable } from 'kysely'
+import type { ConversationKey } from '../../../lib/conversation-key.ts'
 import { asColumn, type Parameters, prepareRead, prepareWrite } from '../../../storage/prepare.ts'
 import type { Schema } from '../../../storage/schema.ts'
-import type { ConversationKey, RunKey } from './run.ts'
+import type { RunKey } from './run.ts'
 
 /** The guard of `joinLine`: as many as may are waiting. */
 export const LINE_HAS_ROOM = 'line_has_room'

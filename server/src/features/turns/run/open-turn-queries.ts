@@ -1,5 +1,5 @@
+import type { ConversationKey } from '../../../lib/conversation-key.ts'
 import type { Database } from '../../../storage/database.ts'
-import type { ConversationKey } from './run.ts'
 
 /** The oldest message of a user that a run which has not ended is about. */
 export async function findOldestOpenMessage(database: Database, key: ConversationKey): Promise<string | null> {

@@ -1,6 +1,6 @@
+import type { ConversationKey } from '../../../lib/conversation-key.ts'
 import type { Database } from '../../../storage/database.ts'
 import { findOldestOpenMessage } from './open-turn-queries.ts'
-import type { ConversationKey } from './run.ts'
 
 export type OpenTurns = ReturnType<typeof createOpenTurns>
 

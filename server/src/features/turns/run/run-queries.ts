@@ -1,8 +1,9 @@
 import type { Selectable } from 'kysely'
+import type { ConversationKey } from '../../../lib/conversation-key.ts'
 import type { Database } from '../../../storage/database.ts'
 import { type Parameters, prepareRead, prepareWrite } from '../../../storage/prepare.ts'
 import type { Schema } from '../../../storage/schema.ts'
-import type { ConversationKey, FinishReason, OnCrash, Run, RunFailure, RunKey, RunKind } from './run.ts'
+import type { FinishReason, OnCrash, Run, RunFailure, RunKey, RunKind } from './run.ts'
 import type { RunStatus } from './run-state.ts'
 
 type RunRow = Selectable<Schema['run']>

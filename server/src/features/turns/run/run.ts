@@ -1,4 +1,5 @@
 import type { ErrorCode, Quota } from '../../../errors.ts'
+import type { ConversationKey } from '../../../lib/conversation-key.ts'
 import type { Attempt } from '../../../models/calling/resilience.ts'
 import type { RunStatus } from './run-state.ts'
 import type { SentContext } from './sent-context.ts'
@@ -18,7 +19,6 @@ export type RunEnd = {
   error: RunFailure | null
 }
 
-export type ConversationKey = { organizationId: string; conversationId: string }
 export type RunKey = ConversationKey & { runId: string }
 
 /**

@@ -1,47 +1,31 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import { AppError } from '../../../errors.ts'
 import type { Clock } from '../../../lib/clock.ts'
+import type { ConversationKey } from '../../../lib/conversation-key.ts'
 import type { FairQueue } from '../../../lib/fairness/fair-queue.ts'
 import type { IdSource } from '../../../lib/ids.ts'
+import type { Log } from '../../../lib/log.ts'
 import type { Resilience } from '../../../models/calling/resilience.ts'
-import { WriteConflict } from '../../../storage/database.ts'
+import { tryWrite } from '../../../storage/database.ts'
 import type { Message } from '../../conversations/conversation.ts'
 import type { ConversationTurns } from '../../conversations/for-turns/conversation-turns.ts'
 import type { ToolService } from '../../tools/toolbox.ts'
-import { type BuiltContext, buildContext, isSummarized } from '../context/build-context.ts'
 import type { TurnFiles } from '../context/files-for-model.ts'
 import { closingMessages } from '../context/model-messages.ts'
 import { formatOf } from '../context/prompt-tokens.ts'
-import type { RecentTalk } from '../context/remembered-conversations.ts'
-import { findSummary } from '../context/summary-queries.ts'
-import type { ReadNewest } from '../context/window.ts'
+import type { TurnContexts } from '../context/turn-contexts.ts'
 import { createEndStore, type EndStoreDeps } from '../ending/end-store.ts'
-import { endOf, INTERRUPTED, type Progress, type Stop } from '../ending/verdict.ts'
+import { INTERRUPTED, type Progress, type Stop, verdictOf } from '../ending/verdict.ts'
 import type { TokenBudgets } from '../limits/token-budget.ts'
+import type { LiveTurn } from '../reply/readable-run.ts'
 import { repairsOf } from '../reply/reply-event.ts'
-import type { ReplyLog, ReplyView, RunLog } from '../reply/reply-log.ts'
-import type { ConversationKey, RunEnd, RunKey } from '../run/run.ts'
+import type { ReplyLog, RunLog } from '../reply/reply-log.ts'
+import type { RunEnd } from '../run/run.ts'
 import type { WaitingLine } from '../run/waiting-line.ts'
 import type { AcceptedTurn } from '../turn.ts'
 import type { Approvals } from './approvals.ts'
 import { takeSteps } from './turn-steps.ts'
 
-/** A run as long as this process executes it. */
-export type LiveTurn = RunKey & {
-  /** What it answers. */
-  userMessage: Message
-  /** The id that the reply has, or will have. */
-  messageId: string
-  reply: ReplyView
-  /** Resolves when everything is stored. Never rejects. */
-  ended: Promise<RunEnd>
-}
-
-export type Log = {
-  info(fields: object, message: string): void
-  warn(fields: object, message: string): void
-  error(fields: object, message: string): void
-}
 export type TurnRunner = ReturnType<typeof createTurnRunner>
 
 type Running = LiveTurn & { stop(stop: Stop): void; isWaiting(): boolean }
@@ -68,12 +52,12 @@ export function createTurnRunner(
     files: Pick<TurnFiles, 'load'>
     approvals: Pick<Approvals, 'forRun'>
     line: WaitingLine
-    recentTalk: RecentTalk
+    contexts: TurnContexts
     budgets: Pick<TokenBudgets, 'ofRun'>
     log: Log
   },
 ) {
-  const { clock, replyLog, tools, toolCalls, approvals, line, recentTalk, log } = deps
+  const { clock, replyLog, tools, toolCalls, approvals, line, contexts, log } = deps
   const running = new Map<string, Running>()
   /** What tells whether a run waits for an approval, by run. */
   const askings = new Map<string, { isWaiting(): boolean }>()
@@ -101,7 +85,8 @@ export function createTurnRunner(
     })
     const { userMessage, replyMessageId: messageId } = accepted
     const isWaiting = () => askings.get(runId)?.isWaiting() ?? false
-    const turn: Running = { ...key, userMessage, messageId, reply, ended, stop, isWaiting }
+    const cancel = () => stop({ reason: 'cancelled' })
+    const turn: Running = { ...key, userMessage, messageId, reply, ended, stop, cancel, isWaiting }
     running.set(runId, turn)
     return turn
   }
@@ -116,9 +101,9 @@ export function createTurnRunner(
     const progress: Progress = { context: null, outcome: null, firstTokenAt: null, ...accepted.target }
     if (accepted.earlier) progress.earlier = { usage: accepted.earlier, isUsageEstimated: true, attempts: [] }
     let failure: unknown = null
-    let isHeld = !accepted.isWaiting
+    let isHeld = !accepted.isInLine
     try {
-      if (accepted.isWaiting) {
+      if (accepted.isInLine) {
         const place = await line.wait(accepted, signal)
         isHeld = place === 'held'
         if (place === 'lost') stop({ lost: new Error('the place in the line is gone') })
@@ -136,7 +121,7 @@ export function createTurnRunner(
       return LEFT
     }
     if (how && 'lost' in how) log.warn({ err: how.lost, runId: accepted.runId }, 'a turn was lost')
-    const end = endOf(isHeld ? 'running' : 'accepted', progress, reply.events, how, failure)
+    const end = verdictOf(isHeld ? 'running' : 'accepted', progress, reply.events, how, failure)
     // Calls that the caller is to answer stay open; those that broke off get a result that says so.
     if (end.finishReason !== 'tool_calls') for (const repair of repairsOf(reply.events)) reply.append(repair)
     return ends.store(isHeld ? accepted : { ...accepted, fence: null }, reply, progress, end)
@@ -151,7 +136,7 @@ export function createTurnRunner(
   ): Promise<void> {
     const { conversation } = accepted
     const key = { organizationId: accepted.organizationId, conversationId: accepted.conversationId }
-    const { context: planned, sent, window } = (await accepted.ahead) ?? (await contextOf(accepted))
+    const { context: planned, sent, window } = (await accepted.earlyContext) ?? (await contexts.of(accepted))
     const context = await deps.files.load(key, planned)
     progress.context = context
     progress.sent = sent
@@ -179,22 +164,12 @@ export function createTurnRunner(
     }
   }
 
-  async function contextOf({ conversation, userMessage, standing }: AcceptedTurn): Promise<BuiltContext> {
-    const key = { organizationId: conversation.organizationId, conversationId: conversation.id }
-    const summary = isSummarized(conversation) ? await findSummary(deps.database, key) : null
-    const stored: ReadNewest = (before, limit) => deps.conversations.newest(key, before, limit)
-    const read = standing ? recentTalk.readFrom(conversation, standing, userMessage, stored) : stored
-    return buildContext(conversation, read, userMessage.id, summary)
-  }
-
   /** Calls that nobody has answered by now never will be. False when there are none. */
   async function closeOpenCalls(key: ConversationKey, history: readonly Message[]): Promise<boolean> {
     const closing = closingMessages(history, clock())
     if (closing.length === 0) return false
-    await deps.database.write(deps.conversations.addMessages(key, closing)).catch((error: unknown) => {
-      // Somebody has closed them meanwhile.
-      if (!(error instanceof WriteConflict)) throw error
-    })
+    // A conflict says that somebody has closed them meanwhile.
+    await tryWrite(deps.database, deps.conversations.addMessages(key, closing))
     return true
   }
 
