@@ -3,7 +3,6 @@ import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import { openBlobs } from './blobs/open-blobs.ts'
 import type { Config } from './config/config.ts'
 import { apiKeyRoutes } from './features/api-keys/api-key-routes.ts'
-import { createApiKeyService } from './features/api-keys/api-key-service.ts'
 import { createArchive } from './features/archive/archive.ts'
 import type { Archiver } from './features/archive/archiver.ts'
 import { createAttachments } from './features/attachments/attachments.ts'
@@ -12,10 +11,8 @@ import { createFeedbackService } from './features/feedback/feedback-service.ts'
 import { createIdempotency } from './features/idempotency/idempotency.ts'
 import { modelRoutes } from './features/model-list/model-routes.ts'
 import { watchOrganizations } from './features/organizations/organization-count.ts'
-import { createOrganizationService } from './features/organizations/organization-service.ts'
 import { createCheckConfiguration } from './features/personas/check-configuration.ts'
 import { personaRoutes } from './features/personas/persona-routes.ts'
-import { createPersonaService } from './features/personas/persona-service.ts'
 import { createPrivacy } from './features/privacy/privacy.ts'
 import { tendSecrets } from './features/secrets/secret-rotation.ts'
 import { secretRoutes } from './features/secrets/secret-routes.ts'
@@ -28,14 +25,13 @@ import type { Patience } from './http/connections/patience.ts'
 import { createMetrics, type UnhandledKind } from './http/metrics.ts'
 import { openHttp } from './http/open-http.ts'
 import { documentRoutes } from './http/openapi/openapi.ts'
+import { createReadiness } from './http/readiness.ts'
 import { createAddressOf } from './http/requests/address.ts'
 import { systemRoutes } from './http/system-routes.ts'
-import { systemClock } from './lib/clock.ts'
-import { createIdSource } from './lib/ids.ts'
 import { parseAiSystem } from './models/ai-systems.ts'
 import { createProgressReport } from './models/local/progress-report.ts'
 import { createModelRegistry, type ModelRegistry } from './models/providers/registry.ts'
-import type { Database } from './storage/database.ts'
+import { createServices, type Services } from './services.ts'
 import { openDatabase } from './storage/open-database.ts'
 import { withRiders } from './storage/riders.ts'
 
@@ -43,21 +39,6 @@ export const VERSION = '0.1.0'
 
 /** Milliseconds that readers have to take what has been written when the server stops. */
 const FLUSH_MS = 1_000
-
-export type Services = ReturnType<typeof createServices>
-
-/** What both the server and the command line work with, on an open database. */
-export function createServices(database: Database) {
-  const ids = createIdSource(systemClock)
-  const shared = { database, ids, clock: systemClock }
-  const organizations = createOrganizationService(shared)
-  return {
-    ...shared,
-    organizations,
-    apiKeys: createApiKeyService(shared),
-    personas: createPersonaService({ ...shared, organizations }),
-  }
-}
 
 export type App = {
   http: FastifyInstance
@@ -172,11 +153,15 @@ export async function createApp(
   })
   const { app } = http
   documentRoutes(app, VERSION, config.publicUrl)
-  const findObstacle = async () => {
-    if (isDraining) return 'the server is stopping'
-    await organizations.first()
-    return null
-  }
+  const readiness = createReadiness({
+    now: () => performance.now(),
+    askDatabase: organizations.first,
+    disks: [
+      { what: 'the database', findObstacle: database.findObstacle },
+      { what: 'the files', findObstacle: blobs.findObstacle },
+    ],
+  })
+  const findObstacle = async () => (isDraining ? 'the server is stopping' : readiness())
   await app.register(systemRoutes({ metrics, metricsArePublic: config.metricsArePublic, findObstacle }))
   await app.register(welcomeRoute())
   await app.register(apiKeyRoutes(apiKeys))

@@ -1,10 +1,10 @@
-import type { Services } from './app.ts'
 import type { FirstSteps } from './bootstrap.ts'
 import { EXAMPLE_PERSONAS } from './features/personas/example-personas.ts'
 import type { PersonaAndVersion } from './features/personas/persona.ts'
 import { variableRulesOf } from './features/personas/persona-configuration.ts'
 import { variablesOf } from './features/personas/template.ts'
 import { printable, printableJson } from './lib/text/printable.ts'
+import type { Services } from './services.ts'
 
 /** Where `dramatis chat` looks by itself. */
 const CHAT_ADDRESS = 'http://127.0.0.1:8787'

@@ -1,7 +1,7 @@
-import type { Services } from './app.ts'
 import { generateKey } from './features/api-keys/key-format.ts'
 import { EXAMPLE_PERSONAS } from './features/personas/example-personas.ts'
 import { SCOPES } from './http/requests/caller.ts'
+import type { Services } from './services.ts'
 import { WriteConflict } from './storage/database.ts'
 
 export type FirstSteps = {

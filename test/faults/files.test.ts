@@ -1,10 +1,10 @@
 import { closeSync, openSync, statSync, truncateSync, writeFileSync, writeSync } from 'node:fs'
 import { setTimeout as wait } from 'node:timers/promises'
-import { expect, type TestContext, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { type DatabaseKind, databaseKinds, type TestDatabase } from '../support/databases.ts'
 import { chatReply } from '../support/provider-server.ts'
 import { type FaultServer, kill, serverEnvironment, spawnServer, startFaultServer, stop } from './support/server.ts'
-import { mountSmallDisk, placeOn, type SmallDisk } from './support/small-disk.ts'
+import { diskOrSkip, mountSmallDisk, placeOn } from './support/small-disk.ts'
 import { report } from './support/tally.ts'
 import { call } from './support/wire.ts'
 import {
@@ -40,16 +40,6 @@ async function expectRefusal(server: FaultServer, sentence: RegExp): Promise<voi
   expect(server.output).toMatch(sentence)
   expect(server.output).toMatch(/^Dramatis cannot start\.$/m)
   expect(server.output).not.toMatch(/\bat .+:\d+:\d+|node:internal/)
-}
-
-function diskOrSkip(context: TestContext, megabytes: number): SmallDisk {
-  const disk = mountSmallDisk(megabytes)
-  if ('missing' in disk) {
-    console.warn(`SKIPPED: ${disk.missing}`)
-    context.skip(disk.missing)
-    throw new Error('unreachable')
-  }
-  return disk
 }
 
 test('a second server on one SQLite file refuses and says why; the first is not disturbed', async (context) => {
@@ -115,12 +105,12 @@ test.for(['overwritten in the middle', 'cut in half'])('a database file that was
 )
 
 test('a disk that cannot be written is refused', async (context) => {
-  const disk = diskOrSkip(context, 16)
+  const disk = diskOrSkip(context, mountSmallDisk(16))
   try {
     const env = serverEnvironment(placeOn(disk.directory), NOWHERE)
     await stop(await startFaultServer(env))
     disk.makeReadOnly()
-    await expectRefusal(spawnServer(env), /read-only|cannot be opened/)
+    await expectRefusal(spawnServer(env), /cannot be written: its disk is read-only/)
     report(context, GROUP, { faults: 1 })
   } finally {
     disk.remove()
@@ -128,7 +118,7 @@ test('a disk that cannot be written is refused', async (context) => {
 })
 
 test('a full disk: 503 while it lasts, what was acknowledged stays, and it goes on by itself', async (context) => {
-  const disk = diskOrSkip(context, 16)
+  const disk = diskOrSkip(context, mountSmallDisk(16))
   const kind: DatabaseKind = { name: 'sqlite', create: async () => placeOn(disk.directory) }
   const world = await openWorld(kind, { DRAMATIS_LEASE_MS: '500' })
   const { url } = world.server

@@ -23,7 +23,18 @@ const FEATURES = [
   'archive',
   'privacy',
 ]
-const TOP = ['main', 'serve', 'listen-error', 'cli', 'app', 'bootstrap', 'banner', 'config', 'compile-cache']
+const TOP = [
+  'services',
+  'main',
+  'serve',
+  'listen-error',
+  'cli',
+  'app',
+  'bootstrap',
+  'banner',
+  'config',
+  'compile-cache',
+]
 
 const MAY_ENTER: Record<string, string[]> = {
   lib: [],

@@ -1,4 +1,5 @@
 import { AppError } from '../errors.ts'
+import type { DiskObstacle } from '../lib/disk.ts'
 
 /** What a store keeps beside the bytes, where it can. The file system cannot: nothing may depend on reading it back. */
 export type BlobMetadata = { contentType: string }
@@ -17,15 +18,24 @@ export type BlobStore = {
   /** Removes every blob whose key begins with `prefix`, which ends with a slash. */
   deletePrefix(prefix: string): Promise<void>
   exists(key: string): Promise<boolean>
+  /** What keeps blobs from being stored, as far as can be told without asking another machine. */
+  findObstacle(): Promise<DiskObstacle | null>
   /** Where the blobs are, for an operator: without credentials. */
   describe(): string
 }
 
 /** The blob store cannot be used: not reachable, refused, full. The message is for an operator. */
 export class BlobError extends Error {
-  constructor(message: string, options?: ErrorOptions) {
+  /** What the disk has to do with it; null when it is something else. */
+  readonly obstacle: DiskObstacle | null
+
+  constructor(
+    message: string,
+    { obstacle = null, ...options }: ErrorOptions & { obstacle?: DiskObstacle | null } = {},
+  ) {
     super(message, options)
     this.name = 'BlobError'
+    this.obstacle = obstacle
   }
 
   /** A caller learns that it is worth trying again, and nothing about folders and servers. */

@@ -1,6 +1,8 @@
 import { randomBytes } from 'node:crypto'
+import { existsSync } from 'node:fs'
 import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { diskObstacleOf, findDiskObstacle } from '../lib/disk.ts'
 import { PRIVATE_FILE, PRIVATE_FOLDER } from '../lib/process/private-files.ts'
 import { BlobError, type BlobStore, checkKey, checkPrefix } from './blob-store.ts'
 
@@ -16,6 +18,8 @@ const LEFT_OVER_MS = 3_600_000
 export function createFileBlobs(directory: string): BlobStore {
   const unfinished = join(directory, UNFINISHED)
   let hasCleared = false
+  /** The last blob could not be stored, and its disk is to blame. */
+  let isSuspect = false
 
   async function write(key: string, bytes: Uint8Array): Promise<void> {
     const path = join(directory, key)
@@ -45,7 +49,13 @@ export function createFileBlobs(directory: string): BlobStore {
   return {
     async put(key, bytes) {
       checkKey(key)
-      await inWords(() => write(key, bytes))
+      try {
+        await inWords(() => write(key, bytes))
+        isSuspect = false
+      } catch (error) {
+        isSuspect = error instanceof BlobError && error.obstacle !== null
+        throw error
+      }
     },
     async get(key) {
       checkKey(key)
@@ -62,6 +72,13 @@ export function createFileBlobs(directory: string): BlobStore {
     async exists(key) {
       checkKey(key)
       return inWords(async () => (await orIfMissing(stat(join(directory, key)), null)) !== null)
+    },
+    async findObstacle() {
+      // It comes with the first blob: who never stores one can do without a place for it.
+      if (!existsSync(directory)) return null
+      const obstacle = await findDiskObstacle(directory, isSuspect)
+      isSuspect &&= obstacle !== null
+      return obstacle
     },
     describe: () => directory,
   }
@@ -109,6 +126,9 @@ async function inWords<T>(work: () => Promise<T>): Promise<T> {
   try {
     return await work()
   } catch (error) {
-    throw new BlobError(`the folder of the blobs cannot be used: ${(error as Error).message}`, { cause: error })
+    throw new BlobError(`the folder of the blobs cannot be used: ${(error as Error).message}`, {
+      cause: error,
+      obstacle: diskObstacleOf(error),
+    })
   }
 }

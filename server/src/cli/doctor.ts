@@ -44,6 +44,7 @@ async function examine(env: Io['env'], isDeep: boolean): Promise<Finding[]> {
       ...warnings.map((text) => note('configuration', text)),
       ...(await examineDatabase(config.database, isDeep)),
       ...(await examineStoredSecrets(config)),
+      ...(await examineFiles(config)),
       examineRights(config),
       await examineAddress(config),
       ...(await examineProviders(config.providers)),
@@ -57,6 +58,13 @@ async function examine(env: Io['env'], isDeep: boolean): Promise<Finding[]> {
 function examineRights(config: Config): Finding {
   const exposed = describeExposedFiles(config)
   return exposed === null ? ok('rights', 'other users of this machine cannot read the data') : note('rights', exposed)
+}
+
+/** Those of attachments and archives; a store elsewhere shows with the first of them. */
+async function examineFiles({ blobs }: Config): Promise<Finding[]> {
+  if (blobs.kind !== 'files') return []
+  const { examineBlobs } = await import('./doctor/examine-machine.ts')
+  return examineBlobs(blobs.directory)
 }
 
 async function examineDatabase(database: Config['database'], isDeep: boolean): Promise<Finding[]> {

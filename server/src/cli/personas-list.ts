@@ -1,6 +1,6 @@
-import type { Services } from '../app.ts'
 import type { PersonaAndVersion } from '../features/personas/persona.ts'
 import { MAX_PAGE_SIZE } from '../http/answers/pagination.ts'
+import type { Services } from '../services.ts'
 import { defineCommand } from './command.ts'
 import { formatJson, formatTable, formatTime, isoTime, JSON_HELP, JSON_OPTION } from './table.ts'
 import { findOrganization, ORGANIZATION_HELP, withServices } from './with-services.ts'

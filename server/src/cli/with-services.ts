@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs'
-import type { Services } from '../app.ts'
 import type { Config } from '../config/config.ts'
 import { isUuid } from '../lib/ids.ts'
 import { printableLine } from '../lib/text/printable.ts'
+import type { Services } from '../services.ts'
 import { Failure, type Io } from './command.ts'
 import { readSettings } from './settings.ts'
 
@@ -25,7 +25,7 @@ export async function withServices<T>(
     )
   }
   const [{ createServices }, { openDatabase }] = await Promise.all([
-    import('../app.ts'),
+    import('../services.ts'),
     import('../storage/open-database.ts'),
   ])
   const database = await openDatabase(location, {

@@ -1,5 +1,6 @@
 import type { CompiledQuery } from 'kysely'
 import { AppError } from '../errors.ts'
+import { type DiskObstacle, describeDiskObstacle } from '../lib/disk.ts'
 import type { Dialect } from './dialect.ts'
 import type { Schema } from './schema.ts'
 
@@ -41,6 +42,8 @@ export type Database = {
    * not be done.
    */
   scrub(tables: readonly (keyof Schema)[], signal?: AbortSignal): Promise<void>
+  /** What keeps it from being written, as far as its disk is to blame; tries a write only after one has failed. */
+  findObstacle(): Promise<DiskObstacle | null>
   close(): Promise<void>
 }
 
@@ -57,14 +60,25 @@ export class WriteConflict extends Error {
 
 /** The database cannot be used: gone, full, read-only, locked or damaged. The message says which, in words for an operator. */
 export class StorageError extends Error {
-  constructor(message: string, options?: ErrorOptions) {
+  /** What the disk has to do with it; null when it is something else. */
+  readonly obstacle: DiskObstacle | null
+
+  constructor(
+    message: string,
+    { obstacle = null, ...options }: ErrorOptions & { obstacle?: DiskObstacle | null } = {},
+  ) {
     super(message, options)
     this.name = 'StorageError'
+    this.obstacle = obstacle
   }
 
-  /** A caller learns that it is worth trying again, and nothing about files and servers. */
+  /** A caller learns that it is worth trying again, whom to tell, and nothing about files and servers. */
   toAppError(): AppError {
-    return new AppError('unavailable', 'the database cannot be used at the moment', {
+    const what =
+      this.obstacle === null
+        ? 'the database cannot be used at the moment'
+        : describeDiskObstacle(this.obstacle, 'the database')
+    return new AppError('unavailable', what, {
       cause: this,
       retryAfterMs: 1_000,
     })

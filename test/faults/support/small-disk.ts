@@ -1,7 +1,8 @@
 import { execFileSync } from 'node:child_process'
-import { closeSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs'
+import { closeSync, mkdtempSync, openSync, rmSync, truncateSync, writeFileSync, writeSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
+import type { TestContext } from 'vitest'
 
 /** A disk of its own, small enough to be filled. */
 export type SmallDisk = {
@@ -14,9 +15,47 @@ export type SmallDisk = {
 
 /** Mounts a small file system in memory; says why where that cannot be done. */
 export function mountSmallDisk(megabytes: number): SmallDisk | { missing: string } {
+  return mountDisk((directory) =>
+    execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${megabytes}m`, 'tmpfs', directory], { stdio: 'pipe' }),
+  )
+}
+
+/** The same in a file, with a file system that becomes read-only when its disk fails, whoever has files of it open. */
+export function mountFailingDisk(megabytes: number): (SmallDisk & { fail(): void }) | { missing: string } {
+  const image = `${mkdtempSync(join(tmpdir(), 'dramatis-image-'))}/disk`
+  const disk = mountDisk((directory) => {
+    writeFileSync(image, '')
+    truncateSync(image, megabytes << 20)
+    execFileSync('mkfs.ext4', ['-q', image], { stdio: 'pipe' })
+    execFileSync('mount', ['-o', 'loop', image, directory], { stdio: 'pipe' })
+  })
+  const removeImage = () => rmSync(dirname(image), { recursive: true, force: true })
+  if ('missing' in disk) {
+    removeImage()
+    return disk
+  }
+  return {
+    ...disk,
+    fail: () => void execFileSync('mount', ['-o', 'remount,abort', disk.directory], { stdio: 'pipe' }),
+    remove() {
+      disk.remove()
+      removeImage()
+    },
+  }
+}
+
+/** The disk, or what stands in the way: then the test is skipped and says so. */
+export function diskOrSkip<Disk extends SmallDisk>(context: TestContext, disk: Disk | { missing: string }): Disk {
+  if (!('missing' in disk)) return disk
+  console.warn(`SKIPPED: ${disk.missing}`)
+  context.skip(disk.missing)
+  throw new Error('unreachable')
+}
+
+function mountDisk(mount: (directory: string) => unknown): SmallDisk | { missing: string } {
   const directory = mkdtempSync(join(tmpdir(), 'dramatis-disk-'))
   try {
-    execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${megabytes}m`, 'tmpfs', directory], { stdio: 'pipe' })
+    mount(directory)
   } catch (error) {
     rmSync(directory, { recursive: true, force: true })
     return { missing: `no small disk can be mounted here (${(error as Error).message.split('\n')[0]})` }

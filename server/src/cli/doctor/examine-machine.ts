@@ -1,5 +1,6 @@
 import { accessSync, constants, existsSync, statfsSync } from 'node:fs'
 import { dirname } from 'node:path'
+import { isOnReadOnlyDisk } from '../../lib/disk.ts'
 import { formatBytes } from '../sqlite-file.ts'
 import { broken, type Finding, note, ok } from './finding.ts'
 
@@ -14,7 +15,7 @@ export function examineFolder(folder: string): Finding[] {
   const existing = nearestFolder(folder)
   const writable = isWritable(existing)
     ? ok('data folder', existing === folder ? `${folder} is writable` : `${folder} is not there yet and can be made`)
-    : broken('data folder', `${existing} is not writable`)
+    : broken('data folder', `${existing} ${whyUnwritable(existing)}`)
   return [writable, examineRoom(existing)]
 }
 
@@ -41,6 +42,19 @@ export function isWritable(path: string): boolean {
   } catch {
     return false
   }
+}
+
+/** Why that is so, as the end of a sentence about `path`. */
+export function whyUnwritable(path: string): string {
+  return isOnReadOnlyDisk(path) ? 'cannot be written: its disk is read-only' : 'is not writable for this user'
+}
+
+/** Whether the folder of the blobs, once there is one, can be written to. */
+export function examineBlobs(folder: string): Finding[] {
+  if (!existsSync(folder)) return []
+  return isWritable(folder)
+    ? [ok('files', `${folder} is writable`), examineRoom(folder)]
+    : [broken('files', `${folder} ${whyUnwritable(folder)}`)]
 }
 
 function nearestFolder(folder: string): string {

@@ -2,7 +2,7 @@ import { existsSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { holdsServerLock } from '../../storage/sqlite/backup.ts'
 import { inspectSqlite } from '../../storage/sqlite/inspect.ts'
-import { examineFolder, isWritable } from './examine-machine.ts'
+import { examineFolder, isWritable, whyUnwritable } from './examine-machine.ts'
 import { broken, type Finding, note, ok } from './finding.ts'
 
 /** Bytes up to which a file is read as a whole, which takes a second or so. */
@@ -24,7 +24,7 @@ function examineFile(file: string, wantsDeep: boolean): Finding {
     if (damage !== null)
       return broken('database', `${file} is damaged (${damage}): restore a backup with "dramatis restore"`)
     if (fault !== null) return broken('database', fault)
-    if (!isWritable(file)) return broken('database', `${file} is not writable`)
+    if (!isWritable(file)) return broken('database', `${file} ${whyUnwritable(file)}`)
     if (pending > 0) return note('database', `${file} ${sound}; the next start brings it up to date (${pending} to do)`)
     return ok('database', `${file} ${sound} and up to date (migration ${migration})`)
   } catch (error) {

@@ -1,6 +1,6 @@
-import type { Services } from '../../app.ts'
 import type { ApiKey } from '../../features/api-keys/api-key-service.ts'
 import { printableLine } from '../../lib/text/printable.ts'
+import type { Services } from '../../services.ts'
 import { Failure } from '../command.ts'
 
 type Found = { key: ApiKey; organizationId: string }

@@ -3,6 +3,7 @@ import { BlobError, type BlobStore } from '../../blobs/blob-store.ts'
 import { AppError, badField } from '../../errors.ts'
 import type { Clock } from '../../lib/clock.ts'
 import type { ConversationKey } from '../../lib/conversation-key.ts'
+import { describeDiskObstacle } from '../../lib/disk.ts'
 import type { IdSource } from '../../lib/ids.ts'
 import { type Database, type Statement, WriteConflict } from '../../storage/database.ts'
 import { BLOB_IS_UNCLAIMED, createBlobClaims } from '../unclaimed-blobs/blob-claims.ts'
@@ -80,7 +81,11 @@ export function createAttachmentService(deps: {
     try {
       await claims.put({ organizationId, blobKey }, bytes, { contentType: attachment.mediaType })
     } catch (error) {
-      throw error instanceof BlobError ? unavailable('files cannot be stored at the moment', error) : error
+      if (!(error instanceof BlobError)) throw error
+      const { obstacle } = error
+      const why =
+        obstacle === null ? 'files cannot be stored at the moment' : describeDiskObstacle(obstacle, 'the files')
+      throw unavailable(why, error)
     }
     return { ...attachment, blobKey, sha256: sha256Of(bytes) }
   }

@@ -111,7 +111,9 @@ async function open(
     const { rows } = await client.query({ text: FACTS, query_timeout: timeoutMs } as pg.QueryConfig)
     const { is_read_only, number, version, encoding, pid } = rows[0]
     if (is_read_only)
-      throw new StorageError(`the PostgreSQL at ${host || 'localhost'} cannot be written to: a standby?`)
+      throw new StorageError(`the PostgreSQL at ${host || 'localhost'} cannot be written to: a standby?`, {
+        obstacle: 'read-only',
+      })
     return { client, facts: { versionNumber: number, version, encoding, processId: pid } }
   } catch (error) {
     void client.end().catch(() => {})

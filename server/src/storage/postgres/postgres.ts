@@ -9,11 +9,13 @@ import {
   sql,
 } from 'kysely'
 import pg from 'pg'
+import type { DiskObstacle } from '../../lib/disk.ts'
 import { createPaced } from '../../lib/fairness/paced.ts'
 import { postgresColumnTypes } from '../column-types.ts'
-import { type Database, StorageError, WriteConflict } from '../database.ts'
+import { type Database, type Statement, StorageError, WriteConflict } from '../database.ts'
 import type { Dialect } from '../dialect.ts'
 import type { Schema } from '../schema.ts'
+import { createWriteWatch } from '../write-watch.ts'
 import { type Connection, createConnector, OLDEST_VERSION } from './connect.ts'
 import { createMerger, type Query } from './merge.ts'
 import { GUARD_VIOLATED, migratePostgres } from './migrate.ts'
@@ -57,6 +59,11 @@ const SERIALIZATION_FAILURE = '40001'
 /** How often a batch is sent that keeps meeting deadlocks. */
 const MOST_ATTEMPTS = 10
 const READ_ONLY_TRANSACTION = '25006'
+const OBSTACLE: Readonly<Record<string, DiskObstacle>> = {
+  [READ_ONLY_TRANSACTION]: 'read-only',
+  '53100': 'full',
+  '58030': 'failing',
+}
 /** Milliseconds that a request waits for a connection, and that all hosts together have to give one. */
 const CONNECT_MS = 10_000
 /** Milliseconds that an unused connection is kept. */
@@ -135,23 +142,30 @@ export async function openPostgres(options: PostgresOptions): Promise<Database> 
     }
   }, REWRITING)
 
+  const write = async (batch: readonly Statement[]): Promise<number[]> => {
+    const queries = merge(batch)
+    for (let attempt = 1; ; attempt++) {
+      try {
+        const client = await pool.acquire()
+        return await transact(client, queries, nameOf, answerMs, (isBroken) => pool.release(client, isBroken))
+      } catch (error) {
+        if (isVictim(error) && attempt < MOST_ATTEMPTS) continue
+        const explained = explain(error)
+        watch.failed(explained)
+        throw explained
+      }
+    }
+  }
+  const watch = createWriteWatch(write)
+
   return {
     dialect: postgresDialect,
     read: (query) => readWithin(query, answerMs),
     // The server runs long reads in a process of its own, so they need no other path.
     scan: (query) => readWithin(query, answerMs * SCAN_FACTOR),
-    async write(batch) {
-      const queries = merge(batch)
-      for (let attempt = 1; ; attempt++) {
-        try {
-          const client = await pool.acquire()
-          return await transact(client, queries, nameOf, answerMs, (isBroken) => pool.release(client, isBroken))
-        } catch (error) {
-          if (!isVictim(error) || attempt === MOST_ATTEMPTS) throw explain(error)
-        }
-      }
-    },
+    write,
     scrub: rewriteTables,
+    findObstacle: watch.findObstacle,
     close: () => pool.end(),
   }
 }
@@ -263,7 +277,10 @@ function explain(error: unknown): Error {
   if (error.code === UNIQUE_VIOLATION || error.code === CHECK_VIOLATION || error.code === GUARD_VIOLATED) {
     return new WriteConflict(error.constraint ?? 'unknown')
   }
-  if (isOfTheServer(error.code ?? '')) return new StorageError(`PostgreSQL: ${error.message}`, { cause: error })
+  if (isOfTheServer(error.code ?? '')) {
+    const obstacle = OBSTACLE[error.code ?? ''] ?? null
+    return new StorageError(`PostgreSQL: ${error.message}`, { cause: error, obstacle })
+  }
   // Not the original: its `detail` holds the row, and so what people said, and some messages hold the wrong value.
   const isAboutSchema = /^(23|42)/.test(error.code ?? '')
   return new Error(`PostgreSQL ${error.code}: ${isAboutSchema ? error.message : `refused by ${error.routine}`}`)

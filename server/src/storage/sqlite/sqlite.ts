@@ -10,12 +10,14 @@ import {
   SqliteQueryCompiler,
   sql,
 } from 'kysely'
+import { findDiskObstacle } from '../../lib/disk.ts'
 import { makePrivateFile, PRIVATE_FOLDER } from '../../lib/process/private-files.ts'
 import { sqliteColumnTypes } from '../column-types.ts'
 import type { Database, SqlValue } from '../database.ts'
 import { StorageError } from '../database.ts'
 import type { Dialect } from '../dialect.ts'
 import type { Schema } from '../schema.ts'
+import { createWriteWatch } from '../write-watch.ts'
 import { explainSqliteError } from './errors.ts'
 import { acquireServerLock, type ServerLock } from './lock.ts'
 import { migrateSqlite } from './migrate.ts'
@@ -75,7 +77,8 @@ export async function openSqlite(options: SqliteOptions): Promise<Database> {
 }
 
 function connect({ file, log }: SqliteOptions, lock: ServerLock | undefined, isUnchecked: boolean): Database {
-  const writer = connectWriter(file)
+  const writer = connectWriter(file, (error) => watch.failed(error))
+  const watch = createWriteWatch(writer.write, (isSuspect) => findDiskObstacle(dirname(file), isSuspect))
   const checker = isUnchecked ? checkBeside(file, log) : undefined
   const connection = new DatabaseSync(file, { readOnly: true, timeout: 5_000 })
   // Not mapped into memory: each commit of the writer would map it anew, and the next read take 22 µs instead of 7.
@@ -101,6 +104,7 @@ function connect({ file, log }: SqliteOptions, lock: ServerLock | undefined, isU
       if (await writer.scrub()) return
       log(`traces of what was erased may be left in ${file}: run "vacuum" on it with the sqlite3 tool at a quiet time`)
     },
+    findObstacle: watch.findObstacle,
     async close() {
       await checker?.stop()
       await reader?.close()

@@ -17,8 +17,11 @@ export type ReadOutcome = { id: number; rows?: unknown[]; failure?: Failure }
 
 type Waiting<T> = { resolve: (value: T) => void; reject: (error: Error) => void }
 
-/** Starts the writer thread of a file. What is written before it is ready waits for it: some 50 ms. */
-export function connectWriter(file: string) {
+/**
+ * Starts the writer thread of a file. What is written before it is ready waits for it: some 50 ms. `onFailure` is told why
+ * a batch could not be written, other than for a conflict.
+ */
+export function connectWriter(file: string, onFailure: (error: Error) => void) {
   const thread = startThread<number[]>('./writer.ts', file)
   const pending = createBatchWriter()
 
@@ -29,7 +32,9 @@ export function connectWriter(file: string) {
       at = end
     }
     for (const { id, conflict, failure } of refused) {
-      thread.settle(id)?.reject(conflict === undefined ? revive(failure, file) : new WriteConflict(conflict))
+      const error = conflict === undefined ? revive(failure, file) : new WriteConflict(conflict)
+      if (conflict === undefined) onFailure(error)
+      thread.settle(id)?.reject(error)
     }
   })
 
