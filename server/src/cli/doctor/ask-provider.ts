@@ -1,9 +1,13 @@
 import { AI_SYSTEM_FACTS, type AiSystem } from '../../models/ai-systems.ts'
+import { isWebPage, providerAddress, whyAPage, whyMissing } from '../../models/provider-address.ts'
 import type { ProviderSettings } from '../../models/providers/provider-settings.ts'
 import { reasonOf } from '../reason.ts'
 import { broken, type Finding, note, ok } from './finding.ts'
 
 const TIMEOUT_MS = 5_000
+
+/** Characters of an answer that are looked at. */
+const MOST_READ = 10_000
 
 type Question = { url: string; headers: Record<string, string> }
 
@@ -17,12 +21,24 @@ export async function askProvider(aiSystem: AiSystem, settings: ProviderSettings
   const { url, headers } = question
   const { origin } = new URL(url)
   try {
-    const response = await fetch(url, { headers, signal: AbortSignal.timeout(TIMEOUT_MS) })
-    const isRefused = response.status === 401 || (response.status === 400 && (await isGooglesRefusal(response)))
-    await response.body?.cancel().catch(() => {})
+    // Where a redirect leads to must not get the key.
+    const response = await fetch(url, { headers, redirect: 'manual', signal: AbortSignal.timeout(TIMEOUT_MS) })
+    const text = await beginningOf(response)
+    const address = providerAddress(aiSystem, settings)
+    const { status } = response
+    if (status >= 300 && status < 400) {
+      return broken(aiSystem, `${origin}: the address sends to another one (${status}); ${whyAPage(address)}`)
+    }
+    if (status < 500 && isWebPage(text)) {
+      return broken(aiSystem, `${origin}: the address answers with a web page (${status}); ${whyAPage(address)}`)
+    }
+    const isRefused = status === 401 || (status === 400 && isGooglesRefusal(text))
     if (isRefused) return broken(aiSystem, `${origin} does not accept the key in ${keyVariable(aiSystem, settings)}`)
+    const question = status === 404 || /unexpected endpoint/i.test(text) ? whyMissing(address) : null
+    if (question !== null)
+      return note(aiSystem, `${origin} answers ${status} and has no list of models there; ${question}`)
     if (response.ok) return ok(aiSystem, `${origin} answers and accepts the key`)
-    return note(aiSystem, `${origin} answers ${response.status} when asked for its models, which may mean nothing`)
+    return note(aiSystem, `${origin} answers ${status} when asked for its models, which may mean nothing`)
   } catch (error) {
     return broken(aiSystem, `${origin} cannot be reached: ${reasonOf(error)}`)
   }
@@ -65,8 +81,22 @@ function questionFor(aiSystem: AiSystem, settings: ProviderSettings): Question |
 }
 
 /** Google answers 400 to a wrong key (https://ai.google.dev/gemini-api/docs/troubleshooting). */
-async function isGooglesRefusal(response: Response): Promise<boolean> {
-  return /API_KEY_INVALID|API key not valid/.test(await response.text())
+function isGooglesRefusal(text: string): boolean {
+  return /API_KEY_INVALID|API key not valid/.test(text)
+}
+
+/** Enough of an answer to tell what it is. */
+async function beginningOf(response: Response): Promise<string> {
+  let text = ''
+  const decoder = new TextDecoder()
+  // What breaks off has a beginning too.
+  try {
+    for await (const piece of response.body ?? []) {
+      text += decoder.decode(piece as Uint8Array, { stream: true })
+      if (text.length >= MOST_READ) break
+    }
+  } catch {}
+  return text
 }
 
 function keyVariable(aiSystem: AiSystem, settings: ProviderSettings): string {

@@ -251,10 +251,16 @@ describe('a failure', () => {
       { pieces: [chatChunk([{ delta: { content: 'a' } }]), 'data: [DONE]\n\n'] },
     ],
     ['an empty body', { pieces: [] }],
-    ['a page of HTML', { pieces: ['<html><body>Welcome</body></html>'] }],
   ])('%s has no finish reason', async (_name, behaviour) => {
     const { error } = await ask(behaviour)
     expect(error).toMatchObject({ kind: 'failed', message: 'The server ended without a finish reason' })
+  })
+
+  test('a page of HTML is called so', async () => {
+    const { error } = await ask({ pieces: ['<html><body>Welcome</body></html>'] })
+    const message =
+      'The server: its address answers with a web page (200); does a proxy or a login page stand in between?'
+    expect(error).toMatchObject({ kind: 'failed', retryable: false, message })
   })
 
   test('a cut connection', async () => {

@@ -2,6 +2,7 @@ import type { Dispatcher } from 'undici'
 import {
   abortedError,
   type ErrorSource,
+  errorFromBody,
   errorFromNetwork,
   errorFromResponse,
   errorFromStream,
@@ -16,6 +17,12 @@ const MAX_ERROR_BYTES = 64 * 1024
 
 /** Bytes of a whole reply: what is said is stored, and must not fill the disk. */
 const MAX_REPLY_BYTES = 32 * 1024 * 1024
+
+/** `{` and `<`. */
+const FORM_OF_FIRST: ReadonlyMap<number, 'body' | 'error'> = new Map([
+  [0x7b, 'body'],
+  [0x3c, 'error'],
+])
 
 /** Milliseconds of silence; longer than any timeout that can be set, so that only a forgotten connection gets there. */
 const MAX_SILENCE_MS = 660_000
@@ -75,7 +82,7 @@ function startCall(
   let isSettled = false
   let status = 0
   let headers: Record<string, string | string[] | undefined> = {}
-  /** Undecided until the first byte that is not white space: an object is a body, everything else a stream. */
+  /** Undecided until the first letter or sign: an object is a body, a tag begins a web page, everything else a stream. */
   let form: 'undecided' | 'stream' | 'body' | 'error' = 'undecided'
   let body: Buffer[] = []
   let replyBytes = 0
@@ -124,7 +131,7 @@ function startCall(
     try {
       step()
     } catch (error) {
-      fail(readingError(source, error))
+      fail(readingError(source, error, form === 'body'))
     }
   }
 
@@ -132,8 +139,9 @@ function startCall(
     replyBytes += chunk.length
     if (replyBytes > MAX_REPLY_BYTES) throw new EventTooLongError(MAX_REPLY_BYTES)
     if (form === 'undecided') {
-      const first = chunk.find((byte) => byte > 32)
-      if (first !== undefined) form = first === 0x7b ? 'body' : 'stream'
+      // Not even a byte order mark.
+      const first = chunk.find((byte) => byte > 32 && byte < 128)
+      if (first !== undefined) form = FORM_OF_FIRST.get(first) ?? 'stream'
     }
     if (form === 'stream') {
       parser.push(chunk)
@@ -196,8 +204,10 @@ function startCall(
   }
 }
 
-function readingError(source: ErrorSource, error: unknown): unknown {
-  if (error instanceof ReplyError) return errorFromStream(source, error.message, error.said)
+function readingError(source: ErrorSource, error: unknown, isBody: boolean): unknown {
+  if (error instanceof ReplyError) {
+    return (isBody ? errorFromBody : errorFromStream)(source, error.message, error.said)
+  }
   if (error instanceof EventTooLongError) return errorFromStream(source, 'sent too much', error.message)
   // Not the provider's doing: `onText` threw.
   return error

@@ -1,14 +1,15 @@
 import { isJsonObject } from '../../lib/json.ts'
 import type { AiSystem } from '../ai-systems.ts'
 import { ModelError, type ModelErrorKind } from '../model-error.ts'
+import { isWebPage, type ProviderAddress, whyAPage, whyMissing } from '../provider-address.ts'
 import type { Redact } from './redact.ts'
 
 /** UTF-16 units of what a provider said that are looked at, and that are passed on. */
 const MAX_READ = 8_192
 const MAX_SAID = 300
 
-/** Whose error it is, and how to take the secrets out of it. */
-export type ErrorSource = { aiSystem: AiSystem; label: string; redact: Redact }
+/** Whose error it is, how to take the secrets out of it, and how its address may be wrong. */
+export type ErrorSource = { aiSystem: AiSystem; label: string; redact: Redact; address?: ProviderAddress | null }
 
 /** A response that is no success. Header names are in lower case. */
 export type ErrorResponse = {
@@ -26,16 +27,19 @@ type Verdict = { kind: ModelErrorKind; retryable: boolean; isKeyRefused?: true }
 
 /**
  * The error for an HTTP status: 401, 403 failed (the key is wrong, trying again is pointless); 408 timeout; 429, 529
- * rate_limited with the wait the provider asked for; 5xx failed; every other 4xx refused.
+ * rate_limited with the wait the provider asked for; 5xx failed; every other 4xx refused. A web page failed too, with the
+ * question whether the address is right, unless the provider or what is before it is ill.
  */
 export function errorFromResponse(source: ErrorSource, response: ErrorResponse): ModelError {
+  if (isFromElsewhere(response)) return errorFromPage(source, response.status, response.cause)
   const said = whatItSaid(response.body)
   const verdict = judge(response.status, said, response.body)
   const answered = verdict.isKeyRefused
     ? `${source.label} refused the key (${response.status})`
     : `${source.label} answered ${response.status}`
   const retryAfterMs = readRetryAfter(response.headers, Date.now())
-  return new ModelError(verdict.kind, sentence(answered, said, source.redact), {
+  const question = response.status === 404 ? whyMissing(source.address ?? null) : null
+  return new ModelError(verdict.kind, asking(sentence(answered, said, source.redact), question), {
     aiSystem: source.aiSystem,
     status: response.status,
     retryable: verdict.retryable,
@@ -43,6 +47,28 @@ export function errorFromResponse(source: ErrorSource, response: ErrorResponse):
     ...(retryAfterMs === null ? {} : { retryAfterMs }),
     cause: response.cause,
   })
+}
+
+/** The error for a web page in the place of an answer, or a redirect to one: a login, a proxy, or the wrong path. */
+export function errorFromPage(source: ErrorSource, status: number, cause?: unknown): ModelError {
+  const does = status >= 300 && status < 400 ? 'sends to another one' : 'answers with a web page'
+  const what = `${source.label}: its address ${does} (${status})`
+  return new ModelError('failed', asking(what, whyAPage(source.address ?? null)), {
+    aiSystem: source.aiSystem,
+    status,
+    retryable: false,
+    cause,
+  })
+}
+
+/** The pages of gateways that are busy or broken mean what their status says, and a redirect is to a page. */
+function isFromElsewhere({ status, body }: ErrorResponse): boolean {
+  if (status >= 300 && status < 400) return true
+  return status < 500 && status !== 408 && status !== 429 && isWebPage(body)
+}
+
+function asking(sentence: string, question: string | null): string {
+  return question === null ? sentence : `${sentence}; ${question}`
 }
 
 /** The error for a connection that could not be made or was cut; `received` says whether anything had come. */
@@ -61,6 +87,15 @@ export function errorFromStream(source: ErrorSource, what: string, said = '', ca
   return new ModelError('failed', sentence(`${source.label} ${what}`, said, source.redact), {
     aiSystem: source.aiSystem,
     cause,
+  })
+}
+
+/** The same of what came whole with 200: some servers say so that they do not know the path. */
+export function errorFromBody(source: ErrorSource, what: string, said: string): ModelError {
+  const question = whyMissing(source.address ?? null)
+  return new ModelError('failed', asking(sentence(`${source.label} ${what}`, said, source.redact), question), {
+    aiSystem: source.aiSystem,
+    retryable: question === null,
   })
 }
 

@@ -14,6 +14,7 @@ import {
   abortedError,
   type ErrorSource,
   errorFromNetwork,
+  errorFromPage,
   errorFromResponse,
   errorFromStream,
   isNetworkError,
@@ -25,6 +26,7 @@ import type { ModelFile } from '../model-file.ts'
 import { plainResponseFormat } from '../response-format.ts'
 import type { ModelSettings } from '../settings.ts'
 import { type ToolCall, toolCallIdFor, toToolCall } from '../tool-call.ts'
+import { WebPageError } from './hosted-providers.ts'
 
 export type AiSdkModelOptions = ErrorSource & { model: LanguageModelV4 }
 
@@ -211,6 +213,8 @@ function toModelError(source: ErrorSource, error: unknown, received: boolean): u
   if (error instanceof ReaderError) return error.cause
   const status = failedStatusOf(error)
   if (status !== null) return responseError(source, status, error)
+  const pageStatus = pageStatusOf(error)
+  if (pageStatus !== null) return errorFromPage(source, pageStatus, error)
   // Told apart by name: each package may bring its own copy of the class.
   if (error instanceof Error && /^AI_(?:Unsupported|InvalidPrompt|InvalidArgument|Load)/.test(error.name)) {
     const said = source.redact(error.message)
@@ -221,6 +225,15 @@ function toModelError(source: ErrorSource, error: unknown, received: boolean): u
   }
   if (isNetworkError(error)) return errorFromNetwork(source, error, received)
   return unreadable(source, error)
+}
+
+/** The status of a page that came in the place of an answer, or of a redirect to one, which is not followed. */
+function pageStatusOf(error: unknown): number | null {
+  for (let at = error; at instanceof Error; at = at.cause) {
+    if (at instanceof WebPageError) return at.status
+    if (at.message === 'unexpected redirect') return 302
+  }
+  return null
 }
 
 /** An error part inside a stream. Some packages attach the status that it would have had as a response. */

@@ -2,6 +2,7 @@ import type { LanguageModelV4 } from '@ai-sdk/provider'
 import type { Dispatcher } from 'undici'
 import { createBoundedFetch } from '../../net/bounded-fetch.ts'
 import type { HostedAiSystem } from '../ai-systems.ts'
+import { isWebPage } from '../provider-address.ts'
 import type { ProviderSettings } from './provider-settings.ts'
 
 type Fetch = typeof globalThis.fetch
@@ -14,8 +15,45 @@ export function fetchThrough(dispatcher: Dispatcher): Fetch {
   return async (input, init) => {
     // A redirect is not followed: it could lead to the inside, and takes the key along.
     bounded ??= createBoundedFetch({ dispatcher, mostBytes: MOST_OF_REPLY, mostOfError: MOST_OF_ERROR })
-    return (await bounded)(input, init)
+    return withoutPages(await (await bounded)(input, init))
   }
+}
+
+/** A web page with the status of a success, which the packages would read as a stream without events. */
+export class WebPageError extends Error {
+  readonly status: number
+
+  constructor(status: number) {
+    super(`a web page (${status})`)
+    this.name = 'WebPageError'
+    this.status = status
+  }
+}
+
+/** What providers stream. Of anything else the beginning is looked at. */
+const STREAMED = /^(?:text\/event-stream|application\/(?:json|vnd\.amazon\.eventstream))\b/i
+
+async function withoutPages(answer: Response): Promise<Response> {
+  const { status, headers, body } = answer
+  if (!answer.ok || body === null || STREAMED.test(headers.get('content-type') ?? '')) return answer
+  const reader = body.getReader()
+  const first = await reader.read()
+  if (first.value !== undefined && isWebPage(new TextDecoder().decode(first.value))) {
+    reader.cancel().catch(() => {})
+    throw new WebPageError(status)
+  }
+  const rest = new ReadableStream<Uint8Array>({
+    start(controller) {
+      if (first.value !== undefined) controller.enqueue(first.value)
+    },
+    async pull(controller) {
+      const { done, value } = await reader.read()
+      if (done) controller.close()
+      else controller.enqueue(value)
+    },
+    cancel: (reason) => reader.cancel(reason),
+  })
+  return new Response(rest, { status, headers })
 }
 
 /** Bytes of an answer that are read, unpacked, and of one that is an error. */

@@ -1,12 +1,16 @@
 import type { Dispatcher } from 'undici'
 import { isJsonObject, type JsonValue } from '../../lib/json.ts'
 import { request } from '../../lib/undici.ts'
+import { isWebPage } from '../provider-address.ts'
 
 /** Bytes of a list that are read. */
 const MAX_LIST_BYTES = 4 * 1024 * 1024
 
 /** What a server said it has; `why` is the end of a sentence that begins with the server's name. */
-export type ModelList = { ok: true; models: string[] } | { ok: false; why: string }
+export type ModelList = { ok: true; models: string[] } | NoList
+
+/** `isPage`: it was a web page; `isElsewhere`: as of a server that is there and has no list at this path. */
+type NoList = { ok: false; why: string; isPage?: true; isElsewhere?: true }
 
 export type ModelListOptions = { baseUrl: string; dispatcher: Dispatcher; timeoutMs: number }
 
@@ -15,7 +19,8 @@ export async function listCompatibleModels(options: ModelListOptions & { apiKey:
   const headers = options.apiKey === null ? {} : { authorization: `Bearer ${options.apiKey}` }
   const answer = await getJson(`${options.baseUrl}/models`, headers, options)
   if (!answer.ok) return answer
-  const entries = isJsonObject(answer.value) && Array.isArray(answer.value.data) ? answer.value.data : []
+  const entries = isJsonObject(answer.value) ? answer.value.data : null
+  if (!Array.isArray(entries)) return { ok: false, why: 'sent something that is no list of models', isElsewhere: true }
   return listed(entries.map((entry) => (isJsonObject(entry) && typeof entry.id === 'string' ? entry.id : '')))
 }
 
@@ -40,7 +45,7 @@ function listed(ids: string[]): ModelList {
   return models.length === 0 ? { ok: false, why: 'has no model' } : { ok: true, models }
 }
 
-type Answer = { ok: true; value: JsonValue } | { ok: false; why: string }
+type Answer = { ok: true; value: JsonValue } | NoList
 
 async function getJson(
   url: string,
@@ -57,8 +62,12 @@ async function getJson(
       if (bytes > MAX_LIST_BYTES) return { ok: false, why: 'sent a list of models that is too long' }
       pieces.push(piece as Buffer)
     }
-    if (statusCode !== 200) return { ok: false, why: `answered ${statusCode} when asked for its models` }
-    return { ok: true, value: JSON.parse(Buffer.concat(pieces).toString('utf8')) as JsonValue }
+    const text = Buffer.concat(pieces).toString('utf8')
+    const answered = `answered ${statusCode} when asked for its models`
+    if (statusCode < 500 && isWebPage(text)) return { ok: false, why: 'answers with a web page', isPage: true }
+    if (statusCode === 404) return { ok: false, why: answered, isElsewhere: true }
+    if (statusCode !== 200) return { ok: false, why: answered }
+    return { ok: true, value: JSON.parse(text) as JsonValue }
   } catch (error) {
     if (error instanceof SyntaxError) return { ok: false, why: 'sent something that is no list of models' }
     return { ok: false, why: 'does not answer' }

@@ -10,6 +10,7 @@ import type { Progress } from '../local/hub-store.ts'
 import { createLocalModels } from '../local/local-models.ts'
 import type { Model } from '../model.ts'
 import { ModelError } from '../model-error.ts'
+import { providerAddress, whyAPage, whyMissing } from '../provider-address.ts'
 import { createAiSdkModel } from './ai-sdk.ts'
 import { configuredDefault } from './default-system.ts'
 import { fetchThrough, HOSTED_PROVIDERS } from './hosted-providers.ts'
@@ -114,7 +115,13 @@ export function createModelRegistry(options: ModelRegistryOptions): ModelRegistr
 
   async function liveModels(aiSystem: 'ollama' | 'openai-compatible'): Promise<LiveModels> {
     const list = await (aiSystem === 'ollama' ? ollamaModels() : compatibleModels())
-    return list.ok ? list : { ok: false, ...notAnswering(aiSystem, list.why, settings) }
+    if (list.ok) return list
+    const address = providerAddress(aiSystem, settings)
+    const question = list.isPage ? whyAPage(address) : list.isElsewhere ? whyMissing(address) : null
+    return {
+      ok: false,
+      ...notAnswering(aiSystem, question === null ? list.why : `${list.why} (${question})`, settings),
+    }
   }
 
   /** `default` for "nobody can say yet". */
@@ -179,7 +186,12 @@ export function createModelRegistry(options: ModelRegistryOptions): ModelRegistr
       throw new ModelError('refused', `"${model}" is no name of a model of ${aiSystem}`, { aiSystem })
     }
     if (aiSystem === 'rehearsal') return createRehearsalModel(model)
-    const source: ErrorSource = { aiSystem, label: AI_SYSTEM_FACTS[aiSystem].label, redact }
+    const source: ErrorSource = {
+      aiSystem,
+      label: AI_SYSTEM_FACTS[aiSystem].label,
+      redact,
+      address: providerAddress(aiSystem, settings),
+    }
     if (aiSystem === 'ollama' || aiSystem === 'openai-compatible') {
       if (model === 'default') await throwNoModel(aiSystem)
       const server = compatibleServer(aiSystem, settings)
