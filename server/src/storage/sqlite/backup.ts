@@ -19,6 +19,7 @@ import { basename, dirname, join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { PRIVATE_FILE, PRIVATE_FOLDER } from '../../lib/process/private-files.ts'
 import { StorageError } from '../database.ts'
+import { dropBlobs } from '../sqlite-kept-blobs.ts'
 import { explainSqliteError } from './errors.ts'
 import { inspectSqlite, openOurs, primaryCode } from './inspect.ts'
 import { acquireServerLock, type ServerLock } from './lock.ts'
@@ -43,7 +44,17 @@ export type BackupRequest = {
  * Writes everything that was committed when it started to a file of its own, which is complete, checked and on disk when
  * it appears under its name. Returns its size in bytes. Throws {@link StorageError} with a sentence for the operator.
  */
-export function backupSqlite({ file, target, overwrite }: BackupRequest): { bytes: number } {
+export function backupSqlite(request: BackupRequest): { bytes: number } {
+  checkTarget(request)
+  const { file, target } = request
+  return withPartial(target, (partial) => {
+    copyDatabase(file, partial)
+    return publish(partial, target)
+  })
+}
+
+/** Throws {@link StorageError} when the backup cannot be what is asked for. */
+export function checkTarget({ file, target, overwrite }: BackupRequest): void {
   if (!existsSync(file)) throw new StorageError(`there is no database at ${file}`)
   refuseSameFile(file, target)
   if (existsSync(target)) {
@@ -51,10 +62,6 @@ export function backupSqlite({ file, target, overwrite }: BackupRequest): { byte
     if (!overwrite) throw new StorageError(`${target} exists already: add --force to replace it`)
     if (holdsServerLock(target)) throw new StorageError(`a Dramatis server is using ${target}: name another file`)
   }
-  return withPartial(target, (partial) => {
-    copyDatabase(file, partial)
-    return publish(partial, target)
-  })
 }
 
 export type RestoreRequest = {
@@ -73,9 +80,8 @@ export type RestoreRequest = {
  * or another process uses the database, and when `source` is no sound database of this version of Dramatis or an older one.
  */
 export function restoreSqlite(request: RestoreRequest): { bytes: number; former: string | null } {
-  const { file, source } = request
-  refuseSameFile(file, source)
-  requireRestorable(source)
+  checkRestore(request)
+  const { file } = request
   const lock = lockAgainstServers(file)
   let isDone = false
   try {
@@ -89,19 +95,27 @@ export function restoreSqlite(request: RestoreRequest): { bytes: number; former:
   }
 }
 
+/** Throws {@link StorageError} when `source` cannot be restored, or is not to replace what is there. */
+export function checkRestore({ file, source, replace }: RestoreRequest): void {
+  refuseSameFile(file, source)
+  requireRestorable(source)
+  if (!existsSync(file)) return
+  if (holdsServerLock(file)) throw new StorageError(`a Dramatis server is using ${file}: stop it before you restore`)
+  if (replace) return
+  throw new StorageError(
+    `there is a database at ${file}: add --force to replace it, it will be kept under another name`,
+  )
+}
+
 function replaceDatabase(request: RestoreRequest): { bytes: number; former: string | null } {
-  const { source, replace, at } = request
+  const { source, at } = request
   const isThere = existsSync(request.file)
   // The log stands beside the file that a link leads to, and that is the place to put the new one.
   const file = isThere ? realpathSync(request.file) : request.file
-  if (isThere && !replace) {
-    throw new StorageError(
-      `there is a database at ${file}: add --force to replace it, it will be kept under another name`,
-    )
-  }
   removeLeftovers(file)
   return withPartial(file, (partial) => {
     copyDatabase(source, partial)
+    dropBlobs(partial)
     if (isThere) takeOver(file, partial)
     const former = isThere ? `${file}.before-restore-${new Date(at).toISOString().replaceAll(/[:.]/g, '-')}` : null
     if (former !== null) setAside(file, former)
@@ -131,7 +145,7 @@ function lockAgainstServers(file: string): ServerLock {
  * Copies by VACUUM INTO, which reads one snapshot and holds nobody up. SQLite's online backup starts over whenever
  * another process writes, so beside a busy server it might never end.
  */
-function copyDatabase(source: string, copy: string): void {
+export function copyDatabase(source: string, copy: string): void {
   createPrivately(copy)
   try {
     const connection = openOurs(source)
@@ -160,12 +174,20 @@ function createPrivately(file: string): void {
 
 /** Gives `work` a name beside `target` that nobody else uses, and leaves nothing under it. */
 function withPartial<T>(target: string, work: (partial: string) => T): T {
-  const partial = `${target}.${randomBytes(4).toString('hex')}.partial`
+  const partial = partialOf(target)
   try {
     return work(partial)
   } finally {
-    for (const suffix of ['', ...COMPANIONS]) rmSync(partial + suffix, { force: true })
+    removePartial(partial)
   }
+}
+
+export function partialOf(target: string): string {
+  return `${target}.${randomBytes(4).toString('hex')}.partial`
+}
+
+export function removePartial(partial: string): void {
+  for (const suffix of ['', ...COMPANIONS]) rmSync(partial + suffix, { force: true })
 }
 
 /** Whoever restores is the only one to write beside the database, so what looks like half a copy is of one that was killed. */
@@ -177,7 +199,8 @@ function removeLeftovers(file: string): void {
   }
 }
 
-function publish(partial: string, target: string): { bytes: number } {
+/** Gives what is finished its name. */
+export function publish(partial: string, target: string): { bytes: number } {
   try {
     // A log that is left of another database would be applied to this one.
     for (const companion of COMPANIONS) rmSync(target + companion, { force: true })
@@ -271,7 +294,7 @@ function isSameFile(a: string, b: string): boolean {
 }
 
 /** Sees to it that a file, or a folder's list of names, is on disk. */
-function sync(path: string, flags: 'r' | 'r+' = 'r+'): void {
+export function sync(path: string, flags: 'r' | 'r+' = 'r+'): void {
   const descriptor = openSync(path, flags)
   try {
     fsyncSync(descriptor)
