@@ -152,7 +152,11 @@ export async function createApp(
     beforeLimits: (app) => idempotency.attach(app, conversations.showAgain),
   })
   const { app } = http
-  documentRoutes(app, VERSION, config.publicUrl)
+  documentRoutes(app, {
+    version: VERSION,
+    address: config.publicUrl,
+    loadExamples: async () => (await import('./api-examples.ts')).API_EXAMPLES,
+  })
   const readiness = createReadiness({
     now: () => performance.now(),
     askDatabase: organizations.first,

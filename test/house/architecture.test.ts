@@ -30,6 +30,7 @@ const TOP = [
   'listen-error',
   'cli',
   'app',
+  'api-examples',
   'bootstrap',
   'banner',
   'config',

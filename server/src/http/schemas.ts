@@ -29,9 +29,9 @@ export const AnyJson = Type.Unsafe<JsonValue>({})
 /** An AI system by one of its names, or by its number in the compatible API. */
 export const AiSystemName = Type.Unsafe<string | number>({ type: ['string', 'integer'], minLength: 1, maxLength: 50 })
 
-/** An object with a name of its own in the OpenAPI document, and what one looks like. */
-export function Named<T extends TProperties>(title: string, properties: T, example?: JsonObject) {
-  return Type.Object(properties, example === undefined ? { title } : { title, examples: [example] })
+/** An object with a name of its own in the OpenAPI document. */
+export function Named<T extends TProperties>(title: string, properties: T) {
+  return Type.Object(properties, { title })
 }
 
 /** What went wrong, as it stands in `error`. */

@@ -3,7 +3,6 @@ import { AppError } from '../../errors.ts'
 import { type Caller, MOST_DAILY_TOKENS, SCOPES, type Scope } from '../../http/requests/caller.ts'
 import { answers, answersNothing, Named, Nullable, NullableTimestamp, Timestamp, Uuid } from '../../http/schemas.ts'
 import { Type } from '../../lib/schema.ts'
-import { CREATE_KEY_EXAMPLE, CREATED_KEY_EXAMPLE, KEYS_EXAMPLE, ROTATE_KEY_EXAMPLE } from './api-key-examples.ts'
 import type { ApiKey, ApiKeyService } from './api-key-service.ts'
 import { MOST_GRACE_MS } from './key-format.ts'
 
@@ -31,40 +30,28 @@ const ApiKeyDto = Named('ApiKey', {
   revokedAt: NullableTimestamp,
   lastUsedAt: NullableTimestamp,
 })
-const CreatedApiKeyDto = Named(
-  'CreatedApiKey',
-  {
-    ...ApiKeyDto.properties,
-    key: Nullable(
-      Type.String({ description: 'The key itself. It is shown this once: null where the request is sent again.' }),
-    ),
-  },
-  CREATED_KEY_EXAMPLE,
-)
-const CreateApiKeyRequest = Named(
-  'CreateApiKeyRequest',
-  {
-    name: Type.String({ minLength: 1, maxLength: 100, pattern: '\\S' }),
-    scopes: Type.Optional(Type.Array(ScopeName, { minItems: 1, maxItems: SCOPES.length })),
-    expiresAt: Type.Optional(NullableTimestamp),
-    dailyTokens: Type.Optional(DailyTokens),
-  },
-  CREATE_KEY_EXAMPLE,
-)
+const CreatedApiKeyDto = Named('CreatedApiKey', {
+  ...ApiKeyDto.properties,
+  key: Nullable(
+    Type.String({ description: 'The key itself. It is shown this once: null where the request is sent again.' }),
+  ),
+})
+const CreateApiKeyRequest = Named('CreateApiKeyRequest', {
+  name: Type.String({ minLength: 1, maxLength: 100, pattern: '\\S' }),
+  scopes: Type.Optional(Type.Array(ScopeName, { minItems: 1, maxItems: SCOPES.length })),
+  expiresAt: Type.Optional(NullableTimestamp),
+  dailyTokens: Type.Optional(DailyTokens),
+})
 
-const RotateApiKeyRequest = Named(
-  'RotateApiKeyRequest',
-  {
-    graceSeconds: Type.Optional(
-      Type.Integer({
-        minimum: 0,
-        maximum: MOST_GRACE_MS / 1_000,
-        description: 'Seconds that the old key goes on to work; 0 by default.',
-      }),
-    ),
-  },
-  ROTATE_KEY_EXAMPLE,
-)
+const RotateApiKeyRequest = Named('RotateApiKeyRequest', {
+  graceSeconds: Type.Optional(
+    Type.Integer({
+      minimum: 0,
+      maximum: MOST_GRACE_MS / 1_000,
+      description: 'Seconds that the old key goes on to work; 0 by default.',
+    }),
+  ),
+})
 
 /** `/api-keys`: for keys with the scope admin. */
 export function apiKeyRoutes(apiKeys: ApiKeyService): FastifyPluginAsyncTypebox {
@@ -127,7 +114,7 @@ export function apiKeyRoutes(apiKeys: ApiKeyService): FastifyPluginAsyncTypebox 
         schema: {
           tags: ['API keys'],
           summary: 'List API keys, revoked ones included',
-          response: answers(Type.Object({ data: Type.Array(ApiKeyDto) }, { examples: [KEYS_EXAMPLE] })),
+          response: answers(Named('ApiKeyList', { data: Type.Array(ApiKeyDto) })),
         },
       },
       async (request) => ({ data: (await apiKeys.list(request.caller.organizationId)).map(toDto) }),

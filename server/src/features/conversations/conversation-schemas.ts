@@ -15,19 +15,6 @@ import {
 import { type Static, Type } from '../../lib/schema.ts'
 import { AttachmentDto, Attachments } from '../attachments/attachment-schemas.ts'
 import { NullablePersonaConfiguration } from '../personas/persona-configuration.ts'
-import {
-  CONVERSATION_EXAMPLE,
-  CONVERSATIONS_EXAMPLE,
-  CREATE_CONVERSATION_EXAMPLE,
-  CREATE_WITH_PERSONA_EXAMPLE,
-  SET_ACTIVE_EXAMPLE,
-  SET_CONVERSATION_SCORE_EXAMPLE,
-  SET_MESSAGE_SCORE_EXAMPLE,
-  SET_METADATA_EXAMPLE,
-  SET_NAME_EXAMPLE,
-  SET_STATUS_EXAMPLE,
-  UPDATE_CONVERSATION_EXAMPLE,
-} from './conversation-examples.ts'
 
 const optional = Type.Optional
 
@@ -50,18 +37,14 @@ const Sending = {
   attachments: Attachments,
 }
 
-export const CreatePersonaConversationRequest = Named(
-  'CreateGenAiPersonaChatRequest',
-  {
-    personaId: Uuid,
-    personaVersionId: optional(NullableUuid),
-    replacements: optional(NullableObject),
-    metadata: optional(NullableObject),
-    externalUserId: optional(ExternalUserId),
-    ...Sending,
-  },
-  CREATE_WITH_PERSONA_EXAMPLE,
-)
+export const CreatePersonaConversationRequest = Named('CreateGenAiPersonaChatRequest', {
+  personaId: Uuid,
+  personaVersionId: optional(NullableUuid),
+  replacements: optional(NullableObject),
+  metadata: optional(NullableObject),
+  externalUserId: optional(ExternalUserId),
+  ...Sending,
+})
 
 const HistoryCall = Type.Object({
   toolCallId: Type.String({ minLength: 1, maxLength: 256 }),
@@ -79,124 +62,85 @@ const HistoryMessage = Type.Object({
   toolCalls: optional(Type.Array(HistoryCall, { maxItems: 64 })),
 })
 
-export const CreateConversationRequest = Named(
-  'CreateGenAiChatRequest',
-  {
-    personaId: optional({
-      ...NullableUuid,
-      description: 'With it, this is the same as `POST /conversations/persona`.',
+export const CreateConversationRequest = Named('CreateGenAiChatRequest', {
+  personaId: optional({ ...NullableUuid, description: 'With it, this is the same as `POST /conversations/persona`.' }),
+  personaVersionId: optional(NullableUuid),
+  aiSystem: optional({ ...Nullable<string | number>(AiSystemName), description: '`default` where there is none.' }),
+  model: optional({
+    ...Nullable<string>(Type.String({ minLength: 1, maxLength: 200, pattern: '\\S' })),
+    description: 'The default model of the AI system where there is none.',
+  }),
+  systemMessage: optional(NullableText(500_000)),
+  configuration: optional(NullablePersonaConfiguration),
+  replacements: optional(NullableObject),
+  metadata: optional(NullableObject),
+  externalUserId: optional(ExternalUserId),
+  dataspaceIds: optional(NullableUuids),
+  messages: optional(
+    Type.Unsafe<
+      | {
+          role: 'system' | 'user' | 'assistant' | 'tool'
+          content: string
+          name?: string | null
+          toolCallId?: string | null
+          toolCalls?: Static<typeof HistoryCall>[]
+        }[]
+      | null
+    >({
+      type: ['array', 'null'],
+      items: HistoryMessage,
+      maxItems: 10_000,
+      description: 'What was said before. Only the first may be a system message, and only without `systemMessage`.',
     }),
-    personaVersionId: optional(NullableUuid),
-    aiSystem: optional({ ...Nullable<string | number>(AiSystemName), description: '`default` where there is none.' }),
-    model: optional({
-      ...Nullable<string>(Type.String({ minLength: 1, maxLength: 200, pattern: '\\S' })),
-      description: 'The default model of the AI system where there is none.',
-    }),
-    systemMessage: optional(NullableText(500_000)),
-    configuration: optional(NullablePersonaConfiguration),
-    replacements: optional(NullableObject),
-    metadata: optional(NullableObject),
-    externalUserId: optional(ExternalUserId),
-    dataspaceIds: optional(NullableUuids),
-    messages: optional(
-      Type.Unsafe<
-        | {
-            role: 'system' | 'user' | 'assistant' | 'tool'
-            content: string
-            name?: string | null
-            toolCallId?: string | null
-            toolCalls?: Static<typeof HistoryCall>[]
-          }[]
-        | null
-      >({
-        type: ['array', 'null'],
-        items: HistoryMessage,
-        maxItems: 10_000,
-        description: 'What was said before. Only the first may be a system message, and only without `systemMessage`.',
-      }),
-    ),
-    ...Sending,
-  },
-  CREATE_CONVERSATION_EXAMPLE,
-)
+  ),
+  ...Sending,
+})
 
 const ConversationIdInBody = { conversationId: optional(NullableUuid) }
 const Status = Type.String({ minLength: 1, maxLength: 64, pattern: '\\S' })
 const ConversationName = NullableText(256)
 
-export const SetActiveRequest = Named(
-  'UpdateChatEntrySetConversationActiveRequest',
-  {
-    ...ConversationIdInBody,
-    isActive: Type.Boolean(),
-  },
-  SET_ACTIVE_EXAMPLE,
-)
-export const SetMetadataRequest = Named(
-  'UpdateChatEntrySetConversationMetadataRequest',
-  {
-    ...ConversationIdInBody,
-    metadata: NullableObject,
-  },
-  SET_METADATA_EXAMPLE,
-)
-export const SetNameRequest = Named(
-  'UpdateChatEntrySetConversationNameRequest',
-  {
-    ...ConversationIdInBody,
-    conversationName: ConversationName,
-  },
-  SET_NAME_EXAMPLE,
-)
-export const SetStatusRequest = Named(
-  'UpdateChatEntrySetConversationStatusRequest',
-  {
-    ...ConversationIdInBody,
-    conversationStatus: Status,
-  },
-  SET_STATUS_EXAMPLE,
-)
-export const UpdateConversationRequest = Named(
-  'UpdateConversationRequest',
-  {
-    ...ConversationIdInBody,
-    isActive: optional(Type.Boolean()),
-    metadata: optional(NullableObject),
-    conversationName: optional(ConversationName),
-    conversationStatus: optional(Status),
-  },
-  UPDATE_CONVERSATION_EXAMPLE,
-)
-export const SetConversationScoreRequest = Named(
-  'UpdateConversationScoreRequest',
-  {
-    ...ConversationIdInBody,
-    score: optional(
-      Type.Unsafe<number | null>({ type: ['integer', 'null'], minimum: -2_147_483_648, maximum: 2_147_483_647 }),
-    ),
-    scoreText: optional(NullableText(10_000)),
-    scoreTags: optional(NullableText(2_000)),
-  },
-  SET_CONVERSATION_SCORE_EXAMPLE,
-)
-export const SetMessageScoreRequest = Named(
-  'UpsertRunScoreRequest',
-  {
-    messageId: optional(NullableUuid),
-    feedbackId: optional(NullableUuid),
-    score: optional(Type.Integer({ minimum: -10, maximum: 10 })),
-    comments: optional(NullableText(10_000)),
-    tags: optional(
-      Type.Unsafe<string[] | null>({
-        type: ['array', 'null'],
-        items: { type: 'string', maxLength: 256 },
-        maxItems: 100,
-      }),
-    ),
-    scoreConfidence: optional(Type.Unsafe<number | null>({ type: ['number', 'null'], minimum: 0, maximum: 1 })),
-  },
-  SET_MESSAGE_SCORE_EXAMPLE,
-)
+export const SetActiveRequest = Named('UpdateChatEntrySetConversationActiveRequest', {
+  ...ConversationIdInBody,
+  isActive: Type.Boolean(),
+})
+export const SetMetadataRequest = Named('UpdateChatEntrySetConversationMetadataRequest', {
+  ...ConversationIdInBody,
+  metadata: NullableObject,
+})
+export const SetNameRequest = Named('UpdateChatEntrySetConversationNameRequest', {
+  ...ConversationIdInBody,
+  conversationName: ConversationName,
+})
+export const SetStatusRequest = Named('UpdateChatEntrySetConversationStatusRequest', {
+  ...ConversationIdInBody,
+  conversationStatus: Status,
+})
+export const UpdateConversationRequest = Named('UpdateConversationRequest', {
+  ...ConversationIdInBody,
+  isActive: optional(Type.Boolean()),
+  metadata: optional(NullableObject),
+  conversationName: optional(ConversationName),
+  conversationStatus: optional(Status),
+})
+export const SetConversationScoreRequest = Named('UpdateConversationScoreRequest', {
+  ...ConversationIdInBody,
+  score: optional(
+    Type.Unsafe<number | null>({ type: ['integer', 'null'], minimum: -2_147_483_648, maximum: 2_147_483_647 }),
+  ),
+  scoreText: optional(NullableText(10_000)),
+  scoreTags: optional(NullableText(2_000)),
+})
+export const SetMessageScoreRequest = Named('UpsertRunScoreRequest', {
+  messageId: optional(NullableUuid),
+  feedbackId: optional(NullableUuid),
+  score: optional(Type.Integer({ minimum: -10, maximum: 10 })),
+  comments: optional(NullableText(10_000)),
+  tags: optional(
+    Type.Unsafe<string[] | null>({ type: ['array', 'null'], items: { type: 'string', maxLength: 256 }, maxItems: 100 }),
+  ),
+  scoreConfidence: optional(Type.Unsafe<number | null>({ type: ['number', 'null'], minimum: 0, maximum: 1 })),
+})
 
 const RunFeedback = Type.Object({
   feedbackId: Uuid,
@@ -222,38 +166,30 @@ export const MessageDto = Named('HyperleapChatMessageResponse', {
   attachments: optional(Type.Array(AttachmentDto, { description: 'Only where there are some.' })),
 })
 
-export const ConversationDto = Named(
-  'ChatEntryResponse',
-  {
-    conversationId: Uuid,
-    aiSystem: NullableText(),
-    model: NullableText(),
-    personaId: NullableUuid,
-    personaVersionId: NullableUuid,
-    conversationStatus: NullableText(),
-    conversationName: NullableText(),
-    chatMessages: Type.Unsafe<unknown[] | null>({ type: ['array', 'null'], items: MessageDto }),
-    chatMessagesCount: NullableInteger,
-    chatStarted: NullableFlag,
-    areChatMessagesInBlob: NullableFlag,
-    chatMessagesBlobUri: NullableText(),
-    configuration: NullableObject,
-    metadata: NullableObject,
-    externalUserId: NullableText(),
-    isActive: Type.Boolean(),
-    isDeleted: Type.Boolean(),
-    promptTokens: NullableInteger,
-    completionTokens: NullableInteger,
-    totalTokens: NullableInteger,
-  },
-  CONVERSATION_EXAMPLE,
-)
+export const ConversationDto = Named('ChatEntryResponse', {
+  conversationId: Uuid,
+  aiSystem: NullableText(),
+  model: NullableText(),
+  personaId: NullableUuid,
+  personaVersionId: NullableUuid,
+  conversationStatus: NullableText(),
+  conversationName: NullableText(),
+  chatMessages: Type.Unsafe<unknown[] | null>({ type: ['array', 'null'], items: MessageDto }),
+  chatMessagesCount: NullableInteger,
+  chatStarted: NullableFlag,
+  areChatMessagesInBlob: NullableFlag,
+  chatMessagesBlobUri: NullableText(),
+  configuration: NullableObject,
+  metadata: NullableObject,
+  externalUserId: NullableText(),
+  isActive: Type.Boolean(),
+  isDeleted: Type.Boolean(),
+  promptTokens: NullableInteger,
+  completionTokens: NullableInteger,
+  totalTokens: NullableInteger,
+})
 
-export const ConversationResultSet = Named(
-  'ChatEntryResponseResultSet',
-  {
-    data: Type.Array(ConversationDto),
-    continuationToken: NullableText(),
-  },
-  CONVERSATIONS_EXAMPLE,
-)
+export const ConversationResultSet = Named('ChatEntryResponseResultSet', {
+  data: Type.Array(ConversationDto),
+  continuationToken: NullableText(),
+})

@@ -4,24 +4,6 @@ import { answers, Named, NullableText } from '../../http/schemas.ts'
 import { Type } from '../../lib/schema.ts'
 import type { ModelRegistry } from '../../models/providers/registry.ts'
 
-const MODELS_EXAMPLE = {
-  default: {
-    aiSystem: 'anthropic',
-    model: 'claude-sonnet-4-6',
-    why: 'Anthropic with claude-sonnet-4-6, because ANTHROPIC_API_KEY is set.',
-  },
-  data: [
-    {
-      aiSystem: 'anthropic',
-      label: 'Anthropic',
-      isUsable: true,
-      why: null,
-      defaultModel: 'claude-sonnet-4-6',
-      models: ['claude-sonnet-4-6'],
-    },
-  ],
-}
-
 const Listing = Named('AiSystemListing', {
   aiSystem: Type.String(),
   label: Type.String(),
@@ -34,14 +16,10 @@ const Listing = Named('AiSystemListing', {
   models: Type.Array(Type.String()),
 })
 
-const Models = Named(
-  'Models',
-  {
-    default: Type.Object({ aiSystem: Type.String(), model: Type.String(), why: Type.String() }),
-    data: Type.Array(Listing),
-  },
-  MODELS_EXAMPLE,
-)
+const Models = Named('Models', {
+  default: Type.Object({ aiSystem: Type.String(), model: Type.String(), why: Type.String() }),
+  data: Type.Array(Listing),
+})
 
 /** `GET /models`: which AI systems can be used, and why the others cannot. */
 export function modelRoutes(registry: Pick<ModelRegistry, 'list' | 'resolveDefault'>): FastifyPluginAsyncTypebox {

@@ -14,20 +14,16 @@ const Hosts = Type.Unsafe<string[] | null>({
   description:
     'Where it may be sent: hosts such as `api.example.com`, `*.example.com` for all below, `api.example.com:8443` for one port; null for any.',
 })
-const PutSecretRequest = Named(
-  'PutSecretRequest',
-  {
-    value: Type.String({
-      minLength: 1,
-      maxLength: 8_192,
-      // It goes into a header, where nothing else may stand.
-      pattern: '^[\\x20-\\x7e\\x80-\\xff]+$',
-      description: 'Never shown again.',
-    }),
-    hosts: Type.Optional(Hosts),
-  },
-  { value: 'Bearer an-example-that-opens-nothing', hosts: ['api.example.com'] },
-)
+const PutSecretRequest = Named('PutSecretRequest', {
+  value: Type.String({
+    minLength: 1,
+    maxLength: 8_192,
+    // It goes into a header, where nothing else may stand.
+    pattern: '^[\\x20-\\x7e\\x80-\\xff]+$',
+    description: 'Never shown again.',
+  }),
+  hosts: Type.Optional(Hosts),
+})
 const SecretDto = Named('Secret', {
   name: Type.String(),
   hosts: Hosts,

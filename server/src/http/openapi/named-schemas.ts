@@ -1,20 +1,23 @@
 import { isJsonObject, type JsonObject, type JsonValue } from '../../lib/json.ts'
 
+/** Examples by the titles of schemas; `Title[]` for a list of such. */
+export type ApiExamples = Readonly<Record<string, JsonValue>>
+
 /**
  * Moves every object schema that has a title to `components.schemas`, and leaves a reference in its place, so that a
- * document says each thing once and generated clients get a type for it. Throws when two schemas share a title and differ.
+ * document says each thing once and generated clients get a type for it. Bodies and answers get the example of their
+ * schema, if there is one. Throws when two schemas share a title and differ.
  */
-export function hoistNamedSchemas(document: JsonObject): JsonObject {
+export function hoistNamedSchemas(document: JsonObject, examples: ApiExamples = {}): JsonObject {
   const schemas: Record<string, JsonValue> = {}
 
   function hoist(value: JsonValue): JsonValue {
     if (Array.isArray(value)) return value.map(hoist)
     if (value === null || typeof value !== 'object') return value
     const copy = Object.fromEntries(
-      Object.entries(withExample(value)).map(([name, member]) => [name, hoist(member as JsonValue)]),
+      Object.entries(withExample(value, examples)).map(([name, member]) => [name, hoist(member as JsonValue)]),
     )
-    // An example stands with the operation, and is no part of what makes two schemas the same.
-    const { title, examples: _examples, ...schema } = copy
+    const { title, ...schema } = copy
     if (typeof title !== 'string' || copy['type'] !== 'object') return copy
     const known = schemas[title]
     if (known !== undefined && JSON.stringify(known) !== JSON.stringify(schema)) {
@@ -29,12 +32,18 @@ export function hoistNamedSchemas(document: JsonObject): JsonObject {
   return { ...document, paths, components }
 }
 
-/** A media type with the example of its schema, where that is still in the schema. */
-function withExample(media: { [key: string]: JsonValue }): { [key: string]: JsonValue } {
-  const { schema } = media
-  if (!isJsonObject(schema) || !Array.isArray(schema['examples'])) return media
-  const { examples, ...plain } = schema
-  return { ...media, schema: plain, example: media['example'] ?? (examples as JsonValue[])[0] ?? null }
+/** What something is called that is described: of a list the title of its items, with `[]`. */
+function titleOf(schema: JsonObject): string {
+  const { title, items } = schema
+  if (typeof title === 'string') return title
+  return isJsonObject(items) && typeof items['title'] === 'string' ? `${items['title']}[]` : ''
+}
+
+/** A media type has a `schema`. Parameters have one too, but no title. */
+function withExample(value: JsonObject, examples: ApiExamples): JsonObject {
+  const { schema } = value
+  const example = isJsonObject(schema) ? examples[titleOf(schema)] : undefined
+  return example === undefined ? value : { ...value, example }
 }
 
 function sorted(schemas: Record<string, JsonValue>): JsonObject {

@@ -3,7 +3,7 @@ import swaggerUi from '@fastify/swagger-ui'
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest, type RouteOptions } from 'fastify'
 import type { JsonObject } from '../../lib/json.ts'
 import type { Scope } from '../requests/caller.ts'
-import { hoistNamedSchemas } from './named-schemas.ts'
+import { type ApiExamples, hoistNamedSchemas } from './named-schemas.ts'
 import { documentFailures, shareFailures } from './openapi-failures.ts'
 import { createSchemaCompilers } from './schema-compilers.ts'
 
@@ -21,6 +21,7 @@ export async function createDocuments(
   routes: readonly RouteOptions[],
   version: string,
   address: string | null,
+  examples: ApiExamples,
 ): Promise<FastifyInstance> {
   const documents = Fastify({
     routerOptions: { ignoreTrailingSlash: true },
@@ -47,7 +48,7 @@ export async function createDocuments(
     },
     transformObject: (document) =>
       'openapiObject' in document
-        ? shareFailures(hoistNamedSchemas(document.openapiObject as unknown as JsonObject))
+        ? shareFailures(hoistNamedSchemas(document.openapiObject as unknown as JsonObject, examples))
         : (document.swaggerObject as unknown as JsonObject),
   })
   for (const { method, url, schema, config } of routes) {

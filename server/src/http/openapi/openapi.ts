@@ -1,4 +1,5 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
+import type { ApiExamples } from './named-schemas.ts'
 import { answerDocument, createDocument, type StoredDocument } from './stored-document.ts'
 
 export const OPENAPI_PATH = '/openapi.json'
@@ -29,19 +30,28 @@ const PAGE_POLICY =
   "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; " +
   "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
+export type DocumentOptions = {
+  version: string
+  /** Where clients reach the server; null for wherever they found the document. */
+  address: string | null
+  /** What bodies and answers look like. */
+  loadExamples: () => Promise<ApiExamples>
+}
+
 /**
  * Describes the routes that are registered after it: `/openapi.json`, and a page to browse it at `/docs`. What makes them
  * is loaded when somebody first asks: 150 files, which few servers ever need. Each is made and packed once.
- * `address` is where clients reach the server; null for wherever they found the document.
  */
-export function documentRoutes(app: FastifyInstance, version: string, address: string | null = null): void {
+export function documentRoutes(app: FastifyInstance, { version, address, loadExamples }: DocumentOptions): void {
   const routes: RouteOptions[] = []
   app.addHook('onRoute', (route) => {
     routes.push(route)
   })
   let made: Promise<FastifyInstance> | null = null
   const documents = () => {
-    made ??= import('./openapi-documents.ts').then(({ createDocuments }) => createDocuments(routes, version, address))
+    made ??= Promise.all([import('./openapi-documents.ts'), loadExamples()]).then(([{ createDocuments }, examples]) =>
+      createDocuments(routes, version, address, examples),
+    )
     return made
   }
 

@@ -7,7 +7,6 @@ import type { ToolAnswer } from '../accepting/tool-answers.ts'
 import type { RunService } from '../run-service.ts'
 import type { Approvals } from '../running/approvals.ts'
 import { presentable } from '../running/tool-execution.ts'
-import { TOOL_DECISION_EXAMPLE, TOOL_RESULTS_EXAMPLE } from '../turn-examples.ts'
 import type { TurnService } from '../turn-service.ts'
 import { streamReply } from './reply-stream.ts'
 import { answerWhole, beginOnce, originOf, TurnOptions, wantsEvents } from './turn-request.ts'
@@ -22,17 +21,9 @@ const Result = Type.Object({
   content: Type.Optional({ ...AnyJson, description: 'Text, or JSON that the model gets as text.' }),
   error: Type.Optional(NullableText(100_000)),
 })
-const ToolResults = Named(
-  'ToolResults',
-  { results: Type.Array(Result, { minItems: 1, maxItems: 64 }) },
-  TOOL_RESULTS_EXAMPLE,
-)
+const ToolResults = Named('ToolResults', { results: Type.Array(Result, { minItems: 1, maxItems: 64 }) })
 
-const Call = Named(
-  'ToolDecisionRequest',
-  { toolCallId: Type.String({ minLength: 1, maxLength: 256 }) },
-  TOOL_DECISION_EXAMPLE,
-)
+const Call = Named('ToolDecisionRequest', { toolCallId: Type.String({ minLength: 1, maxLength: 256 }) })
 const DecisionDto = Named('ToolDecision', { runId: Uuid, toolCallId: Type.String(), decision: Type.String() })
 const WAYS = [
   ['approve', 'approved', 'Allow a call that a run waits for'],

@@ -6,7 +6,6 @@ import type { AttachmentInputs } from '../../attachments/attachment-schemas.ts'
 import { givenIn } from '../../attachments/attachment-wire.ts'
 import type { ReadableRun } from '../reply/readable-run.ts'
 import type { RunService } from '../run-service.ts'
-import { ITEMS_EXAMPLE } from '../turn-examples.ts'
 import type { TurnService } from '../turn-service.ts'
 import { streamReply } from './reply-stream.ts'
 import {
@@ -88,7 +87,7 @@ export function turnRoutes(deps: { turns: TurnService; runs: RunService }): Fast
           ...sending,
           summary: 'Continue, the reply as a JSON array that is written as it grows',
           description: 'Each item is a `GenAiStreamingChatChoice` with the new text only.',
-          response: answers(Type.Array(StreamItem, { examples: [ITEMS_EXAMPLE] }), ...OF_A_TURN),
+          response: answers(Type.Array(StreamItem), ...OF_A_TURN),
         },
         handler: async (request, reply) => stream('array', reply, await send(request, reply)),
       })

@@ -13,28 +13,11 @@ import {
 import { type Static, Type } from '../../../lib/schema.ts'
 import { Attachments } from '../../attachments/attachment-schemas.ts'
 import { UserText } from '../../conversations/conversation-schemas.ts'
-import {
-  CANCEL_EXAMPLE,
-  CHAT_EXAMPLE,
-  EDITED_MESSAGE_EXAMPLE,
-  EVENTS_EXAMPLE,
-  RUN_EXAMPLE,
-  RUNS_EXAMPLE,
-  USER_MESSAGE_EXAMPLE,
-} from '../turn-examples.ts'
 
-export const UserMessage = Named(
-  'GenAiUserMessage',
-  { message: UserText, attachments: Attachments },
-  USER_MESSAGE_EXAMPLE,
-)
+export const UserMessage = Named('GenAiUserMessage', { message: UserText, attachments: Attachments })
 
 /** The new text of a message that is changed; without `attachments` its files stay. */
-export const EditedMessage = Named(
-  'EditedMessage',
-  { content: UserText, attachments: Attachments },
-  EDITED_MESSAGE_EXAMPLE,
-)
+export const EditedMessage = Named('EditedMessage', { content: UserText, attachments: Attachments })
 
 export const UsageDto = Named('GenAiUsage', {
   prompt_tokens: Type.Integer(),
@@ -57,21 +40,17 @@ const Choice = Type.Object({
 })
 
 export type ChatResponse = Static<typeof ChatResponse>
-export const ChatResponse = Named(
-  'GenAiChatResponse',
-  {
-    id: NullableText(),
-    object: NullableText(),
-    created: Type.Integer(),
-    choices: Type.Array(Choice),
-    usage: UsageDto,
-    messageId: Uuid,
-    runId: NullableUuid,
-    httpRequestId: Uuid,
-    citations: Type.Array(Type.Unknown()),
-  },
-  CHAT_EXAMPLE,
-)
+export const ChatResponse = Named('GenAiChatResponse', {
+  id: NullableText(),
+  object: NullableText(),
+  created: Type.Integer(),
+  choices: Type.Array(Choice),
+  usage: UsageDto,
+  messageId: Uuid,
+  runId: NullableUuid,
+  httpRequestId: Uuid,
+  citations: Type.Array(Type.Unknown()),
+})
 
 /** For the document: the streams are written by hand, piece by piece. */
 export const StreamItem = Named('GenAiStreamingChatChoice', {
@@ -96,9 +75,9 @@ export const StreamItem = Named('GenAiStreamingChatChoice', {
 
 /** A stream of server-sent events: their text, and for the document what stands in `data`. */
 export const Events = Type.String({
+  title: 'Events',
   description:
     'Server-sent events: `data` is a `GenAiStreamingChatChoice` with the new text only; the last is `[DONE]`.',
-  examples: [EVENTS_EXAMPLE],
 })
 
 /** What everything can fail with that begins a turn or shows its reply. */
@@ -117,17 +96,13 @@ export const OF_A_TURN = [
 /** A whole reply, or its events where the request accepts `text/event-stream`. */
 export const WHOLE_OR_EVENTS = { 'application/json': ChatResponse, 'text/event-stream': Events }
 
-export const CancelReceipt = Named(
-  'CancelReceipt',
-  {
-    runId: Uuid,
-    status: Type.String(),
-    finishReason: NullableText(),
-    textLength: Type.Integer({ description: 'UTF-16 units of text that are kept.' }),
-    usage: UsageDto,
-  },
-  CANCEL_EXAMPLE,
-)
+export const CancelReceipt = Named('CancelReceipt', {
+  runId: Uuid,
+  status: Type.String(),
+  finishReason: NullableText(),
+  textLength: Type.Integer({ description: 'UTF-16 units of text that are kept.' }),
+  usage: UsageDto,
+})
 
 const AttemptDto = Type.Object({
   aiSystem: Type.String(),
@@ -152,35 +127,31 @@ const SentContextDto = Type.Object({
 
 const Milliseconds = Type.Unsafe<number | null>({ type: ['integer', 'null'], description: 'Since `startedAt`.' })
 
-export const RunDto = Named(
-  'Run',
-  {
-    runId: Uuid,
-    conversationId: Uuid,
-    kind: Type.String({ description: '`send`, `regenerate`, `edit`, `summary` or `title`.' }),
-    status: Type.String({
-      description:
-        '`accepted` (waits for its place), `running`, `waiting` (for an approval), `completed`, `failed`, `cancelled` or `interrupted`.',
-    }),
-    finishReason: NullableText(),
-    userMessageId: Uuid,
-    messageId: Type.String({ format: 'uuid', description: 'Of the reply, if it has come to one.' }),
-    aiSystem: Type.String(),
-    model: Type.String(),
-    usage: UsageDto,
-    isUsageEstimated: Type.Boolean({ description: 'The provider did not say.' }),
-    context: Nullable(SentContextDto),
-    createdAt: Timestamp,
-    startedAt: NullableTimestamp,
-    firstTokenAt: NullableTimestamp,
-    endedAt: NullableTimestamp,
-    timeToFirstTokenMs: Milliseconds,
-    durationMs: Milliseconds,
-    restarts: Type.Integer({ description: 'How often it was started again after a crash.' }),
-    attempts: Type.Array(AttemptDto),
-    error: Nullable(Type.Object({ code: Type.String(), message: Type.String() })),
-  },
-  RUN_EXAMPLE,
-)
+export const RunDto = Named('Run', {
+  runId: Uuid,
+  conversationId: Uuid,
+  kind: Type.String({ description: '`send`, `regenerate`, `edit`, `summary` or `title`.' }),
+  status: Type.String({
+    description:
+      '`accepted` (waits for its place), `running`, `waiting` (for an approval), `completed`, `failed`, `cancelled` or `interrupted`.',
+  }),
+  finishReason: NullableText(),
+  userMessageId: Uuid,
+  messageId: Type.String({ format: 'uuid', description: 'Of the reply, if it has come to one.' }),
+  aiSystem: Type.String(),
+  model: Type.String(),
+  usage: UsageDto,
+  isUsageEstimated: Type.Boolean({ description: 'The provider did not say.' }),
+  context: Nullable(SentContextDto),
+  createdAt: Timestamp,
+  startedAt: NullableTimestamp,
+  firstTokenAt: NullableTimestamp,
+  endedAt: NullableTimestamp,
+  timeToFirstTokenMs: Milliseconds,
+  durationMs: Milliseconds,
+  restarts: Type.Integer({ description: 'How often it was started again after a crash.' }),
+  attempts: Type.Array(AttemptDto),
+  error: Nullable(Type.Object({ code: Type.String(), message: Type.String() })),
+})
 
-export const RunPage = Named('RunPage', { data: Type.Array(RunDto), continuationToken: NullableText() }, RUNS_EXAMPLE)
+export const RunPage = Named('RunPage', { data: Type.Array(RunDto), continuationToken: NullableText() })

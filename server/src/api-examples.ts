@@ -1,0 +1,83 @@
+import {
+  CREATE_KEY_EXAMPLE,
+  CREATED_KEY_EXAMPLE,
+  KEYS_EXAMPLE,
+  ROTATE_KEY_EXAMPLE,
+} from './features/api-keys/api-key-examples.ts'
+import {
+  CONVERSATION_EXAMPLE,
+  CONVERSATIONS_EXAMPLE,
+  CREATE_CONVERSATION_EXAMPLE,
+  CREATE_WITH_PERSONA_EXAMPLE,
+  SET_ACTIVE_EXAMPLE,
+  SET_CONVERSATION_SCORE_EXAMPLE,
+  SET_MESSAGE_SCORE_EXAMPLE,
+  SET_METADATA_EXAMPLE,
+  SET_NAME_EXAMPLE,
+  SET_STATUS_EXAMPLE,
+  UPDATE_CONVERSATION_EXAMPLE,
+} from './features/conversations/conversation-examples.ts'
+import {
+  CREATE_PERSONA_EXAMPLE,
+  CREATE_VERSION_EXAMPLE,
+  MINIMAL_PERSONAS_EXAMPLE,
+  PERSONA_EXAMPLE,
+  PERSONAS_EXAMPLE,
+  UPDATE_PERSONA_EXAMPLE,
+  UPDATE_VERSION_EXAMPLE,
+  VERSION_EXAMPLE,
+} from './features/personas/persona-examples.ts'
+import { PUT_SECRET_EXAMPLE } from './features/secrets/secret-examples.ts'
+import { MODELS_EXAMPLE } from './features/turns/model-examples.ts'
+import {
+  CANCEL_EXAMPLE,
+  CHAT_EXAMPLE,
+  EDITED_MESSAGE_EXAMPLE,
+  EVENTS_EXAMPLE,
+  ITEMS_EXAMPLE,
+  RUN_EXAMPLE,
+  RUNS_EXAMPLE,
+  TOOL_DECISION_EXAMPLE,
+  TOOL_RESULTS_EXAMPLE,
+  USER_MESSAGE_EXAMPLE,
+} from './features/turns/turn-examples.ts'
+import type { ApiExamples } from './http/openapi/named-schemas.ts'
+
+/** What bodies and answers look like, by the titles of their schemas. Loaded with the document that shows them. */
+export const API_EXAMPLES: ApiExamples = {
+  ApiKeyList: KEYS_EXAMPLE,
+  CancelReceipt: CANCEL_EXAMPLE,
+  ChatEntryResponse: CONVERSATION_EXAMPLE,
+  ChatEntryResponseResultSet: CONVERSATIONS_EXAMPLE,
+  CreateApiKeyRequest: CREATE_KEY_EXAMPLE,
+  CreateGenAiChatRequest: CREATE_CONVERSATION_EXAMPLE,
+  CreateGenAiPersonaChatRequest: CREATE_WITH_PERSONA_EXAMPLE,
+  CreatePersonaRequest: CREATE_PERSONA_EXAMPLE,
+  CreatePersonaVersionRequest: CREATE_VERSION_EXAMPLE,
+  CreatedApiKey: CREATED_KEY_EXAMPLE,
+  EditedMessage: EDITED_MESSAGE_EXAMPLE,
+  Events: EVENTS_EXAMPLE,
+  GenAiChatResponse: CHAT_EXAMPLE,
+  'GenAiStreamingChatChoice[]': ITEMS_EXAMPLE,
+  GenAiUserMessage: USER_MESSAGE_EXAMPLE,
+  MinimalPersonaResultSet: MINIMAL_PERSONAS_EXAMPLE,
+  Models: MODELS_EXAMPLE,
+  PersonaDto: PERSONA_EXAMPLE,
+  PersonaResultSet: PERSONAS_EXAMPLE,
+  PersonaVersionDto: VERSION_EXAMPLE,
+  PutSecretRequest: PUT_SECRET_EXAMPLE,
+  RotateApiKeyRequest: ROTATE_KEY_EXAMPLE,
+  Run: RUN_EXAMPLE,
+  RunPage: RUNS_EXAMPLE,
+  ToolDecisionRequest: TOOL_DECISION_EXAMPLE,
+  ToolResults: TOOL_RESULTS_EXAMPLE,
+  UpdateChatEntrySetConversationActiveRequest: SET_ACTIVE_EXAMPLE,
+  UpdateChatEntrySetConversationMetadataRequest: SET_METADATA_EXAMPLE,
+  UpdateChatEntrySetConversationNameRequest: SET_NAME_EXAMPLE,
+  UpdateChatEntrySetConversationStatusRequest: SET_STATUS_EXAMPLE,
+  UpdateConversationRequest: UPDATE_CONVERSATION_EXAMPLE,
+  UpdateConversationScoreRequest: SET_CONVERSATION_SCORE_EXAMPLE,
+  UpdatePersonaRequest: UPDATE_PERSONA_EXAMPLE,
+  UpdatePersonaVersionRequest: UPDATE_VERSION_EXAMPLE,
+  UpsertRunScoreRequest: SET_MESSAGE_SCORE_EXAMPLE,
+}
