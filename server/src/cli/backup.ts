@@ -32,7 +32,7 @@ export const backupCommand = defineCommand({
 
 async function backupAll(io: Io, request: BackupRequest): Promise<number> {
   const [{ backupWithBlobs }, { openBlobs }] = await Promise.all([
-    import('../storage/sqlite-blob-backup.ts'),
+    import('../storage/sqlite/blob-backup.ts'),
     import('../blobs/open-blobs.ts'),
   ])
   const store = openBlobs(readSettings(io).blobs)

@@ -19,7 +19,7 @@ export const restoreCommand = defineCommand({
     const file = requireSqliteFile(io, 'pg_restore')
     const source = resolve(words[0] as string)
     const [{ restoreWithBlobs }, { openBlobs }] = await Promise.all([
-      import('../storage/sqlite-blob-backup.ts'),
+      import('../storage/sqlite/blob-backup.ts'),
       import('../blobs/open-blobs.ts'),
     ])
     const store = openBlobs(readSettings(io).blobs)

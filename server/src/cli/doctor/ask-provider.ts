@@ -1,5 +1,6 @@
 import { AI_SYSTEM_FACTS, type AiSystem } from '../../models/ai-systems.ts'
-import { isWebPage, providerAddress, whyAPage, whyMissing } from '../../models/provider-address.ts'
+import { isWebPage, whyAPage, whyMissing } from '../../models/errors/wrong-address.ts'
+import { providerAddress } from '../../models/providers/provider-address.ts'
 import type { ProviderSettings } from '../../models/providers/provider-settings.ts'
 import { reasonOf } from '../reason.ts'
 import { broken, type Finding, note, ok } from './finding.ts'

@@ -1,8 +1,8 @@
 import { isJsonObject } from '../../lib/json.ts'
 import type { AiSystem } from '../ai-systems.ts'
 import { ModelError, type ModelErrorKind } from '../model-error.ts'
-import { isWebPage, type ProviderAddress, whyAPage, whyMissing } from '../provider-address.ts'
 import type { Redact } from './redact.ts'
+import { isWebPage, type ProviderAddress, whyAPage, whyMissing } from './wrong-address.ts'
 
 /** UTF-16 units of what a provider said that are looked at, and that are passed on. */
 const MAX_READ = 8_192

@@ -2,7 +2,7 @@ import type { LanguageModelV4 } from '@ai-sdk/provider'
 import type { Dispatcher } from 'undici'
 import { createBoundedFetch } from '../../net/bounded-fetch.ts'
 import type { HostedAiSystem } from '../ai-systems.ts'
-import { isWebPage } from '../provider-address.ts'
+import { isWebPage } from '../errors/wrong-address.ts'
 import type { ProviderSettings } from './provider-settings.ts'
 
 type Fetch = typeof globalThis.fetch

@@ -1,7 +1,7 @@
 import type { Dispatcher } from 'undici'
 import { isJsonObject, type JsonValue } from '../../lib/json.ts'
 import { request } from '../../lib/undici.ts'
-import { isWebPage } from '../provider-address.ts'
+import { isWebPage } from '../errors/wrong-address.ts'
 
 /** Bytes of a list that are read. */
 const MAX_LIST_BYTES = 4 * 1024 * 1024

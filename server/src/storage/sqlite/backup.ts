@@ -19,9 +19,9 @@ import { basename, dirname, join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { PRIVATE_FILE, PRIVATE_FOLDER } from '../../lib/process/private-files.ts'
 import { StorageError } from '../database.ts'
-import { dropBlobs } from '../sqlite-kept-blobs.ts'
 import { explainSqliteError } from './errors.ts'
 import { inspectSqlite, openOurs, primaryCode } from './inspect.ts'
+import { dropBlobs } from './kept-blobs.ts'
 import { acquireServerLock, type ServerLock } from './lock.ts'
 
 const BUSY = 5

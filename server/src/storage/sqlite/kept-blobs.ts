@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { DatabaseSync } from 'node:sqlite'
-import { explainSqliteError } from './sqlite/errors.ts'
-import { openOurs } from './sqlite/inspect.ts'
+import { explainSqliteError } from './errors.ts'
+import { openOurs } from './inspect.ts'
 
 /** Blobs in a backup stand in a table of their own, which no database that is served has. */
 const TABLE = 'kept_blob'

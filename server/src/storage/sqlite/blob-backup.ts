@@ -1,4 +1,4 @@
-import { StorageError } from './database.ts'
+import { StorageError } from '../database.ts'
 import {
   type BackupRequest,
   checkRestore,
@@ -10,9 +10,9 @@ import {
   removePartial,
   restoreSqlite,
   sync,
-} from './sqlite/backup.ts'
-import { inspectSqlite } from './sqlite/inspect.ts'
-import { type KeptBlob, keepBlobs, namedBlobs, readKeptBlobs } from './sqlite-kept-blobs.ts'
+} from './backup.ts'
+import { inspectSqlite } from './inspect.ts'
+import { type KeptBlob, keepBlobs, namedBlobs, readKeptBlobs } from './kept-blobs.ts'
 
 /** How often the database is copied anew because blobs of the last copy have been deleted meanwhile. */
 const MOST_COPIES = 10
