@@ -1,9 +1,9 @@
 import { Ajv } from 'ajv'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { JsonObject, JsonValue } from '../server/src/lib/json.ts'
-import { type Answer, type Json, parseSse, type RunningApp, startApp } from './support/app.ts'
-import { onEveryDatabase } from './support/databases.ts'
-import { textOf } from './support/pages.ts'
+import type { JsonObject, JsonValue } from '../../server/src/lib/json.ts'
+import { type Answer, type Json, parseSse, type RunningApp, startApp } from '../support/app.ts'
+import { onEveryDatabase } from '../support/databases.ts'
+import { textOf } from '../support/pages.ts'
 
 type Media = { schema: JsonObject; example?: JsonValue }
 type Operation = {

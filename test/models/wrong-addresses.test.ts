@@ -1,8 +1,8 @@
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
-import { type RunningApp, startApp } from './support/app.ts'
-import { onEveryDatabase } from './support/databases.ts'
-import { environmentOf, runCli } from './support/process.ts'
-import { type Behaviour, chatReply, type ProviderServer, startProviderServer } from './support/provider-server.ts'
+import { type RunningApp, startApp } from '../support/app.ts'
+import { onEveryDatabase } from '../support/databases.ts'
+import { environmentOf, runCli } from '../support/process.ts'
+import { type Behaviour, chatReply, type ProviderServer, startProviderServer } from '../support/provider-server.ts'
 
 const HTML = { 'content-type': 'text/html; charset=utf-8' }
 const PAGE = '<!DOCTYPE html>\n<html><head><title>Log in</title></head><body>Who are you?</body></html>'
