@@ -208,7 +208,7 @@ describe('connections', () => {
     const head = `POST /conversations/${id}/chat-sse HTTP/1.1\r\nhost: x\r\n${KEY}${JSON_TYPE}`
     connection.write(`${head}content-length: ${body.length}\r\n\r\n${body}`)
     const socket = await connection.atServer
-    await expect.poll(() => socket.bytesWritten, { timeout: 10_000 }).toBeGreaterThan(100_000)
+    await expect.poll(() => socket.bytesWritten).toBeGreaterThan(100_000)
     if (!socket.closed) await once(socket, 'close')
     // The turn is none of the reader's.
     const runs = await server.call<{ data: Json[] }>('GET', `/conversations/${id}/runs`)

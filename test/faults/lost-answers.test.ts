@@ -16,7 +16,6 @@ const LASTS_MS = 6_000
 
 test.skipIf(!postgres)(
   `the line to PostgreSQL breaks just when something is committed${postgres ? '' : ` (skipped: ${inject('postgresMissing').split('\n')[0]})`}`,
-  { timeout: 90_000 },
   async (context) => {
     const seed = chooseSeed()
     const random = createRandom(seed)

@@ -23,7 +23,7 @@ import {
 const OUTAGES = [300, 1_500, 8_500]
 const TURNS = 6
 
-test('PostgreSQL goes away in the middle of turns and comes back', { timeout: 120_000 }, async (context) => {
+test('PostgreSQL goes away in the middle of turns and comes back', async (context) => {
   const postgres = await ownPostgresOrSkip(context)
   const world = await openWorld(kindOf(postgres), { DRAMATIS_LEASE_MS: '500' })
   try {

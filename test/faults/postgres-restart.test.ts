@@ -19,7 +19,7 @@ import {
 const TURNS = 6
 const WORDS = 120
 
-test('a restart of PostgreSQL is a pause in the replies, which end whole', { timeout: 120_000 }, async (context) => {
+test('a restart of PostgreSQL is a pause in the replies, which end whole', async (context) => {
   const postgres = await ownPostgresOrSkip(context)
   const world = await openWorld(kindOf(postgres))
   const { url } = world.server

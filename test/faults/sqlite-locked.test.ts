@@ -12,7 +12,7 @@ const sqlite = databaseKinds.find(({ name }) => name === 'sqlite') as DatabaseKi
 const LOCKED_MS = 6_500
 const TEXT = 'word '.repeat(200)
 
-test('a SQLite file that is locked for a while is a pause in the replies', { timeout: 60_000 }, async (context) => {
+test('a SQLite file that is locked for a while is a pause in the replies', async (context) => {
   const world = await openWorld(sqlite)
   try {
     const { url } = world.server

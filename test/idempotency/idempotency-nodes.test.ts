@@ -60,8 +60,8 @@ onEveryDatabase('an Idempotency-Key beyond one server', (kind) => {
 
     const server = await serve(place, { DRAMATIS_LEASE_MS: '1000' })
     const { runs } = readersOf(server)
-    await expect.poll(async () => (await runs(talking))[0]?.status, { timeout: 20_000 }).toBe('interrupted')
-    await expect.poll(async () => (await runs(silent))[0]?.status, { timeout: 20_000 }).toBe('interrupted')
+    await expect.poll(async () => (await runs(talking))[0]?.status).toBe('interrupted')
+    await expect.poll(async () => (await runs(silent))[0]?.status).toBe('interrupted')
     const again = await server.call('POST', `/conversations/${talking}/chat-sse`, { message: 'Hi' }, key)
     expect(again.text.startsWith(seen)).toBe(true)
     expect(parseSse(again.text).at(-2)?.data).toContain('"interrupted"')

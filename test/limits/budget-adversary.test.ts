@@ -186,7 +186,7 @@ onEveryDatabase('somebody who wants more than the daily budget', (kind: Database
             await Promise.race([
               acting,
               expect
-                .poll(() => provider.requests.length, { timeout: 60_000 })
+                .poll(() => provider.requests.length)
                 .toBeGreaterThan(sent + after)
                 .catch(() => {}),
             ])
@@ -211,7 +211,7 @@ onEveryDatabase('somebody who wants more than the daily budget', (kind: Database
           return one?.['tokensUsedToday'] as number
         }
         // Everything is over when nothing is booked any more that was only reserved.
-        await expect.poll(async () => runsUnderWay(low, conversations), { timeout: 60_000 }).toBe(0)
+        await expect.poll(async () => runsUnderWay(low, conversations)).toBe(0)
         const allowed = BUDGET * (1 + ERROR) + stopped * ON_THE_WAY
         expect(honest.counted()).toBeLessThanOrEqual(allowed)
         expect(await used()).toBeGreaterThanOrEqual((honest.counted() - stopped * ON_THE_WAY) / (1 + ERROR))

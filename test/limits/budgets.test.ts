@@ -111,7 +111,7 @@ onEveryDatabase('a daily token budget', (kind) => {
       return status
     })
     // Those that got through run until the last has been refused.
-    await expect.poll(() => refused.length, { timeout: 25_000 }).toBe(100 - most)
+    await expect.poll(() => refused.length).toBe(100 - most)
     expect(await bookedFor(server, key)).toEqual({ reserved: most * estimate, used: 0 })
     const accepted = ids.filter((id) => !refused.includes(id))
     await Promise.all(accepted.map((id) => cancelRun(id)))
@@ -128,7 +128,7 @@ onEveryDatabase('a daily token budget', (kind) => {
     const { body } = await server.call<{ chatMessages: unknown[] }>('GET', `/conversations/${silent}`)
     expect(body.chatMessages).toHaveLength(1)
     expect((await send(silent, key)).status).toBe(200)
-  }, 60_000)
+  })
 
   test('refuses what it may not suffice for, until the next day', async () => {
     const limit = 200
@@ -265,7 +265,7 @@ onEveryDatabase('a daily token budget', (kind) => {
 })
 
 onEveryDatabase('a daily token budget, after a crash', (kind) => {
-  test('has back what the interrupted turns had reserved', { timeout: 90_000 }, async () => {
+  test('has back what the interrupted turns had reserved', async () => {
     const place = await kind.create()
     const lease = { DRAMATIS_LEASE_MS: '500' }
     const dying = await startServer(place, lease)

@@ -21,12 +21,12 @@ onEveryDatabase('what is done behind turns and beside them', (kind) => {
     for (let n = 0; n < 20; n++) await start(loud, { ...REHEARSAL, message: 'loud words' })
     const path = await start(quiet, { ...REHEARSAL, message: 'soft words' })
     const name = async () => (await server.call('GET', path, undefined, quiet)).body['conversationName']
-    await expect.poll(name, { timeout: 10_000 }).toBe('A quiet title')
+    await expect.poll(name).toBe('A quiet title')
     expect(provider.requests.filter(({ body }) => JSON.stringify(body).includes('loud words'))).toHaveLength(8)
     gate.resolve()
     await server.close()
     await provider.close()
-  }, 60_000)
+  })
 
   test('calls of tools of one organization go out while those of another hang', async () => {
     const service = await startToolServer()
@@ -47,7 +47,7 @@ onEveryDatabase('what is done behind turns and beside them', (kind) => {
     const paths = await Promise.all(Array.from({ length: 10 }, () => start(loud, withCalls('hang', 16))))
     const hanging = paths.map((path) => send(loud, path))
     const hung = () => service.requests.filter(({ path }) => path === '/hang').length
-    await expect.poll(hung, { timeout: 20_000 }).toBe(128)
+    await expect.poll(hung).toBe(128)
     expect((await send(quiet, await start(quiet, withCalls('look', 2)))).status).toBe(200)
     expect(service.requests.filter(({ path }) => path === '/look')).toHaveLength(2)
     expect(hung()).toBe(128)
@@ -58,7 +58,7 @@ onEveryDatabase('what is done behind turns and beside them', (kind) => {
     await Promise.all(hanging)
     await server.close()
     await service.close()
-  }, 60_000)
+  })
 
   test('long reads of one organization do not stand before those of another', async () => {
     const { server, organizations } = await startWithTwo(kind)
@@ -89,7 +89,7 @@ onEveryDatabase('what is done behind turns and beside them', (kind) => {
         await Promise.race([answer, new Promise((resolve) => setTimeout(resolve, 1_000))])
       }
     })
-    await expect.poll(() => erased, { timeout: 20_000 }).toBeGreaterThan(2)
+    await expect.poll(() => erased).toBeGreaterThan(2)
     for (let n = 0; n < 10; n++) expect((await send(quiet, path)).status).toBe(200)
     isOver = true
     await Promise.all(erasing)
@@ -111,5 +111,5 @@ onEveryDatabase('what is done behind turns and beside them', (kind) => {
     await Promise.all([...waiting, other])
     expect((await server.call('GET', path, undefined, quiet)).status).toBe(404)
     await server.close()
-  }, 60_000)
+  })
 })

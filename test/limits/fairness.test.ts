@@ -57,7 +57,7 @@ onEveryDatabase('a provider that one caller has trouble with', (kind) => {
     const answer = await send(quiet, await start(quiet, MODEL))
     expect([answer.status, answer.text]).toEqual([200, expect.stringContaining('fine')])
     expect((await send(quiet, await start(quiet, { ...MODEL, model: 'other' }))).status).toBe(200)
-  }, 120_000)
+  })
 
   test('and that is really down is noticed also by a single caller', async () => {
     const { quiet, start, send } = two
@@ -68,7 +68,7 @@ onEveryDatabase('a provider that one caller has trouble with', (kind) => {
     const asked = provider.requests.length
     expect((await send(quiet, path)).status).toBe(200)
     expect(provider.requests.length).toBe(asked)
-  }, 60_000)
+  })
 })
 
 onEveryDatabase('places for turns', (kind) => {
@@ -165,7 +165,7 @@ onEveryDatabase('places for turns', (kind) => {
     await Promise.all(waiting.slice(1).map(({ run }) => server.call('POST', `${run}/cancel`, undefined, loud)))
     expect(await gauge('waiting_turns')).toBe(0)
     expect((await send(loud, await start(loud, REHEARSAL))).status).toBe(200)
-  }, 60_000)
+  })
 
   test('and connections that last are bounded for each key', async () => {
     const { server, loud, quiet, start, send } = two
@@ -192,5 +192,5 @@ onEveryDatabase('places for turns', (kind) => {
     expect((await server.call('POST', `${run}/cancel`, undefined, loud)).status).toBe(200)
     await answer
     await expect.poll(async () => (await send(loud, await start(loud, REHEARSAL))).status).toBe(200)
-  }, 60_000)
+  })
 })

@@ -140,7 +140,7 @@ onEveryDatabase('nobody waits long for', (kind) => {
     for (let i = 0; i < 100; i++) {
       await send('PATCH', `/conversations/${ids.talk}/set-score/${ids.message}`, JSON.stringify(feedback))
     }
-  }, 240_000)
+  })
   afterAll(async () => {
     await client.close()
     await server.close()
@@ -161,11 +161,11 @@ onEveryDatabase('nobody waits long for', (kind) => {
     return received as Received
   }
 
-  test.each(BODIES)('%s', { timeout: 60_000 }, async (_, path, body) => {
+  test.each(BODIES)('%s', async (_, path, body) => {
     expect((await expectNoStall(() => send('POST', path, body))).status).toBeLessThan(500)
   })
 
-  test.each(FILES)('a file: %s', { timeout: 60_000 }, async (_, type, bytes) => {
+  test.each(FILES)('a file: %s', async (_, type, bytes) => {
     const file = bytes()
     const { status } = await expectNoStall(() => send('POST', `/conversations/${ids.talk}/attachments`, file, type))
     expect([200, 400]).toContain(status)
@@ -183,19 +183,19 @@ onEveryDatabase('nobody waits long for', (kind) => {
     ['an export of a user', () => '/users/ada/export', 30e6],
     ['the events of a long reply', () => `/conversations/${ids.talk}/runs/${ids.run}/events`, 5e6],
     ['the runs of a long conversation', () => `/conversations/${ids.conversation}/runs?pageSize=100`, 1e4],
-  ])('%s', { timeout: 120_000 }, async (_, path, least) => {
+  ])('%s', async (_, path, least) => {
     const answer = await expectNoStall(() => send('GET', path()))
     expect(answer.status).toBe(200)
     expect(answer.bytes).toBeGreaterThan(least)
   })
 
-  test('a change that answers a long conversation', { timeout: 60_000 }, async () => {
+  test('a change that answers a long conversation', async () => {
     const path = `/conversations/${ids.conversation}/set-active`
     const answer = await expectNoStall(() => send('PATCH', path, '{"isActive":true}'))
     expect(answer.bytes).toBeGreaterThan(12e6)
   })
 
-  test('a turn of the longest message', { timeout: 60_000 }, async () => {
+  test('a turn of the longest message', async () => {
     const body = JSON.stringify({ message: LONGEST })
     const { status } = await expectNoStall(() => send('POST', `/conversations/${ids.conversation}/chat-sse`, body))
     expect(status).toBe(200)

@@ -19,7 +19,7 @@ const SCHEMA = {
   json_schema: { name: 'one', schema: { type: 'object', properties: { letter: { type: 'string' } } } },
 }
 
-const POLL = { interval: 50, timeout: 10_000 }
+const POLL = { interval: 50 }
 
 type Choice = { finish_reason: string | null; message: { content: string } }
 type StreamItem = { choice: Choice }

@@ -68,7 +68,7 @@ onEveryDatabase('the key of secrets', (kind) => {
   const doctor = async (env: Record<string, string>) =>
     (await runCli(['doctor'], environmentOf(place, { PORT: '0', ...env }))).stdout
 
-  test('is another one: the call, the list, the start and the doctor say so', { timeout: 60_000 }, async () => {
+  test('is another one: the call, the list, the start and the doctor say so', async () => {
     await put(await start(OLD), 'TOKEN')
     await put(server as RunningApp, 'OTHER')
     expect(await resultOf(server as RunningApp)).toBe('sent value of TOKEN')
@@ -99,7 +99,7 @@ onEveryDatabase('the key of secrets', (kind) => {
     expect(warnings(server as RunningApp)).toEqual([expect.stringMatching(/^1 stored secret cannot/)])
   })
 
-  test('is rotated: the start seals with the new one, and then the old one can go', { timeout: 60_000 }, async () => {
+  test('is rotated: the start seals with the new one, and then the old one can go', async () => {
     const before = await start(OLD)
     // More than a batch.
     const names = Array.from({ length: 150 }, (_, i) => `S${i}`)

@@ -52,7 +52,7 @@ onEveryDatabase('a key', (kind) => {
       })
       server.kill('SIGUSR2')
       const reports = () => readdirSync(folder).map((name) => readFileSync(join(folder, name), 'utf8'))
-      await expect.poll(() => reports().some((text) => text.trimEnd().endsWith('}')), { timeout: 20_000 }).toBe(true)
+      await expect.poll(() => reports().some((text) => text.trimEnd().endsWith('}'))).toBe(true)
       server.kill('SIGTERM')
       await server.ended
       for (const text of reports()) {

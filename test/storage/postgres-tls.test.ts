@@ -63,7 +63,7 @@ describe('TLS to PostgreSQL', () => {
     for (const role of ['certified', 'plainonly', 'tlsonly'])
       await admin.query(`create role ${role} login password 'x'`)
     await admin.end()
-  }, 60_000)
+  })
   afterAll(async () => {
     await encrypted.remove()
     await plain.remove()

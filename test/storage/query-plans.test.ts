@@ -28,7 +28,7 @@ const GROWING = [
 ]
 
 onEveryDatabase('the queries of a turn', (kind) => {
-  test('find their rows by a key', { timeout: 60_000 }, async () => {
+  test('find their rows by a key', async () => {
     const provider = await startProviderServer()
     provider.always(chatReply(['One', ' two']))
     const place = await kind.create()

@@ -42,7 +42,7 @@ onEveryDatabase('a server that dies while it calls tools', (kind) => {
     const server = await serve(place, env)
     type Run = { runId: string; status: string; finishReason: string; restarts: number }
     const runs = async () => (await server.call<{ data: Run[] }>('GET', `/conversations/${id}/runs`)).body.data
-    await expect.poll(async () => (await runs())[0]?.status, { timeout: 20_000 }).not.toBe('running')
+    await expect.poll(async () => (await runs())[0]?.status).not.toBe('running')
     const [run] = await runs()
     expect(run).toMatchObject({ status: 'interrupted', finishReason: 'interrupted', restarts: 0 })
     const { chatMessages } = await readConversation(server, id)
@@ -95,7 +95,7 @@ onEveryDatabase('a server that dies while it calls tools', (kind) => {
     const runsOf = async (call: (method: string, path: string) => Promise<{ body: unknown }>) =>
       ((await call('GET', `/conversations/${id}/runs`)).body as { data: Run[] }).data
     const status = async () => answer ?? (await runsOf(dying.call))[0]?.status
-    await expect.poll(status, { timeout: 20_000 }).toBe('waiting')
+    await expect.poll(status).toBe('waiting')
     const path = `/conversations/${id}/runs/${(await runsOf(dying.call))[0]?.runId}`
     const shown = await fetch(`${dying.url}${path}/events`, { headers: { 'x-hl-api-key': ADMIN_KEY } })
     const [pay, ship] = (await watchWaits(shown).next()) ?? []
@@ -109,7 +109,7 @@ onEveryDatabase('a server that dies while it calls tools', (kind) => {
     expect((await runsOf(server.call))[0]?.status).toBe('waiting')
     const reading = server.call('GET', `${path}/events`)
     const approve = () => server.call('POST', `${path}/approve`, { toolCallId: ship })
-    await expect.poll(async () => (await approve()).status, { timeout: 20_000 }).toBe(200)
+    await expect.poll(async () => (await approve()).status).toBe(200)
     const shape = shapeOf(itemsOf((await reading).text).items)
     expect(shape).toEqual([
       ...['calls:look', 'result:look', 'calls:pay,ship', 'waiting', 'result:pay', 'result:ship', 'text', 'end:stop'],

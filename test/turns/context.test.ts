@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, expect, test } from 'vitest'
 import { expectError, type Json, type RunningApp, serve, startApp } from '../support/app.ts'
 import { onEveryDatabase } from '../support/databases.ts'
 import { startServer } from '../support/process.ts'
@@ -55,9 +55,7 @@ onEveryDatabase('context', (kind) => {
   const read = async (id: string) => (await server.call<Conversation>('GET', `/conversations/${id}`)).body
   const summaries = async (id: string) => (await runs(id)).filter((run) => run.kind === 'summary')
   const untilSummaries = (id: string, count: number) =>
-    vi.waitFor(async () => expect((await summaries(id)).length).toBeGreaterThanOrEqual(count), {
-      ...{ timeout: 20_000, interval: 20 },
-    })
+    expect.poll(async () => (await summaries(id)).length, { interval: 20 }).toBeGreaterThanOrEqual(count)
   const expectTotals = async (id: string) => {
     const sum = (await runs(id)).reduce((total, run) => total + run.usage.total_tokens, 0)
     expect((await read(id)).totalTokens).toBe(sum)
@@ -168,7 +166,7 @@ onEveryDatabase('context', (kind) => {
     const id = await start({ contextPolicy: 'summarize', summaryModel })
     const from = summaryRequests().length
     for (let n = 1; n <= 12; n++) await send(id, LONG(n))
-    await vi.waitFor(() => expect(summaryRequests()).toHaveLength(from + 1))
+    await expect.poll(() => summaryRequests().length).toBe(from + 1)
     expect(summaryRequests().at(-1)?.body).toMatchObject({ model: 'small' })
     // It is still being made, one at a time: turns go on, and see what fits.
     for (let n = 13; n <= 16; n++) await send(id, LONG(n))
@@ -185,7 +183,7 @@ onEveryDatabase('context', (kind) => {
     behave(400)
     const id = await start({ contextPolicy: 'summarize' })
     for (let n = 1; n <= 12; n++) await send(id, LONG(n))
-    await vi.waitFor(async () => expect((await summaries(id)).length).toBeGreaterThan(0), { timeout: 20_000 })
+    await expect.poll(async () => (await summaries(id)).length).toBeGreaterThan(0)
     expect((await summaries(id))[0]).toMatchObject({ status: 'failed', usage: { total_tokens: 0 } })
     const answer = await send(id, 'Go on')
     expect(lastSent()[0]).toEqual({ role: 'system', content: 'Be kind.' })
@@ -269,11 +267,9 @@ onEveryDatabase('context', (kind) => {
     const id = made.body.conversationId
     const from = summaryRequests().length
     await send(id, 'Hello')
-    await vi.waitFor(async () => expect((await summaries(id)).length).toBeGreaterThan(3), { timeout: 20_000 })
-    await vi.waitFor(async () => {
-      const answer = await send(id, 'Go on')
-      expect((await runOf(id, answer.runId)).context?.['historyTokens']).toBeLessThan(900)
-    })
+    await expect.poll(async () => (await summaries(id)).length).toBeGreaterThan(3)
+    const historyTokens = async () => (await runOf(id, (await send(id, 'Go on')).runId)).context?.['historyTokens']
+    await expect.poll(historyTokens).toBeLessThan(900)
     const asked = summaryRequests().slice(from)
     const text = asked.map((request) => sentTo(request)[1]?.content).join('\n')
     for (const n of [1, 20, 40]) expect(text.split(LONG(n).trim())).toHaveLength(2)
@@ -303,12 +299,12 @@ onEveryDatabase('context', (kind) => {
         (await one.call<{ data: Run[] }>('GET', `/conversations/${of}/runs?pageSize=100`)).body.data.map(
           (run) => run.kind,
         )
-      await vi.waitFor(async () => expect(await kinds(id)).toContain('summary'), { timeout: 20_000 })
+      await expect.poll(() => kinds(id)).toContain('summary')
       provider.always((request) => (isSummaryRequest(request) ? { isSilent: true } : chatReply(['Reply'])))
       const other = await make()
       const from = summaryRequests().length
       for (let n = 1; n <= 10; n++) await talk(other, LONG(n))
-      await vi.waitFor(() => expect(summaryRequests()).toHaveLength(from + 1))
+      await expect.poll(() => summaryRequests().length).toBe(from + 1)
       await one.close()
       one = await serve(place, env)
       expect(await kinds(other)).not.toContain('summary')
@@ -316,7 +312,7 @@ onEveryDatabase('context', (kind) => {
       expect(lastSent()[0]?.content).toContain(SUMMARY)
       behave()
       await talk(other, LONG(11))
-      await vi.waitFor(async () => expect(await kinds(other)).toContain('summary'), { timeout: 20_000 })
+      await expect.poll(() => kinds(other)).toContain('summary')
     } finally {
       await one.close()
       await place.remove()
@@ -338,7 +334,7 @@ onEveryDatabase('context', (kind) => {
     const id = (made.body as Json)['conversationId'] as string
     for (let n = 1; !hasAsked && n < 30; n++)
       await dying.call('PATCH', `/conversations/${id}/chat`, { message: LONG(n) })
-    await vi.waitFor(() => expect(hasAsked).toBe(true))
+    await expect.poll(() => hasAsked).toBe(true)
     dying.kill('SIGKILL')
     await dying.ended
 
@@ -353,7 +349,7 @@ onEveryDatabase('context', (kind) => {
     expect(lastSent()[0]).toEqual({ role: 'system', content: 'Be kind.' })
     await database.write([{ sql: 'update conversation_summary set expires_at = 1', parameters: [] }])
     await one.call('PATCH', `/conversations/${id}/chat`, { message: LONG(41) })
-    await vi.waitFor(async () => expect(await versions()).toEqual([{ version: 1, text: SUMMARY }]), { timeout: 20_000 })
+    await expect.poll(() => versions()).toEqual([{ version: 1, text: SUMMARY }])
     await one.close()
     await place.remove()
   })

@@ -139,7 +139,7 @@ onEveryDatabase('runs', (kind) => {
     const source = new EventSource(url, { node: { dispatcher, reconnectionTime: 1 } })
     const read: string[] = []
     source.onmessage = ({ data }) => read.push(data)
-    await expect.poll(() => source.readyState, { timeout: 20_000 }).toBe(source.CLOSED)
+    await expect.poll(() => source.readyState).toBe(source.CLOSED)
     expect(read).toEqual(whole)
     await dispatcher.close()
   })

@@ -80,5 +80,5 @@ onEveryDatabase('readers that do not read', (kind) => {
     }
     for (const { socket } of stalled) socket.destroy()
     await server.close()
-  }, 60_000)
+  })
 })

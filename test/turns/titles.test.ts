@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type RunningApp, startApp } from '../support/app.ts'
 import { onEveryDatabase } from '../support/databases.ts'
 import { chatReply, type ProviderServer, startProviderServer } from '../support/provider-server.ts'
@@ -35,9 +35,9 @@ onEveryDatabase('titles', (kind) => {
   const nameOf = async (id: string) => (await read(id)).conversationName
   const runs = async (id: string) => (await server.call<{ data: Run[] }>('GET', `/conversations/${id}/runs`)).body.data
   const untilTitled = (id: string, status: string) =>
-    vi.waitFor(async () => expect((await runs(id)).find((run) => run.kind === 'title')?.status).toBe(status), {
-      ...{ timeout: 20_000, interval: 20 },
-    })
+    expect
+      .poll(async () => (await runs(id)).find(({ kind }) => kind === 'title')?.status, { interval: 20 })
+      .toBe(status)
   const tokensInMetrics = async () => {
     const lines = (await server.call('GET', '/metrics')).text.split('\n')
     const counts = lines.filter((line) => line.startsWith('dramatis_tokens_total{'))

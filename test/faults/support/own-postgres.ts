@@ -70,8 +70,9 @@ export async function createOwnPostgres({
       authMethod: 'password',
       persistent: true,
       createPostgresUser: process.getuid?.() === 0,
-      initdbFlags,
-      postgresFlags: ['-c', 'shared_buffers=16MB', ...flags(data)],
+      initdbFlags: ['--no-sync', ...initdbFlags],
+      // Its processes die here, and never the machine below them.
+      postgresFlags: ['-c', 'shared_buffers=16MB', '-c', 'fsync=off', ...flags(data)],
       onLog: () => {},
       onError: () => {},
     })

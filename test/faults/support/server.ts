@@ -1,6 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { ADMIN_KEY } from '../../support/app.ts'
 import type { TestDatabase } from '../../support/databases.ts'
@@ -9,7 +8,7 @@ import { environmentOf } from '../../support/process.ts'
 const MAIN = join(import.meta.dirname, '../../../server/src/main.ts')
 
 /** Compiled code outlives the processes that are killed, so that the many starts of these tests are quick ones. */
-const COMPILE_CACHE = join(tmpdir(), `dramatis-compile-cache-${process.version}`)
+const COMPILE_CACHE = join(import.meta.dirname, '../../../node_modules/.cache/dramatis')
 
 export type Ended = { code: number | null; signal: NodeJS.Signals | null }
 
@@ -48,7 +47,7 @@ export function serverEnvironment(
 /** Starts the process and returns at once. */
 export function spawnServer(env: Record<string, string>): FaultServer {
   const child: ChildProcess = spawn(process.execPath, [MAIN], {
-    env: { PATH: process.env['PATH'], NODE_COMPILE_CACHE: COMPILE_CACHE, ...env },
+    env: { PATH: process.env['PATH'], TMPDIR: process.env['TMPDIR'], NODE_COMPILE_CACHE: COMPILE_CACHE, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   let output = ''

@@ -156,7 +156,7 @@ test('a model that nobody uses leaves the memory, and comes back', async () => {
   localModels({ DRAMATIS_LOCAL_IDLE_MS: '1000' })
   await ask()
   expect(models.loaded()).toEqual(['mine.gguf'])
-  await expect.poll(() => runtime.events, { timeout: 10_000 }).toEqual([`load ${file}`, `dispose ${file}`])
+  await expect.poll(() => runtime.events).toEqual([`load ${file}`, `dispose ${file}`])
   expect(models.loaded()).toEqual([])
   expect(await ask()).toMatchObject({ text: 'one two three ' })
 })

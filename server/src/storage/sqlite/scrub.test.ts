@@ -47,7 +47,7 @@ async function fill(database: Database, batches: number, canary: string): Promis
 
 const sqlite = databaseKinds.find(({ name }) => name === 'sqlite')
 
-test('goes on between the writes of others, and what those have moved is clean too', { timeout: 60_000 }, async () => {
+test('goes on between the writes of others, and what those have moved is clean too', async () => {
   const place = (await sqlite?.create()) as Awaited<ReturnType<NonNullable<typeof sqlite>['create']>>
   const file = place.location.kind === 'sqlite' ? place.location.file : ''
   const database = await openDatabase(place.location, { asServer: true, log: () => {} })
