@@ -45,7 +45,7 @@ onEveryDatabase('an Idempotency-Key beyond one server', (kind) => {
       return ((await (await call('/conversations', body)).json()) as Conversation).conversationId
     }
     const key = newKey()
-    const talking = await start({ text: 'one two three four', tokensPerSecond: 4 })
+    const talking = await start({ text: 'one two three four '.repeat(1_000), tokensPerSecond: 4 })
     const silent = await start({ text: 'one', delayMs: 600_000 })
     const stream = await call(`/conversations/${talking}/chat-sse`, { message: 'Hi' }, key)
     const unanswered = call(`/conversations/${silent}/chat`, { message: 'Hi' }, key).catch(() => {})

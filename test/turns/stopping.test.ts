@@ -4,11 +4,14 @@ import { connect, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import { expect, test } from 'vitest'
+import { PATIENCE } from '../../server/src/http/connections/patience.ts'
 import { ADMIN_KEY, createConversation, type RunningApp, startApp } from '../support/app.ts'
 import { databaseKinds, onEveryDatabase } from '../support/databases.ts'
 
 /** Far beyond the grace that test servers have: whoever waits this long waits for ever. */
-const DEADLINE_MS = 5_000
+const DEADLINE_MS = 60_000
+/** It is the stop that closes connections, and not what closes them in the course of time. */
+const WAITING = { ...PATIENCE, headMs: 250_000, bodyMs: 250_000, idleMs: 600_000, unreadMs: 600_000 }
 
 /** Opens a connection and writes `bytes`; resolves when the server has had time to read them. */
 async function talk(server: RunningApp, bytes: string): Promise<Socket> {
@@ -39,13 +42,13 @@ onEveryDatabase('a server that stops does not wait for', (kind) => {
     ['a connection that sent half a body', `${head}content-type: application/json\r\ncontent-length: 100\r\n\r\n{`],
     ['a connection that is kept alive', 'GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n'],
   ])('%s', async (_what, bytes) => {
-    const server = await startApp(kind)
+    const server = await startApp(kind, {}, { patience: WAITING })
     const socket = await talk(server, bytes)
     await expectToStop(server, () => socket.destroy())
   })
 
   test('a reader that does not read', async () => {
-    const server = await startApp(kind)
+    const server = await startApp(kind, {}, { patience: WAITING })
     const id = await createConversation(server, { text: `${'x'.repeat(10_000)} `.repeat(19) })
     const body = '{"message":"Hi"}'
     const request = `PATCH /conversations/${id}/chat-sse HTTP/1.1\r\nhost: x\r\nx-hl-api-key: ${ADMIN_KEY}\r\ncontent-type: application/json\r\n`
@@ -70,7 +73,11 @@ test('a server that stops does not wait for an HTTP/2 connection that is idle', 
   execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', ...out], {
     stdio: 'ignore',
   })
-  const server = await startApp(kind, { DRAMATIS_TLS_CERT: files.cert, DRAMATIS_TLS_KEY: files.key })
+  const server = await startApp(
+    kind,
+    { DRAMATIS_TLS_CERT: files.cert, DRAMATIS_TLS_KEY: files.key },
+    { patience: WAITING },
+  )
   const session = connectHttp2(server.url.replace('http:', 'https:'), { rejectUnauthorized: false })
   session.on('error', () => {})
   await new Promise((resolve, reject) => {

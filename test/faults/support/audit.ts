@@ -2,6 +2,7 @@ import { setTimeout as wait } from 'node:timers/promises'
 import type { Heard, Ledger, Said } from './ledger.ts'
 import { emptyTally, type Tally } from './tally.ts'
 import { type Block, call, dataOf, type Item, idOf, open, readBlocks } from './wire.ts'
+import { PATIENCE_MS } from './world.ts'
 
 type Usage = { prompt_tokens: number; completion_tokens: number }
 type Run = {
@@ -26,12 +27,9 @@ type Replayed = Run & { text: string; blocks: Block[] }
 
 export type Verdict = { tally: Tally; restarted: number; interrupted: number; problems: string[] }
 
-/** Milliseconds after which a run that has not ended is taken for stuck. */
-const STUCK_AFTER_MS = 15_000
-
 /** Waits until every run of a conversation has ended; gives back how many have not. */
 async function waitForEnds(url: string, id: string): Promise<{ runs: Run[]; stuck: Run[] }> {
-  for (const deadline = Date.now() + STUCK_AFTER_MS; ; ) {
+  for (const deadline = Date.now() + PATIENCE_MS; ; ) {
     const runs = await listRuns(url, id)
     const stuck = runs.filter(({ endedAt, status }) => endedAt === null || /running|accepted/.test(status))
     if (stuck.length === 0 || Date.now() > deadline) return { runs, stuck }

@@ -99,13 +99,12 @@ export async function messagesOf(url: string, id: string): Promise<[role: string
   return (body['chatMessages'] as Message[]).map(({ role, content }) => [role, content])
 }
 
+/** Milliseconds after which what is waited for will not come, however much else the machine does. */
+export const PATIENCE_MS = 120_000
+
 /** Asks again until `look` gives something; rejects when that takes too long. */
-export async function until<T>(
-  what: string,
-  look: () => Promise<T | null | undefined | false>,
-  withinMs = 15_000,
-): Promise<T> {
-  for (const deadline = Date.now() + withinMs; ; ) {
+export async function until<T>(what: string, look: () => Promise<T | null | undefined | false>): Promise<T> {
+  for (const deadline = Date.now() + PATIENCE_MS; ; ) {
     const found = await look()
     if (found) return found
     if (Date.now() > deadline) throw new Error(`it did not come to this: ${what}`)
@@ -114,9 +113,9 @@ export async function until<T>(
 }
 
 /** Waits until a run has ended, and gives back its record. */
-export function ended(url: string, id: string, runId: string, withinMs = 15_000): Promise<Run> {
+export function ended(url: string, id: string, runId: string): Promise<Run> {
   const look = async () => (await runsOf(url, id)).find((run) => run.runId === runId && !isOpen(run))
-  return until(`run ${runId} has ended`, look, withinMs)
+  return until(`run ${runId} has ended`, look)
 }
 
 function isOpen({ status }: Run): boolean {

