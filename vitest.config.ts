@@ -7,6 +7,7 @@ export default defineConfig({
     globalSetup: ['test/support/global-setup.ts'],
     // Most tests wait for servers and models more than they compute; the default would be one at a time on two cores.
     maxWorkers: 4,
+    maxConcurrency: 20,
     // What is waited for comes late on a machine that does much at once; that it comes is what is tested. So no test has
     // a shorter limit of its own.
     testTimeout: 180_000,

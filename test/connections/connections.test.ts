@@ -5,7 +5,8 @@ import { PATIENCE } from '../../server/src/http/connections/patience.ts'
 import { ADMIN_KEY, createConversation, parseSse, type RunningApp, startApp } from '../support/app.ts'
 import { databaseKinds } from '../support/databases.ts'
 
-const SHORT = { ...PATIENCE, headMs: 300, bodyMs: 300, idleMs: 300, lingerMs: 300, lookEveryMs: 50 }
+/** Enough for whoever means it, also on a busy machine, and little for whoever waits. */
+const SHORT = { ...PATIENCE, headMs: 2_000, bodyMs: 2_000, idleMs: 2_000, lingerMs: 500, lookEveryMs: 50 }
 const KEY = `x-hl-api-key: ${ADMIN_KEY}`
 const JSON_TYPE = 'content-type: application/json'
 const sqlite = databaseKinds[0] as (typeof databaseKinds)[number]
@@ -54,7 +55,8 @@ function ask(url: string, text: string): Promise<string> {
   return raw.closed
 }
 
-describe('a connection', () => {
+// At the same time, because most of it is waiting.
+describe.concurrent('a connection', () => {
   let server: RunningApp
   beforeAll(async () => {
     server = await startApp(sqlite, {}, { patience: SHORT })
@@ -86,7 +88,7 @@ describe('a connection', () => {
   ])('whose body comes too slowly is given up, %s', async (_what, lines, status) => {
     const raw = dial(server.url)
     raw.socket.write(head('POST /conversations HTTP/1.1', 'host: x', ...lines, JSON_TYPE, 'content-length: 1000'))
-    const typing = setInterval(() => raw.socket.writable && raw.socket.write(' '), 40)
+    const typing = setInterval(() => raw.socket.writable && raw.socket.write(' '), 100)
     const answer = await raw.closed
     clearInterval(typing)
     expect(answer).toMatch(new RegExp(`^HTTP/1\\.1 ${status} `))
@@ -101,7 +103,7 @@ describe('a connection', () => {
     raw.socket.write(head(path, 'host: x', KEY, 'content-type: text/plain', `content-length: ${size}`))
     for (let sent = 0; sent < size; sent += 10_000) {
       raw.socket.write('a'.repeat(10_000))
-      await wait(15)
+      await wait(100)
     }
     expect(await raw.until(/\r\n\r\n/)).toMatch(/^HTTP\/1\.1 20[01] /)
     raw.socket.destroy()
@@ -117,7 +119,7 @@ describe('a connection', () => {
   })
 
   test('with a stream that is silent for longer than any of this goes on', async () => {
-    const id = await createConversation(server, { text: 'One two.', delayMs: 1_500 })
+    const id = await createConversation(server, { text: 'One two.', delayMs: 4_500 })
     const answer = await server.open('PATCH', `/conversations/${id}/chat-sse`, { message: 'x' })
     expect(parseSse(await answer.text()).length).toBeGreaterThan(1)
   })

@@ -8,12 +8,12 @@ import { answersIn, createOpener, type RawAnswer, type RawConnection } from '../
 /** Enough for whoever means it, also on a busy machine, and little for whoever waits. */
 const IMPATIENT = {
   ...PATIENCE,
-  headMs: 1_500,
-  bodyMs: 1_000,
+  headMs: 3_000,
+  bodyMs: 2_000,
   bodyBytesPerSecond: 2_000,
-  idleMs: 1_000,
-  lingerMs: 700,
-  unreadMs: 1_500,
+  idleMs: 2_500,
+  lingerMs: 1_500,
+  unreadMs: 3_000,
   lookEveryMs: 50,
 }
 
@@ -35,7 +35,8 @@ function expectRefusal(answer: RawAnswer | undefined, status: number, message: R
 const kind = databaseKinds[0]
 if (!kind) throw new Error('there is no database')
 
-describe('connections', () => {
+// At the same time, because most of it is waiting.
+describe.concurrent('connections', () => {
   let server: RunningApp
   let open: () => RawConnection
   beforeAll(async () => {
@@ -74,7 +75,6 @@ describe('connections', () => {
     ['in one length', 'content-length: 1000000\r\n', 'a'],
     ['in chunks', 'transfer-encoding: chunked\r\n', '1\r\na\r\n'],
   ])('a body that comes a byte at a time is given up, %s', async (_what, header, piece) => {
-    const before = server.logged.length
     const connection = open()
     connection.write(`POST /personas HTTP/1.1\r\nhost: x\r\n${KEY}${JSON_TYPE}${header}\r\n`)
     const dripping = connection.drip(endless(piece), 60)
@@ -83,7 +83,8 @@ describe('connections', () => {
     expect(answer?.headers.get('connection')).toBe('close')
     expect(others).toEqual([])
     await dripping
-    expect(server.logged.slice(before).filter(({ msg }) => msg === 'request')).toMatchObject([
+    const requestId = answer?.headers.get('x-request-id')
+    expect(server.logged.filter((line) => line['msg'] === 'request' && line['requestId'] === requestId)).toMatchObject([
       { route: '/personas', status: 400, refusedBy: 'slow_body' },
     ])
   })
@@ -99,10 +100,10 @@ describe('connections', () => {
   test('a large body that comes slowly but steadily is read', async () => {
     const connection = open()
     // Three times as long as a body that stands still may take.
-    const pieces = Array.from({ length: 60 }, () => ' '.repeat(500))
+    const pieces = Array.from({ length: 80 }, () => ' '.repeat(500))
     const length = pieces.length * 500 + 2
     connection.write(`PATCH /nothing HTTP/1.1\r\nhost: x\r\n${KEY}${JSON_TYPE}content-length: ${length}\r\n\r\n`)
-    await connection.drip(pieces, 50)
+    await connection.drip(pieces, 75)
     expect(connection.received()).toBe('')
     connection.write('{}')
     expectRefusal(answersIn(await connection.until(isAnswered))[0], 404, /there is no PATCH/)
@@ -179,11 +180,11 @@ describe('connections', () => {
   })
 
   test('a stream may take longer than all that', async () => {
-    const id = await createConversation(server, { text: 'a b c d e f g h i j k l', tokensPerSecond: 3 })
+    const id = await createConversation(server, { text: 'a b c d e f g h i j k l', tokensPerSecond: 2 })
     const answer = await server.call('POST', `/conversations/${id}/chat-sse`, { message: 'Hi' })
     expect(parseSse(answer.text)).toHaveLength(14)
     expect(parseSse(answer.text).at(-1)?.data).toBe('[DONE]')
-    const silent = await createConversation(server, { text: 'late', delayMs: 3_000 })
+    const silent = await createConversation(server, { text: 'late', delayMs: 5_000 })
     const late = await server.call('POST', `/conversations/${silent}/chat`, { message: 'Hi' })
     expect(late.status).toBe(200)
   })
@@ -199,7 +200,7 @@ describe('connections', () => {
     expect(await connection.closed()).not.toContain('400 Bad Request')
   })
 
-  test('a reader that takes nothing is given up', async () => {
+  test('a reader that takes nothing is given up', async ({ expect }) => {
     const text = Array.from({ length: 60_000 }, (_, n) => n % 10).join(' ')
     const id = await createConversation(server, { text })
     const connection = open()
@@ -217,7 +218,7 @@ describe('connections', () => {
   })
 
   test('as many requests may wait on one as a client needs, and no more', async () => {
-    const id = await createConversation(server, { text: 'late', delayMs: 1_000 })
+    const id = await createConversation(server, { text: 'late', delayMs: 3_000 })
     const connection = open()
     const body = '{"message":"Hi"}'
     const first = `POST /conversations/${id}/chat HTTP/1.1\r\nhost: x\r\n${KEY}${JSON_TYPE}content-length: ${body.length}\r\n\r\n${body}`
@@ -248,7 +249,7 @@ describe('connections', () => {
     expect(answersIn(await refused.closed()).map(({ status }) => status)).toEqual([401])
   })
 
-  test('a server that stops answers in the shape of all errors', async () => {
+  test('a server that stops answers in the shape of all errors', async ({ expect }) => {
     const stopping = await startApp(kind, { DRAMATIS_SHUTDOWN_GRACE_MS: '5000' })
     const id = await createConversation(stopping, { text: 'a b c d e f', tokensPerSecond: 2 })
     const connection = createOpener(stopping)()

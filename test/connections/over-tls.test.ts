@@ -14,8 +14,8 @@ import { createCertificate } from '../support/raw-http.ts'
 
 const IMPATIENT = {
   ...PATIENCE,
-  ...{ handshakeMs: 1_000, headMs: 1_500, bodyMs: 1_000, bodyBytesPerSecond: 2_000 },
-  ...{ idleMs: 1_000, lingerMs: 500, unreadMs: 1_500, lookEveryMs: 50 },
+  ...{ handshakeMs: 1_500, headMs: 2_000, bodyMs: 1_500, bodyBytesPerSecond: 2_000 },
+  ...{ idleMs: 1_500, lingerMs: 500, unreadMs: 2_000, lookEveryMs: 50 },
 }
 const KEY = { 'x-hl-api-key': ADMIN_KEY }
 

@@ -94,7 +94,7 @@ onEveryDatabase('a daily token budget', (kind) => {
     const [most, over] = [12, estimate - 1]
     const key = await createKey(server, most * estimate + over)
     const ids: string[] = []
-    for (let n = 0; n < 100; n++) ids.push(await converse({ ...REPLY, delayMs: 29_000 }, 50))
+    for (let n = 0; n < 100; n++) ids.push(await converse({ ...REPLY, delayMs: 600_000 }, 50))
 
     let isOver = false
     const highest = { booked: 0 }
@@ -127,7 +127,10 @@ onEveryDatabase('a daily token budget', (kind) => {
     const silent = refused[0] as string
     const { body } = await server.call<{ chatMessages: unknown[] }>('GET', `/conversations/${silent}`)
     expect(body.chatMessages).toHaveLength(1)
-    expect((await send(silent, key)).status).toBe(200)
+    const next = send(silent, key)
+    await expect.poll(async () => (await bookedFor(server, key)).reserved).toBe(estimate)
+    await cancelRun(silent)
+    expect((await next).status).toBe(499)
   })
 
   test('refuses what it may not suffice for, until the next day', async () => {

@@ -50,8 +50,7 @@ test('what is pasted during a reply is shown and waits at the next prompt', asyn
     },
   )
   const asked = terminal.ask('> ')
-  await new Promise((resolve) => setTimeout(resolve, 20))
-  expect(stderr.shown()).toMatch(/> one\n[\s\S]*two/)
+  await expect.poll(() => stderr.shown()).toMatch(/> one\n[\s\S]*two/)
   type('\r')
   expect(await asked).toBe('one\ntwo')
 })
