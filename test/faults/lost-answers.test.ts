@@ -12,7 +12,8 @@ import { expectNextTurn, openWorld } from './support/world.ts'
 
 const postgres = databaseKinds.find(({ name }) => name === 'postgres')
 const CROWD = 6
-const LASTS_MS = 6_000
+/** Answers of PostgreSQL that are lost. */
+const CUTS = 30
 
 test.skipIf(!postgres)(
   `the line to PostgreSQL breaks just when something is committed${postgres ? '' : ` (skipped: ${inject('postgresMissing').split('\n')[0]})`}`,
@@ -40,7 +41,7 @@ test.skipIf(!postgres)(
           for (let i = 0; ledger && i < 12 && !isOver; i++) await act(stage, ledger)
         }
       })
-      for (const until = Date.now() + LASTS_MS; Date.now() < until; ) {
+      while (proxy.cuts < CUTS) {
         await wait(random.integer(20, 150))
         proxy.armForCommit()
       }
@@ -55,7 +56,6 @@ test.skipIf(!postgres)(
       ).toEqual([])
       for (const { conversationId } of ledgers) await expectNextTurn(world, conversationId)
       expect(findUnacceptable(world.provider), where).toEqual([])
-      expect(proxy.cuts).toBeGreaterThan(10)
       for (const { tally } of verdicts) report(context, 'answers of PostgreSQL lost', tally)
       report(context, 'answers of PostgreSQL lost', { faults: proxy.cuts })
     } finally {

@@ -129,13 +129,15 @@ else
       const { url } = world.server
       const conversations = await Promise.all(Array.from({ length: 6 }, () => createConversation(url)))
       const turns = conversations.map(async (id, i) => {
-        world.provider.script([chatReply(Array(100).fill('word '), { delayMs: 20 })])
+        world.provider.script([chatReply(Array(2_000).fill('word '), { delayMs: 20 })])
         const opened = await openStream(url, id, 'Go on')
         const runId = String(opened.headers['x-dramatis-run-id'])
-        return { id, runId, heard: hear(opened), i }
+        const begun = Promise.withResolvers<void>()
+        const heard = hear(opened, (_block, count) => count > 2 && begun.resolve())
+        await begun.promise
+        return { id, runId, heard, i }
       })
       const started = await Promise.all(turns)
-      await wait(150)
       world.server.signal('SIGSTOP')
       const taken = await Promise.all(started.map(({ id, runId }) => ended(other.url, id, runId)))
       expect(taken.map(({ status }) => status)).toEqual(Array(6).fill('interrupted'))
@@ -168,7 +170,7 @@ else
     test('a server that dies leaves its line and its turns to the other', async (context) => {
       const third = await startFaultServer(world.env)
       const id = await createConversation(third.url)
-      world.provider.script([chatReply(Array(200).fill('word '), { delayMs: 20 })])
+      world.provider.script([chatReply(Array(2_000).fill('word '), { delayMs: 20 })])
       const opened = await openStream(third.url, id, 'Go on')
       const runId = String(opened.headers['x-dramatis-run-id'])
       const heard = hear(opened)

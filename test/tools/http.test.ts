@@ -71,7 +71,7 @@ onEveryDatabase('tools that the server calls over HTTP', (kind) => {
     service.on('/both/', (request, response) => {
       if (++arrived === 2) both.resolve()
       // Each answers only when the other is under way too; the first last.
-      void both.promise.then(() => setTimeout(() => response.end(request.path), request.path.endsWith('one') ? 30 : 0))
+      void both.promise.then(() => setTimeout(() => response.end(request.path), request.path.endsWith('one') ? 300 : 0))
     })
     const ask = tool({ url: `${service.url}/both/{id}` })
     const steps = [
