@@ -66,7 +66,9 @@ export function watchBodies(patience: Patience) {
       const size = sizeOf(request)
       const key = keyOf(request)
       const ofKey = (bytesOfKey.get(key) ?? 0) + size
-      if (ofKey > MOST_UNDER_WAY.ofKey || bytesUnderWay + size > MOST_UNDER_WAY.inAll) return tooMuch()
+      if (ofKey > MOST_UNDER_WAY.ofKey || bytesUnderWay + size > MOST_UNDER_WAY.inAll) {
+        return tooMuch(Math.min(MOST_UNDER_WAY.ofKey + size - ofKey, MOST_UNDER_WAY.inAll - bytesUnderWay))
+      }
       bytesOfKey.set(key, ofKey)
       bytesUnderWay += size
       const payload = request.raw
@@ -93,9 +95,14 @@ function sizeOf({ raw, routeOptions }: FastifyRequest): number {
   return length === undefined ? (routeOptions.bodyLimit ?? 0) : Number(length)
 }
 
-function tooMuch(): AppError {
+/** `left`: bytes that the key may still send at the moment. */
+function tooMuch(left: number): AppError {
   const message = 'too many bytes of bodies are on their way'
-  return new AppError('rate_limited', message, { refusedBy: 'bodies_under_way', retryAfterMs: 1_000 })
+  return new AppError('rate_limited', message, {
+    refusedBy: 'bodies_under_way',
+    retryAfterMs: 1_000,
+    quota: { limit: MOST_UNDER_WAY.ofKey, remaining: Math.max(0, left), resetMs: 1_000 },
+  })
 }
 
 function tooSlow(): AppError {
