@@ -176,7 +176,12 @@ describe('the README', () => {
     for (const command of commands) outcomes.set(command.split(' ').slice(2).join(' '), await paste(command))
     for (const [command, outcome] of outcomes)
       expect([command, outcome]).toEqual([command, expect.objectContaining({ code: 0 })])
-    expect([...outcomes.keys()]).toEqual(['doctor', "keys create 'my app'", 'keys list', 'backup backup.db'])
+    expect([...outcomes.keys()]).toEqual([
+      'doctor',
+      "keys create 'my app'",
+      'keys list',
+      'backup backup.db --with-blobs',
+    ])
     const [doctor, created, listed] = [...outcomes.values()]
     expect(doctor?.stdout).toMatch(/ok\s+database/)
     expect(created?.stdout).toMatch(/^dram_[\w-]{43}\n$/)

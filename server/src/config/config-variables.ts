@@ -11,7 +11,7 @@ export type Variable = {
 export const SERVER_VARIABLES: readonly Variable[] = [
   { name: 'HOST', default: '127.0.0.1', meaning: 'Address to listen on.' },
   { name: 'PORT', default: '8787', meaning: 'Port to listen on; 0 lets the system choose.' },
-  { name: 'DRAMATIS_DATA_DIR', default: './data', meaning: 'Folder of the SQLite file.' },
+  { name: 'DRAMATIS_DATA_DIR', default: './data', meaning: 'Folder of the SQLite file, of blobs and of local models.' },
   {
     name: 'DRAMATIS_DATABASE_URL',
     default: '`dramatis.db` in the data folder',

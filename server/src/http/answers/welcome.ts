@@ -28,7 +28,8 @@ const PAGE = `<!doctype html>
 <li><a href="openapi.json">The same as an OpenAPI document</a></li>
 <li><a href="readyz">Whether it takes requests</a></li>
 </ul>
-<p>The first start has printed a key and a command to paste. Another key: <code>npx dramatis keys create 'my key'</code>.
+<p>The start has printed a command to paste. The key is that of <code>DRAMATIS_API_KEY</code>, or the one that the first start
+has printed. Another one: <code>npx dramatis keys create 'my key'</code>.
 In a terminal: <code>npx dramatis chat</code>.</p>
 </main>
 </body>

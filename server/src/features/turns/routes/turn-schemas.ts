@@ -130,7 +130,7 @@ const Milliseconds = Type.Unsafe<number | null>({ type: ['integer', 'null'], des
 export const RunDto = Named('Run', {
   runId: Uuid,
   conversationId: Uuid,
-  kind: Type.String({ description: '`send`, `regenerate`, `edit`, `summary` or `title`.' }),
+  kind: Type.String({ description: '`send`, `regenerate`, `edit`, `tools`, `summary` or `title`.' }),
   status: Type.String({
     description:
       '`accepted` (waits for its place), `running`, `waiting` (for an approval), `completed`, `failed`, `cancelled` or `interrupted`.',
