@@ -11,7 +11,7 @@ import type { Feedback } from '../feedback/feedback.ts'
 import type { NewFeedback } from '../feedback/feedback-service.ts'
 import { toAiSystem, toConfiguration } from '../personas/persona-configuration.ts'
 import { checkMayReachOut } from '../tools/tool-authority.ts'
-import type { Conversation, Message } from './conversation.ts'
+import type { Conversation, ConversationChange, Message } from './conversation.ts'
 import type {
   ConversationDto,
   CreateConversationRequest,
@@ -151,6 +151,38 @@ export function toConversationDto(
     promptTokens: conversation.promptTokens,
     completionTokens: conversation.completionTokens,
     totalTokens: conversation.promptTokens + conversation.completionTokens,
+  }
+}
+
+/**
+ * The same twenty fields for one who may change a conversation and not read it: which one it is, whether it is active
+ * (which has no null), and what has just been written.
+ */
+export function toWrittenDto(
+  { conversationId, isActive }: { conversationId: string; isActive: boolean },
+  written: ConversationChange,
+): Static<typeof ConversationDto> {
+  return {
+    conversationId,
+    aiSystem: null,
+    model: null,
+    personaId: null,
+    personaVersionId: null,
+    conversationStatus: written.status ?? null,
+    conversationName: written.name ?? null,
+    chatMessages: null,
+    chatMessagesCount: null,
+    chatStarted: null,
+    areChatMessagesInBlob: null,
+    chatMessagesBlobUri: null,
+    configuration: null,
+    metadata: written.metadata ?? null,
+    externalUserId: null,
+    isActive,
+    isDeleted: false,
+    promptTokens: null,
+    completionTokens: null,
+    totalTokens: null,
   }
 }
 

@@ -1,3 +1,4 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { AddressOf } from '../../http/requests/address.ts'
 import type { Clock } from '../../lib/clock.ts'
 import type { IdSource } from '../../lib/ids.ts'
@@ -6,6 +7,7 @@ import type { AttachmentService } from '../attachments/attachment-service.ts'
 import type { FeedbackService } from '../feedback/feedback-service.ts'
 import type { OrganizationService } from '../organizations/organization-service.ts'
 import type { PersonaService } from '../personas/persona-service.ts'
+import { changeRoutes } from './change-routes.ts'
 import { conversationRoutes } from './conversation-routes.ts'
 import { createConversationService } from './conversation-service.ts'
 import type { ArchivedMessages } from './for-archive/archived-messages.ts'
@@ -28,6 +30,10 @@ export function createConversations(deps: {
   addressOf: AddressOf
 }) {
   const service = createConversationService(deps)
+  const routes: FastifyPluginAsyncTypebox = async (app) => {
+    await app.register(conversationRoutes({ conversations: service, addressOf: deps.addressOf }))
+    await app.register(changeRoutes({ conversations: service, addressOf: deps.addressOf }))
+  }
   return {
     service,
     starter: createConversationStarter(deps),
@@ -35,6 +41,6 @@ export function createConversations(deps: {
     forExport: createWholeConversations({ database: deps.database, transcript: deps.archive.transcript }),
     showAgain: (organizationId: string, conversationId: string, body: string): Promise<string> =>
       showAgain(service, organizationId, conversationId, body),
-    routes: conversationRoutes({ conversations: service, addressOf: deps.addressOf }),
+    routes,
   }
 }

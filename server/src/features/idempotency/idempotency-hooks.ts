@@ -23,6 +23,8 @@ declare module 'fastify' {
       keeps?: Kept | ((body: unknown) => Kept)
       /** What of an answer may be kept and given again. */
       redact?: (answer: JsonObject) => JsonObject
+      /** What of a kept answer may be shown to this caller, who need not be the one that was answered at first. */
+      shownTo?: (request: FastifyRequest, answer: JsonObject) => object
       /** Answers what is too long to be kept: as it is now. A text that comes in pieces is, see `http/answers/pieces.ts`. */
       again?: (request: FastifyRequest, reply: FastifyReply) => Promise<unknown>
     }
@@ -130,7 +132,8 @@ export function answerOnce(
     const { conversationId, organizationId } = { ...keyed, ...known, organizationId: keyed.organizationId }
     const shown =
       conversationId === null || body === null ? body : await showAgain(organizationId, conversationId, body)
-    return reply.code(status).headers(headers).header(REPLAYED, 'true').send(shown)
+    const answer = shown === null ? null : changed(shown, request.routeOptions.config.idempotency?.shownTo, request)
+    return reply.code(status).headers(headers).header(REPLAYED, 'true').send(answer)
   }
 
   function keepAnswer(
@@ -185,9 +188,18 @@ function keptOf(request: FastifyRequest): Kept {
 
 function redacted(request: FastifyRequest, body: string): string {
   const redact = request.routeOptions.config.idempotency?.redact
-  if (!redact) return body
+  return changed(body, redact && ((_request, answer) => redact(answer)), request)
+}
+
+/** A JSON text as `change` makes it. */
+function changed(
+  body: string,
+  change: ((request: FastifyRequest, answer: JsonObject) => object) | undefined,
+  request: FastifyRequest,
+): string {
+  if (!change) return body
   const answer: unknown = JSON.parse(body)
-  return isJsonObject(answer) ? JSON.stringify(redact(answer)) : body
+  return isJsonObject(answer) ? JSON.stringify(change(request, answer)) : body
 }
 
 function keptHeaders(reply: FastifyReply): Record<string, string> {

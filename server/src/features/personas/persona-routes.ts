@@ -19,6 +19,7 @@ import {
 } from './persona-schemas.ts'
 import type { ListRequest, PersonaService } from './persona-service.ts'
 import {
+  onlyWritten,
   toMinimalDto,
   toNewPersona,
   toNewVersion,
@@ -31,6 +32,8 @@ import {
 } from './persona-wire.ts'
 
 const tags = ['Personas']
+const ANSWER =
+  'A key without `personas:read` gets of the answer what this request has written, ids and flags; all else is null.'
 const PersonaPath = Type.Object({ personaId: Uuid })
 const VersionPath = Type.Object({ personaId: Uuid, personaVersionId: Uuid })
 const ListQuery = Type.Object({
@@ -58,21 +61,29 @@ export function personaRoutes(deps: {
 
   async function show(request: PersonaRequest, reply: FastifyReply): Promise<FastifyReply> {
     const found = await personas.getWithVersions(request.caller.organizationId, request.params.personaId.toLowerCase())
-    return sendJson(reply, toPersonaPieces(found, found.versions, viewOf(request)))
+    const view = viewOf(request)
+    if (!view.mayRead) return reply.send(shownTo(request, toPersonaDto(found.persona, found.version, null, view)))
+    return sendJson(reply, toPersonaPieces(found, found.versions, view))
   }
 
   return async (app) => {
     app.post(
       '/personas',
       {
-        config: { scope: 'personas:write' },
-        schema: { tags, summary: 'Create a persona', body: CreatePersonaRequest, response: answers(PersonaDto) },
+        config: { scope: 'personas:write', idempotency: { shownTo } },
+        schema: {
+          tags,
+          summary: 'Create a persona',
+          description: ANSWER,
+          body: CreatePersonaRequest,
+          response: answers(PersonaDto),
+        },
       },
       async (request) => {
         const { organizationId } = request.caller
         const written = await checked(organizationId, toNewPersona(request.body))
         const { persona, version } = await personas.create(organizationId, written)
-        return toPersonaDto(persona, version, [version], viewOf(request))
+        return shownTo(request, toPersonaDto(persona, version, [version], viewOf(request)))
       },
     )
 
@@ -137,14 +148,15 @@ export function personaRoutes(deps: {
         // What is too long to be kept is read again.
         config: {
           scope: 'personas:write',
-          idempotency: { again: (request, reply) => show(request as PersonaRequest, reply) },
+          idempotency: { shownTo, again: (request, reply) => show(request as PersonaRequest, reply) },
         },
         schema: {
           tags,
           summary: 'Change a persona',
           description:
             'New content (text, greeting, aiSystem, model, configuration) makes a new version, which becomes the ' +
-            'default. `defaultVersionId` alone rolls back to that version. Null leaves a field as it is.',
+            'default. `defaultVersionId` alone rolls back to that version. Null leaves a field as it is. ' +
+            ANSWER,
           params: PersonaPath,
           body: UpdatePersonaRequest,
           response: answers(PersonaDto, 'not_found', 'gone', 'unprocessable_entity'),
@@ -181,13 +193,13 @@ export function personaRoutes(deps: {
     app.post(
       '/personas/:personaId',
       {
-        config: { scope: 'personas:write' },
+        config: { scope: 'personas:write', idempotency: { shownTo } },
         schema: {
           tags,
           summary: 'Add a version',
           description:
             'What is absent is that of the default version; null takes it away. It becomes the default unless ' +
-            '`isActive` is false.',
+            `\`isActive\` is false. ${ANSWER}`,
           params: PersonaPath,
           body: CreatePersonaVersionRequest,
           response: answers(PersonaVersionDto, 'not_found', 'gone'),
@@ -199,7 +211,7 @@ export function personaRoutes(deps: {
         const { organizationId } = request.caller
         const written = await checked(organizationId, toNewVersion(request.body))
         const version = await personas.addVersion(organizationId, id, written)
-        return toVersionDto(version, false, viewOf(request))
+        return shownTo(request, toVersionDto(version, false, viewOf(request)))
       },
     )
 
@@ -229,11 +241,11 @@ export function personaRoutes(deps: {
     app.patch(
       '/personas/:personaId/:personaVersionId',
       {
-        config: { scope: 'personas:write' },
+        config: { scope: 'personas:write', idempotency: { shownTo } },
         schema: {
           tags,
           summary: 'Change a version',
-          description: 'Only `isActive` and `personaMetadata` may change; other content is refused with 409.',
+          description: `Only \`isActive\` and \`personaMetadata\` may change; other content is refused with 409. ${ANSWER}`,
           params: VersionPath,
           body: UpdatePersonaVersionRequest,
           response: answers(PersonaVersionDto, 'not_found', 'gone', 'conflict', 'unprocessable_entity'),
@@ -250,7 +262,7 @@ export function personaRoutes(deps: {
           versionId,
           toVersionChange(request.body),
         )
-        return toVersionDto(version, false, viewOf(request))
+        return shownTo(request, toVersionDto(version, false, viewOf(request)))
       },
     )
   }
@@ -258,8 +270,13 @@ export function personaRoutes(deps: {
 
 type PersonaRequest = FastifyRequest & { params: { personaId: string } }
 
-function viewOf(request: FastifyRequest): View {
-  return { mayWrite: request.caller.scopes.has('personas:write') }
+function viewOf({ caller }: FastifyRequest): View {
+  return { mayRead: caller.scopes.has('personas:read'), mayWrite: caller.scopes.has('personas:write') }
+}
+
+/** What of an answer to a change the caller may see, who need not be able to read. */
+function shownTo<T extends object>(request: FastifyRequest, answer: T): T {
+  return viewOf(request).mayRead ? answer : onlyWritten(answer, (request.body ?? {}) as object)
 }
 
 function toListRequest(query: {

@@ -112,8 +112,26 @@ const NOBODY = {
   modifiedByLastName: null,
 }
 
-/** What the caller may see: the text of a secret persona is for keys that may write personas. */
-export type View = { mayWrite: boolean }
+/** What the caller may see: the text of a secret persona is for keys that may both read and write personas. */
+export type View = { mayRead: boolean; mayWrite: boolean }
+
+/** What a persona and its versions hold that somebody has written. */
+const WRITTEN = [
+  ...(['personaName', 'personaDescription', 'personaTags', 'imageUrl'] as const),
+  ...(['personaText', 'personaGreeting', 'personaConfiguration', 'personaMetadata'] as const),
+  ...(['aiSystem', 'model', 'dataspaceIds'] as const),
+]
+
+/** An answer for one who may write personas and not read them: of what somebody has written, only what `body` has. */
+export function onlyWritten<T extends object>(answer: T, body: object): T {
+  const given = body as Record<string, unknown>
+  const hidden = [
+    ...WRITTEN.filter((field) => (given[field] ?? null) === null),
+    ...('personaVersions' in answer ? ['personaVersions'] : []),
+    ...('seed' in answer && (given['personaConfiguration'] ?? null) === null ? ['seed'] : []),
+  ].filter((field) => field in answer)
+  return { ...answer, ...Object.fromEntries(hidden.map((field) => [field, null])) }
+}
 
 export function toVersionDto(version: PersonaVersion, isSecret: boolean, view: View): Static<typeof PersonaVersionDto> {
   return {
