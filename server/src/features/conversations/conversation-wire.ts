@@ -10,6 +10,7 @@ import { toAttachmentDto } from '../attachments/attachment-wire.ts'
 import type { Feedback } from '../feedback/feedback.ts'
 import type { NewFeedback } from '../feedback/feedback-service.ts'
 import { toAiSystem, toConfiguration } from '../personas/persona-configuration.ts'
+import { withoutReach } from '../tools/shown-tools.ts'
 import { checkMayReachOut } from '../tools/tool-authority.ts'
 import type { Conversation, ConversationChange, Message } from './conversation.ts'
 import type {
@@ -119,8 +120,8 @@ export function toNewFeedback(body: Static<typeof SetMessageScoreRequest>): NewF
 }
 
 /**
- * The twenty fields, each present. A secret persona's system message is neither shown nor counted. `transcriptUri` is
- * absolute, and for a conversation that has an archive.
+ * The twenty fields, each present. A secret persona's system message is neither shown nor counted, and where its tools
+ * reach is not shown. `transcriptUri` is absolute, and for a conversation that has an archive.
  */
 export function toConversationDto(
   conversation: Conversation,
@@ -143,7 +144,7 @@ export function toConversationDto(
     chatStarted: conversation.isStarted,
     areChatMessagesInBlob: conversation.archivedCount > 0,
     chatMessagesBlobUri: transcriptUri,
-    configuration: conversation.configuration,
+    configuration: conversation.isSecret ? withoutReach(conversation.configuration) : conversation.configuration,
     metadata: conversation.metadata,
     externalUserId: conversation.externalUserId,
     isActive: conversation.isActive,

@@ -1,4 +1,5 @@
 import { isJsonObject } from '../../lib/json.ts'
+import { withoutReach } from '../tools/shown-tools.ts'
 import type { ConversationService } from './conversation-service.ts'
 
 /**
@@ -12,11 +13,12 @@ export async function showAgain(
   body: string,
 ): Promise<string> {
   const { isSecret, systemMessageId } = await conversations.get(organizationId, conversationId)
-  if (!isSecret || systemMessageId === null || !body.includes(systemMessageId)) return body
-  const answer: unknown = JSON.parse(body)
-  if (!isJsonObject(answer)) return body
-  const { chatMessages, chatMessagesCount } = answer
-  if (!Array.isArray(chatMessages) || typeof chatMessagesCount !== 'number') return body
+  if (!isSecret) return body
+  const whole: unknown = JSON.parse(body)
+  if (!isJsonObject(whole) || !('chatMessages' in whole)) return body
+  const { configuration, chatMessages, chatMessagesCount } = whole
+  const answer = { ...whole, configuration: isJsonObject(configuration) ? withoutReach(configuration) : null }
+  if (!Array.isArray(chatMessages) || typeof chatMessagesCount !== 'number') return JSON.stringify(answer)
   const visible = chatMessages.filter((message) => !isJsonObject(message) || message['messageId'] !== systemMessageId)
   const hidden = chatMessages.length - visible.length
   return JSON.stringify({ ...answer, chatMessages: visible, chatMessagesCount: chatMessagesCount - hidden })

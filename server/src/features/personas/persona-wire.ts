@@ -4,6 +4,7 @@ import { objectWithList, type Pieces } from '../../http/answers/pieces.ts'
 import { checkMetadata } from '../../http/requests/fields.ts'
 import { NIL_UUID } from '../../lib/ids.ts'
 import { isJsonObject } from '../../lib/json.ts'
+import { withoutReach } from '../tools/shown-tools.ts'
 import type { BriefPersona, Persona, PersonaAndVersion, PersonaVersion, VersionContent } from './persona.ts'
 import { toAiSystem, toConfiguration } from './persona-configuration.ts'
 import type {
@@ -112,7 +113,7 @@ const NOBODY = {
   modifiedByLastName: null,
 }
 
-/** What the caller may see: the text of a secret persona is for keys that may both read and write personas. */
+/** What the caller may see: the text of a secret persona, and where its tools reach, is for keys that may both read and write personas. */
 export type View = { mayRead: boolean; mayWrite: boolean }
 
 /** What a persona and its versions hold that somebody has written. */
@@ -134,14 +135,15 @@ export function onlyWritten<T extends object>(answer: T, body: object): T {
 }
 
 export function toVersionDto(version: PersonaVersion, isSecret: boolean, view: View): Static<typeof PersonaVersionDto> {
+  const isHidden = isSecret && !view.mayWrite
   return {
     personaVersionId: version.id,
     personaId: version.personaId,
-    personaText: isSecret && !view.mayWrite ? null : version.text,
+    personaText: isHidden ? null : version.text,
     personaGreeting: version.greeting,
     aiSystem: version.aiSystem,
     model: version.model,
-    personaConfiguration: version.configuration,
+    personaConfiguration: isHidden ? withoutReach(version.configuration) : version.configuration,
     personaMetadata: version.metadata,
     dataspaceIds: version.dataspaceIds,
     isActive: version.isActive,

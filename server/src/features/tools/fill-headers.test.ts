@@ -48,3 +48,11 @@ test('headers without a secret hide nothing', async () => {
   const { hide } = await fill({ authorization: 'Bearer public' }, url)
   expect(hide('Bearer public')).toBe('Bearer public')
 })
+
+test('what goes wrong is told without names where nobody may know them', async () => {
+  const discreet = createFillHeaders(async () => ({ value: 'x', hosts: ['example.org'] }), true)
+  const elsewhere = discreet({ a: '{{secret:HERE}}' }, 'https://example.net/').catch((error: unknown) => error)
+  expect(((await elsewhere) as Error).message).toBe('a secret of this tool may not go to its host.')
+  const absent = createFillHeaders(async () => 'absent', true)({ a: '{{secret:HERE}}' }, 'https://example.net/')
+  await expect(absent).rejects.toThrow('a secret of this tool is not set.')
+})

@@ -25,7 +25,8 @@ const WHY_HIDDEN: Record<Hidden, string> = {
   other_key: 'is there, but was encrypted with another DRAMATIS_SECRET_KEY.',
 }
 
-export function createFillHeaders(reveal: (name: string) => Promise<Secret | Hidden>): FillHeaders {
+/** Makes that. `isDiscreet` says that whoever hears of an error may not know which secrets there are, and where they go. */
+export function createFillHeaders(reveal: (name: string) => Promise<Secret | Hidden>, isDiscreet = false): FillHeaders {
   return async (headers, url) => {
     const filled: Record<string, string> = {}
     const secrets: string[] = []
@@ -34,8 +35,11 @@ export function createFillHeaders(reveal: (name: string) => Promise<Secret | Hid
       for (const [, inner = ''] of template.matchAll(SECRET)) {
         const name = inner.trim()
         const secret = await reveal(name)
-        if (typeof secret === 'string') throw new ToolError(`the secret ${name} ${WHY_HIDDEN[secret]}`)
-        if (!mayGoTo(secret.hosts, url)) throw new ToolError(`the secret ${name} may not go to ${new URL(url).host}.`)
+        const it = isDiscreet ? 'a secret of this tool' : `the secret ${name}`
+        if (typeof secret === 'string') throw new ToolError(`${it} ${WHY_HIDDEN[secret]}`)
+        if (!mayGoTo(secret.hosts, url)) {
+          throw new ToolError(`${it} may not go to ${isDiscreet ? 'its host' : new URL(url).host}.`)
+        }
         values.set(name, secret.value)
       }
       const value = template.replaceAll(SECRET, (_match, inner: string) => values.get(inner.trim()) ?? '')

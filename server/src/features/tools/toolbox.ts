@@ -67,13 +67,17 @@ export function createToolService(deps: {
 
   return {
     /** Null where there are none. Throws 503 when an MCP server cannot be used, 422 when it may not be. */
-    async open(organizationId: string, configuration: JsonObject | null, signal: AbortSignal): Promise<Toolbox | null> {
+    async open(
+      organizationId: string,
+      { configuration, isSecret }: { configuration: JsonObject | null; isSecret: boolean },
+      signal: AbortSignal,
+    ): Promise<Toolbox | null> {
       const tools = toolsOf(configuration)
       if (tools.length === 0) return null
       // Loaded when there are tools: many servers never have one.
       const { createHttpTool } = await import('./http-tool.ts')
       const { createFillHeaders } = await import('./fill-headers.ts')
-      const fillHeaders = createFillHeaders((name) => secrets.reveal(organizationId, name))
+      const fillHeaders = createFillHeaders((name) => secrets.reveal(organizationId, name), isSecret)
       const outgoing = createOutgoing()
       const checkValue: CheckValue = (schema, value) => schemaChecks.issuesOf(organizationId, schema, value)
       const { refusalOf } = schemaChecks
@@ -85,6 +89,7 @@ export function createToolService(deps: {
         places,
         known,
         organizationId,
+        isSecret,
         checkValue,
         refusalOf,
         log,

@@ -35,6 +35,8 @@ export type McpDeps = {
   /** Lists of tools that were read not long ago, by server. */
   known: { get(key: string): ListedTool[] | undefined; set(key: string, tools: ListedTool[]): void }
   organizationId: string
+  /** Whether nobody may hear how the server is configured. */
+  isSecret: boolean
   checkValue: CheckValue
   refusalOf: SchemaChecks['refusalOf']
   log: { warn(fields: object, message: string): void }
@@ -46,7 +48,7 @@ export type McpDeps = {
  * for a command that the operator has not named.
  */
 export async function openMcpServer(server: McpTools, deps: McpDeps, signal: AbortSignal): Promise<McpServer> {
-  checkPreset(server, deps.presets)
+  checkPreset(server, deps)
   const label = labelOf(server)
   const timeout = server.timeoutMs ?? DEFAULT_TIMEOUT_MS
   const connection = createMcpConnection(() => connect(server, deps, { timeout, signal }))
@@ -159,7 +161,7 @@ function toResult(result: object, hide: HideSecrets): string {
   return shown
 }
 
-function checkPreset({ preset, command }: McpTools, presets: McpDeps['presets']): void {
+function checkPreset({ preset, command }: McpTools, { presets, isSecret }: McpDeps): void {
   if (command !== undefined) {
     throw new AppError(
       'unprocessable_entity',
@@ -167,7 +169,7 @@ function checkPreset({ preset, command }: McpTools, presets: McpDeps['presets'])
     )
   }
   if (preset === undefined || presets.has(preset)) return
-  const message = `there is no preset ${preset} that an MCP server could be started by: DRAMATIS_MCP_COMMANDS does not name it`
+  const message = `there is no preset${isSecret ? '' : ` ${preset}`} that an MCP server could be started by: DRAMATIS_MCP_COMMANDS does not name it`
   throw new AppError('unprocessable_entity', message)
 }
 
