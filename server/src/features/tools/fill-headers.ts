@@ -30,6 +30,7 @@ export function createFillHeaders(reveal: (name: string) => Promise<Secret | Hid
   return async (headers, url) => {
     const filled: Record<string, string> = {}
     const secrets: string[] = []
+    const wholes: string[] = []
     for (const [header, template] of Object.entries(headers)) {
       const values = new Map<string, string>()
       for (const [, inner = ''] of template.matchAll(SECRET)) {
@@ -47,9 +48,9 @@ export function createFillHeaders(reveal: (name: string) => Promise<Secret | Hid
       if (values.size === 0) continue
       secrets.push(...[...values.values()].flatMap(partsOf))
       // What else the author wrote into it is no secret, and a search for much of it would stop everybody.
-      if (template.replaceAll(SECRET, '').length <= MOST_AROUND) secrets.push(...partsOf(value))
+      if (template.replaceAll(SECRET, '').length <= MOST_AROUND) wholes.push(...partsOf(value))
     }
-    return { headers: filled, hide: createHideSecrets(secrets) }
+    return { headers: filled, hide: createHideSecrets(secrets, wholes) }
   }
 }
 

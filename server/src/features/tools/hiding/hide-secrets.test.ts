@@ -39,7 +39,41 @@ const DISGUISES: Record<string, (secret: string) => string> = {
     Buffer.from(secret)
       .toString('base64')
       .replaceAll(/(.{4})/g, '$1\n'),
+  'in hexadecimal with colons': (secret) => (Buffer.from(secret).toString('hex').match(/../g) ?? []).join(':'),
+  'in hexadecimal with spaces': (secret) => (Buffer.from(secret).toString('hex').match(/../g) ?? []).join(' '),
+  'as bytes of C': (secret) => [...Buffer.from(secret)].map((byte) => `0x${hex(byte)}`).join(', '),
+  'as code points of Unicode': (secret) => [...Buffer.from(secret)].map((byte) => `U+00${hex(byte)}`).join(' '),
+  'as bytes of JSON': (secret) => JSON.stringify([...Buffer.from(secret)]),
+  'as bytes of JSON over lines': (secret) => JSON.stringify([...Buffer.from(secret)], null, 2),
+  'as a buffer': (secret) => JSON.stringify(Buffer.from(secret)),
+  'as numbered bytes': (secret) => JSON.stringify(new Uint8Array(Buffer.from(secret))),
+  'as a list of octal': (secret) => [...Buffer.from(secret)].map((byte) => byte.toString(8).padStart(3, '0')).join(' '),
+  'in binary': (secret) => [...Buffer.from(secret)].map((byte) => byte.toString(2).padStart(8, '0')).join(' '),
+  'percent-encoded three times': (secret) => encodeURIComponent(encodeURIComponent(encodeURIComponent(secret))),
+  reversed: (secret) => secret.split('').reverse().join(''),
+  'reversed in base64': (secret) => Buffer.from(secret.split('').reverse().join('')).toString('base64'),
+  'in base64 and reversed': (secret) => Buffer.from(secret).toString('base64').split('').reverse().join(''),
+  'with a letter a line': (secret) => secret.split('').join('\n'),
+  'with a letter a line as JSON': (secret) => JSON.stringify(secret.split('').join('\n')),
+  'in base64 of base64': (secret) => Buffer.from(Buffer.from(secret).toString('base64')).toString('base64'),
+  'in base64 of base64 of more': (secret) =>
+    Buffer.from(`x ${Buffer.from(`user:${secret}`).toString('base64url')}`).toString('base64'),
+  'in base64 of hexadecimal': (secret) => Buffer.from(Buffer.from(secret).toString('hex')).toString('base64'),
+  'in hexadecimal of base64': (secret) => Buffer.from(Buffer.from(secret).toString('base64')).toString('hex'),
+  'in hexadecimal of hexadecimal': (secret) => Buffer.from(Buffer.from(secret).toString('hex')).toString('hex'),
   'in base64 within JSON': (secret) => JSON.stringify(Buffer.from(secret).toString('base64')).replaceAll('/', '\\/'),
+}
+
+/** Those with marks between the letters: a secret is found in them by its letters. */
+const MARKED: Record<string, (secret: string) => string> = {
+  'as a list of letters': (secret) => JSON.stringify(secret.split('')),
+  'as numbered letters': (secret) => JSON.stringify({ ...secret.split('') }),
+  'as a numbered list': (secret) =>
+    secret
+      .split('')
+      .map((letter, i) => `${i + 1}. ${letter}`)
+      .join('\n'),
+  'with hyphens': (secret) => secret.split('').join('-'),
 }
 
 /** Everything that a text says, however it says it: what an attacker could read out of it. */
@@ -69,7 +103,7 @@ function readings(text: string): string[] {
 }
 
 describe('a secret', () => {
-  test.each(Object.entries(DISGUISES))('is hidden %s', (_how, disguise) => {
+  test.each(Object.entries({ ...DISGUISES, ...MARKED }))('is hidden %s', (_how, disguise) => {
     const hidden = hide(`before ${disguise(SECRET)} behind`)
     expect(hidden).toContain('[secret]')
     expect(hidden).toMatch(/^before /)
@@ -93,6 +127,21 @@ describe('a secret', () => {
         expect(hidden).not.toContain(disguise(secret))
       }),
       { numRuns: 500 },
+    )
+  })
+
+  test('of letters and digits is hidden with marks between them', () => {
+    const secrets = fc.string({ unit: fc.constantFrom(...'ABCdefGHI789+/-'), minLength: 16, maxLength: 60 })
+    fc.assert(
+      fc.property(secrets, fc.constantFrom(...Object.keys(MARKED)), (secret, how) => {
+        fc.pre(secret.replaceAll(/\W/g, '').length >= secret.length / 2)
+        const letters = createHideSecrets([secret])((MARKED[how] as (text: string) => string)(secret)).replaceAll(
+          /\W/g,
+          '',
+        )
+        expect(letters).toContain('secret')
+        expect(letters.length).toBeLessThan(20)
+      }),
     )
   })
 
@@ -123,6 +172,34 @@ describe('a secret', () => {
 
   test('of a few letters is hidden as it is', () => {
     expect(createHideSecrets(['abc', 'x'])('abc ABC YWJj xyz')).toBe('[secret] ABC YWJj [secret]yz')
+  })
+})
+
+describe('a piece of a secret', () => {
+  const LONG = 'q7Zk2MvX9tRb4LwYc8Hd3NfJ6sPg5Ka'
+  const hideLong = createHideSecrets([LONG])
+  const spellings: [string, (piece: string) => string][] = [
+    ['as it is', (piece) => piece],
+    ['in base64', (piece) => Buffer.from(piece).toString('base64')],
+    ['in hexadecimal', (piece) => Buffer.from(piece).toString('hex')],
+    ['reversed', (piece) => piece.split('').reverse().join('')],
+  ]
+
+  test.each(spellings)('is hidden where two halves stand apart: %s', (_how, spell) => {
+    const [first, second] = [LONG.slice(0, 15), LONG.slice(15)]
+    const hidden = hideLong(JSON.stringify({ first: spell(first), between: 'something', second: spell(second) }))
+    expect(JSON.parse(hidden)).toMatchObject({ between: 'something' })
+    for (const half of [first, second]) {
+      for (let at = 0; at < half.length - 5; at++) expect(hidden).not.toContain(spell(half.slice(at, at + 5)))
+    }
+    expect(hidden.split('[secret]')).toHaveLength(3)
+  })
+
+  test('stays where the header around the secret is what it is a piece of', () => {
+    const value = `session=${LONG}; path=/of/the/service`
+    const hideHeader = createHideSecrets([LONG], [value])
+    expect(hideHeader('path=/of/the/service and session=')).toBe('path=/of/the/service and session=')
+    expect(hideHeader(`<${value}>`)).toBe('<[secret]>')
   })
 })
 
