@@ -20,8 +20,45 @@ const SPELLINGS: Record<string, (text: string) => string> = {
   'in HTML': (text) =>
     text.replaceAll(/[&<>"']/g, (c) => ({ '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' })[c] ?? '&#39;'),
   'in HTML in HTML': (text) => text.replaceAll('&', '&amp;amp;').replaceAll('"', '&amp;quot;'),
+  'a letter a line in JSON': (text) => JSON.stringify([...text].join('\n')),
+  'in base64': (text) => Buffer.from(text).toString('base64'),
+  'in base64 behind more': (text) => Buffer.from(`x${text}`).toString('base64url'),
+  'in base64 and backwards': (text) => Buffer.from(text).toString('base64').split('').reverse().join(''),
+  'backwards in base64': (text) => Buffer.from([...text].reverse().join('')).toString('base64'),
+  'in base64 of base64': (text) => Buffer.from(Buffer.from(text).toString('base64')).toString('base64'),
+  'in hexadecimal': (text) => Buffer.from(text).toString('hex'),
+  'in hexadecimal with colons': (text) => (Buffer.from(text).toString('hex').match(/../g) ?? []).join(':'),
+  'as bytes': (text) => JSON.stringify([...Buffer.from(text)]),
+  'as a buffer over lines': (text) => JSON.stringify(Buffer.from(text), null, 2),
+  'in a form': (text) => new URLSearchParams({ a: text }).toString(),
+  'in a form in a URL': (text) => encodeURIComponent(new URLSearchParams({ a: text }).toString()),
+  'percent-encoded throughout': encodeURIComponent,
+  'percent-encoded three times': (text) => encodeURIComponent(encodeURIComponent(encodeURIComponent(text))),
   'percent-encoded': (text) => text.replaceAll(/[^\w\x80-\uffff]/g, (c) => encodeURIComponent(c)),
 }
+
+/** What takes apart the escapes that a text has itself, and leaves marks at its edges. */
+const MARKED: Record<string, (text: string) => string> = {
+  backwards: (text) => [...text].reverse().join(''),
+  'a letter a line': (text) => [...text].join('\n'),
+  'as a list of letters': (text) => JSON.stringify([...text]),
+  'with hyphens': (text) => [...text].join('-'),
+}
+
+test.each(Object.entries(MARKED))('hardly a letter of 40 characters survives: %s', (_name, spell) => {
+  const plain = PROMPT.slice(0, PROMPT.indexOf('C:\\new'))
+  const lettersOf = (text: string) => text.replaceAll(/[^\p{L}\p{N}]/gu, '')
+  fc.assert(
+    fc.property(fc.nat(plain.length - 40), fc.integer({ min: 40, max: 120 }), (from, length) => {
+      const [shown = ''] = withoutQuotes(
+        [`Invalid: ${spell(plain.slice(from, from + length).toWellFormed())} (code)`],
+        [PROMPT],
+      )
+      expect(shown).toContain('…')
+      expect(lettersOf(shown).length).toBeLessThan(lettersOf('Invalid (code)').length + 3)
+    }),
+  )
+})
 
 test.each(Object.entries(SPELLINGS))('no piece of 24 characters survives: %s', (_name, spell) => {
   fc.assert(

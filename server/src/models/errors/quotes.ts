@@ -1,3 +1,6 @@
+import type { Layer } from '../../lib/text-layers.ts'
+import { readingsOf } from './readings.ts'
+
 /**
  * Characters that a piece has to have in common with a text to count as quoted from it, white space and quotation marks
  * not counted: some three words of English. What is shorter tells nobody anything of a prompt.
@@ -15,35 +18,46 @@ const FIRST_FACTOR = Array.from({ length: LEAST - 1 }).reduce<number>((power) =>
 const SLOTS = 65_536
 
 /**
- * Replaces by `…` every piece of `words` that stands in one of `texts`: in whatever case, with whatever white space, and
- * also as it stands in JSON, in HTML or percent-encoded. Takes time in proportion to the length of all of them, some 15 ns
- * a character: it is for when something has failed.
+ * Replaces by `…` every piece of `words` that stands in one of `texts`: in whatever case, with whatever white space or marks
+ * between the letters, backwards too, and in all the ways that {@link readingsOf} reads it. Takes time in proportion to the
+ * length of all texts, some 30 ns a character: it is for when something has failed, and `words` are to be short.
  */
 export function withoutQuotes(words: readonly string[], texts: readonly string[]): string[] {
-  const folded = words.map(fold)
-  const isQuoted = folded.map(({ units }) => new Uint8Array(units.length))
-  // In one, so that a long text is gone through once. No character that is compared is a zero.
-  const all = folded.flatMap(({ units }) => [...units, 0])
-  const place = folded.flatMap(({ units }, word) => Array.from({ length: units.length + 1 }, (_, at) => ({ word, at })))
-  const pieces = createPieces(Uint16Array.from(all), (first) => {
-    const { word, at } = place[first] as { word: number; at: number }
-    isQuoted[word]?.fill(1, at, at + LEAST)
-  })
-  for (const text of texts) pieces.findIn(fold(text).units)
-  return words.map((text, i) => cutOut(text, folded[i] as Folded, isQuoted[i] as Uint8Array))
+  const readings = words.map(readingsOf)
+  const isQuoted = words.map(({ length }) => new Uint8Array(length))
+  for (const ignored of [MARKS, ALL_MARKS]) {
+    const folded = readings.flatMap((layers, word) => layers.map((layer) => ({ ...foldLayer(layer, ignored), word })))
+    // In one, so that a long text is gone through once. No character that is compared is a zero.
+    const all = folded.flatMap(({ units }) => [...units, 0])
+    const place = folded.flatMap((one) => Array.from({ length: one.units.length + 1 }, (_, at) => ({ one, at })))
+    const pieces = createPieces(Uint16Array.from(all), (first) => {
+      const { one, at } = place[first] as { one: Folded & { word: number }; at: number }
+      const [a, b] = [at, at + LEAST - 1]
+      const from = Math.min(one.starts[a] as number, one.starts[b] as number)
+      isQuoted[one.word]?.fill(1, from, Math.max(one.ends[a] as number, one.ends[b] as number))
+    })
+    for (const text of texts) pieces.findIn(fold(text, ignored).units)
+  }
+  return words.map((text, i) => cutOut(text, isQuoted[i] as Uint8Array))
 }
 
-function cutOut(text: string, { units, starts, ends }: Folded, isQuoted: Uint8Array): string {
+function cutOut(text: string, isQuoted: Uint8Array): string {
   let shown = ''
-  let shownTo = 0
-  for (let at = 0; at < units.length; at++) {
-    if (isQuoted[at] === 0) continue
+  for (let at = 0; at < text.length; ) {
     const from = at
-    while (isQuoted[at + 1] === 1) at++
-    shown += text.slice(shownTo, starts[from]) + MARK
-    shownTo = ends[at] as number
+    while (at < text.length && isQuoted[at] === 1) at++
+    if (at > from) shown += MARK
+    const rest = at
+    while (at < text.length && isQuoted[at] === 0) at++
+    shown += text.slice(rest, at)
   }
-  return shown + text.slice(shownTo)
+  return shown
+}
+
+/** The places of a layer's characters in what it was made of. */
+function foldLayer({ text, from, to }: Layer, ignored: Uint8Array): Folded {
+  const { units, starts, ends } = fold(text, ignored)
+  return { units, starts: starts.map((at) => from[at] as number), ends: ends.map((end) => to[end - 1] as number) }
 }
 
 /** All pieces of a text of the least length, by their hashes (Rabin and Karp, https://doi.org/10.1147/rd.312.0249). */
@@ -100,7 +114,7 @@ function eachPiece(units: Uint16Array, take: (hash: number, at: number) => void)
 /** The characters of a text that are compared, and where in it each begins and ends. */
 type Folded = { units: Uint16Array; starts: Uint32Array; ends: Uint32Array }
 
-function fold(text: string): Folded {
+function fold(text: string, ignored: Uint8Array): Folded {
   // The one letter that is of another length in lower case.
   const lower = text.replaceAll('\u0130', 'i').toLowerCase()
   const units = new Uint16Array(lower.length)
@@ -116,7 +130,7 @@ function fold(text: string): Folded {
       if (found) unit = decoded(found)
       if (found) next = ENCODED.lastIndex
     }
-    if (unit < 0x80 ? IGNORED[unit] === 1 : isInvisible(unit)) continue
+    if (unit < 0x80 ? ignored[unit] === 1 : isInvisible(unit)) continue
     // The sigma at the end of a word is the same letter, and where a word was cut nobody knows its end.
     units[length] = unit === 0x3c2 ? 0x3c3 : unit
     starts[length] = at
@@ -130,8 +144,10 @@ const AMPERSAND = 0x26
 const PERCENT = 0x25
 
 /** Of ASCII: control characters, the space, quotation marks, and what begins an encoded character. */
-const IGNORED = new Uint8Array(0x80).fill(1, 0, 0x21).fill(1, 0x7f)
-for (const mark of '"\'`&\\') IGNORED[mark.charCodeAt(0)] = 1
+const MARKS = new Uint8Array(0x80).fill(1, 0, 0x21).fill(1, 0x7f)
+for (const mark of '"\'`&\\') MARKS[mark.charCodeAt(0)] = 1
+/** Of ASCII: all that is no letter and no digit. */
+const ALL_MARKS = MARKS.map((_, code) => (/[0-9A-Za-z]/.test(String.fromCharCode(code)) ? 0 : 1))
 
 /** A character as JSON (also when it was escaped several times), HTML and URLs write it, in lower case. */
 const ENCODED =
