@@ -1,3 +1,5 @@
+import { printableLine } from './lib/text/printable.ts'
+
 /**
  * The one table of what can go wrong towards a caller: a stable code and the HTTP status it has.
  * Domain code throws {@link AppError}; only the HTTP error handler turns it into bytes.
@@ -54,10 +56,14 @@ export class AppError extends Error {
   readonly quota: Quota | undefined
 
   constructor(code: ErrorCode, message: string, options: AppErrorOptions = {}) {
-    super(message, options.cause === undefined ? undefined : { cause: options.cause })
+    // Words of others may stand in it, which end in terminals and tables.
+    super(printableLine(message), options.cause === undefined ? undefined : { cause: options.cause })
     this.name = 'AppError'
     this.code = code
-    this.details = options.details ?? []
+    this.details = (options.details ?? []).map(({ field, issue }) => ({
+      field: printableLine(field),
+      issue: printableLine(issue),
+    }))
     this.conversationId = options.conversationId
     this.runId = options.runId
     this.retryAfterMs = options.retryAfterMs

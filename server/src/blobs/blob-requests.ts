@@ -1,4 +1,5 @@
 import { setTimeout as wait } from 'node:timers/promises'
+import { printableLine } from '../lib/text/printable.ts'
 import { BlobError } from './blob-store.ts'
 
 /** Milliseconds that one request may take, its body included. */
@@ -62,7 +63,7 @@ export async function mustBeThere(name: string, asked: Promise<BlobAnswer>): Pro
 }
 
 function refusal(name: string, { method, url }: BlobRequest, { status, bytes }: BlobAnswer): BlobError {
-  const said = Buffer.from(bytes).toString('utf8').replaceAll(/\s+/g, ' ').slice(0, SHOWN)
+  const said = printableLine(Buffer.from(bytes).toString('utf8')).slice(0, SHOWN)
   // Without the query: it may hold a signature.
   return new BlobError(`${name} answered ${status} to ${method} ${url.pathname}${said === '' ? '' : `: ${said}`}`)
 }

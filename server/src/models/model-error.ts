@@ -1,4 +1,5 @@
 import { AppError, type ErrorCode } from '../errors.ts'
+import { printableLine } from '../lib/text/printable.ts'
 
 /**
  * How a call of a model can end badly.
@@ -59,7 +60,7 @@ export class ModelError extends Error {
   readonly isUnsent: boolean
 
   constructor(kind: ModelErrorKind, message: string, options: ModelErrorOptions) {
-    super(message, options.cause === undefined ? undefined : { cause: options.cause })
+    super(printableLine(message), options.cause === undefined ? undefined : { cause: options.cause })
     this.name = 'ModelError'
     this.kind = kind
     this.aiSystem = options.aiSystem

@@ -1,4 +1,5 @@
 import type { JsonObject } from '../../lib/json.ts'
+import { printable } from '../../lib/text/printable.ts'
 
 /** What is wrong with a value: nothing, or some issues such as `/city must be string`. */
 export type CheckValue = (schema: JsonObject, value: JsonObject) => Promise<string[]>
@@ -13,7 +14,7 @@ export type ServerTool = {
 /** Something that went wrong with a tool, in words for the model. */
 export class ToolError extends Error {
   constructor(message: string, options?: ErrorOptions) {
-    super(message, options)
+    super(printable(message), options)
     this.name = 'ToolError'
   }
 }

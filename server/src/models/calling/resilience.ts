@@ -142,11 +142,11 @@ export function createResilience(options: ResilienceOptions): Resilience {
       } catch (thrown) {
         if (!(thrown instanceof ModelError)) throw thrown
         // Every error of a provider passes here before anybody sees it: callers, the record of the run, the log.
-        const error = discreet(thrown, request)
+        attempt.endedAt = clock()
+        const error = await discreet(thrown, request)
         attempt.outcome = error.kind
         attempt.error = error.message
         if (attempt.firstTokenAt !== null || error.mayHaveCost) attempt.mayHaveCost = true
-        attempt.endedAt = clock()
         return { model: null, error, attempt }
       }
     }

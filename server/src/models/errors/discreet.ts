@@ -1,7 +1,7 @@
 import type { JsonValue } from '../../lib/json.ts'
+import { printableLine } from '../../lib/text/printable.ts'
 import type { ModelRequest } from '../model.ts'
 import type { ModelError, ModelErrorKind } from '../model-error.ts'
-import { withoutQuotes } from './quotes.ts'
 
 /** What can hold words of the provider. Of the others no request was made, or we closed the connection ourselves. */
 const HOLDS_ITS_WORDS: readonly ModelErrorKind[] = ['refused', 'rate_limited', 'timeout', 'failed']
@@ -17,10 +17,12 @@ type Asked = Pick<ModelRequest, 'system' | 'messages' | 'tools' | 'settings'>
  * the request that they refuse, with a prompt that nobody may see. Of its causes the words, gone over likewise, and the
  * places in the code are left, and not the request and the answer that packages attach.
  */
-export function discreet(error: ModelError, asked: Asked): ModelError {
+export async function discreet(error: ModelError, asked: Asked): Promise<ModelError> {
   if (!HOLDS_ITS_WORDS.includes(error.kind)) return error
   const causes = causesOf(error)
-  const words = [error.message, ...causes.map(({ message }) => message.slice(0, MOST_SAID))]
+  const words = [error.message, ...causes.map(({ message }) => printableLine(message.slice(0, MOST_SAID)))]
+  // Loaded when something has failed: a start does not wait for it.
+  const { withoutQuotes } = await import('./quotes.ts')
   const [message = '', ...reasons] = withoutQuotes(words, textsOf(asked))
   if (causes.length === 0 && message === error.message) return error
   const cause = causes.reduceRight<Error | undefined>(

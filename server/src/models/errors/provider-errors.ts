@@ -1,4 +1,5 @@
 import { isJsonObject } from '../../lib/json.ts'
+import { printableLine } from '../../lib/text/printable.ts'
 import type { AiSystem } from '../ai-systems.ts'
 import { ModelError, type ModelErrorKind } from '../model-error.ts'
 import type { Redact } from './redact.ts'
@@ -171,7 +172,8 @@ function judge(status: number, said: string, body: string): Verdict {
 
 function sentence(beginning: string, said: string, redact: Redact): string {
   // Redacted before it is cut: half a key is no longer recognized, and still tells too much.
-  const clean = redact(said.slice(0, MAX_READ).toWellFormed()).replace(/\s+/g, ' ').trim()
+  // And made printable before that: what cannot be seen would keep a key from being recognized, and then be gone.
+  const clean = redact(printableLine(said.slice(0, MAX_READ).toWellFormed())).trim()
   if (clean === '') return beginning
   return `${beginning}: ${clean.length > MAX_SAID ? `${clean.slice(0, MAX_SAID).toWellFormed()}…` : clean}`
 }

@@ -55,7 +55,7 @@ test.each(Object.entries(MARKED))('hardly a letter of 40 characters survives: %s
         [PROMPT],
       )
       expect(shown).toContain('…')
-      expect(lettersOf(shown).length).toBeLessThan(lettersOf('Invalid (code)').length + 3)
+      expect(lettersOf(shown).length).toBeLessThan(lettersOf('Invalid (code)').length + 7)
     }),
   )
 })

@@ -1,4 +1,4 @@
-import type { Layer } from '../../lib/text-layers.ts'
+import type { Layer } from '../../lib/text/text-layers.ts'
 import { readingsOf } from './readings.ts'
 
 /**

@@ -1,5 +1,5 @@
-import { decodedLayers, fromUtf8 } from '../../lib/decoded-layers.ts'
-import { createWriting, decodeLayer, firstLayer, type Layer } from '../../lib/text-layers.ts'
+import { decodedLayers, fromUtf8 } from '../../lib/text/decoded-layers.ts'
+import { createWriting, decodeLayer, firstLayer, type Layer } from '../../lib/text/text-layers.ts'
 
 /** Escapes, and encodings, that may lie on top of each other. */
 const MOST_ESCAPES = 3

@@ -4,6 +4,7 @@ import { type FileHandle, mkdir, open, rename, rm, stat, statfs } from 'node:fs/
 import { dirname } from 'node:path'
 import type { Dispatcher } from 'undici'
 import { PRIVATE_FILE, PRIVATE_FOLDER } from '../../lib/process/private-files.ts'
+import { printableLine } from '../../lib/text/printable.ts'
 import { sleep } from '../sleep.ts'
 
 /** Times that a download goes on after the connection broke, without a byte in between. */
@@ -12,7 +13,7 @@ const MAX_STUMBLES = 4
 /** What is wrong, in a sentence for people. */
 export class DownloadError extends Error {
   constructor(message: string, cause?: unknown) {
-    super(message, { cause })
+    super(printableLine(message), { cause })
     this.name = 'DownloadError'
   }
 }

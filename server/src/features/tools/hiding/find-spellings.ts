@@ -1,4 +1,4 @@
-import type { Layer } from '../../../lib/text-layers.ts'
+import type { Layer } from '../../../lib/text/text-layers.ts'
 import type { Spelling } from './secret-spellings.ts'
 
 /** Where something stands in the original of a layer, from the first unit to behind the last. */

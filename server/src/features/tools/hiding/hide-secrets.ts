@@ -7,7 +7,7 @@ import {
   numberLayers,
   unfinished,
   withoutBlanks,
-} from '../../../lib/text-layers.ts'
+} from '../../../lib/text/text-layers.ts'
 import { createFindSpellings, type FindSpellings, findBeginning, type Range } from './find-spellings.ts'
 import { type Spelling, spellingsOf } from './secret-spellings.ts'
 

@@ -1,4 +1,4 @@
-import { decodeLayer, firstLayer, lettersOnly, lowered, withoutBlanks } from '../../../lib/text-layers.ts'
+import { decodeLayer, firstLayer, lettersOnly, lowered, withoutBlanks } from '../../../lib/text/text-layers.ts'
 
 /** A way to spell a secret, in lower case and without white space. */
 export type Spelling = {

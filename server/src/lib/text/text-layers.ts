@@ -14,8 +14,10 @@ const UNFINISHED = /(?:%[0-9a-f]?|\\(?:x[0-9a-f]?|u(?:[0-9a-f]{0,3}|\{[0-9a-f]{0
 const NAMED: Readonly<Record<string, string>> = { amp: '&', lt: '<', gt: '>', quot: '"', apos: "'", nbsp: ' ' }
 /** What white space is written as behind a backslash. */
 const BLANK_LETTERS = 'bfnrtv'
-/** White space, and what takes no space at all. */
-const BLANK = /[\s\u00ad\u200b-\u200f\u2060-\u2064]/
+/** White space, what takes no space at all or turns around what stands beside it, and what is set upon a letter. */
+const BLANK = /[\s\p{Cc}\p{Cf}\p{M}\u115f\u1160\u3164\uffa0]/u
+/** The first half of tags, which take no space either. */
+const TAG = 0xdb40
 
 /** The first layer of a text. */
 export function firstLayer(text: string): Layer {
@@ -36,7 +38,7 @@ export function lowered({ text, from, to }: Layer): Layer {
 
 /** A layer without white space. What is escaped has to be decoded before: `% 3a` is no colon. */
 export function withoutBlanks(layer: Layer): Layer {
-  return only(layer, (unit, code) => (code < 0x80 ? code > 0x20 : !BLANK.test(unit)))
+  return only(layer, (unit, code, at) => (code < 0x80 ? code > 0x20 && code < 0x7f : !isBlank(layer, unit, code, at)))
 }
 
 const HAS_DIGIT = /[0-9]/
@@ -56,8 +58,13 @@ export function lettersOnly(layer: Layer): Layer {
   }
   return only(
     layer,
-    (unit, code, at) => isNumbering?.[at] !== 1 && (code < 0x80 ? IS_WORD[code] === 1 : !BLANK.test(unit)),
+    (unit, code, at) =>
+      isNumbering?.[at] !== 1 && (code < 0x80 ? IS_WORD[code] === 1 : !isBlank(layer, unit, code, at)),
   )
+}
+
+function isBlank({ text }: Layer, unit: string, code: number, at: number): boolean {
+  return code === TAG || (code >= 0xdc00 && text.charCodeAt(at - 1) === TAG) || BLANK.test(unit)
 }
 
 function only({ text, from, to }: Layer, isKept: (unit: string, code: number, at: number) => boolean): Layer {
