@@ -28,6 +28,7 @@ import { documentRoutes } from './http/openapi/openapi.ts'
 import { createReadiness } from './http/readiness.ts'
 import { createAddressOf } from './http/requests/address.ts'
 import { systemRoutes } from './http/system-routes.ts'
+import { createMainThread } from './lib/main-thread.ts'
 import { parseAiSystem } from './models/ai-systems.ts'
 import { createProgressReport } from './models/local/progress-report.ts'
 import { createModelRegistry, type ModelRegistry } from './models/providers/registry.ts'
@@ -97,7 +98,8 @@ export async function createApp(
   const keys = { current: config.tools.secretKey, previous: config.tools.previousSecretKeys }
   const secrets = createSecretService({ ...shared, keys })
   const { mcpPresets: presets, mcpProcesses: mostProcesses, privateHosts } = config.tools
-  const tools = createTools({ clock, log, secrets, settings: { presets, mostProcesses, privateHosts } })
+  const mainThread = createMainThread()
+  const tools = createTools({ clock, log, secrets, mainThread, settings: { presets, mostProcesses, privateHosts } })
   const checkConfiguration = createCheckConfiguration(tools)
 
   const counting = await watchOrganizations({ organizations, log })

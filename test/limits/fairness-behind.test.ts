@@ -1,5 +1,8 @@
+import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
 import { createEraseService } from '../../server/src/features/privacy/erase-service.ts'
+import { SCOPES } from '../../server/src/http/requests/caller.ts'
+import type { RunningApp } from '../support/app.ts'
 import { onEveryDatabase } from '../support/databases.ts'
 import { chatReply, startProviderServer } from '../support/provider-server.ts'
 import { startToolServer } from '../support/tool-server.ts'
@@ -7,8 +10,17 @@ import { startWithTwo } from '../support/two-organizations.ts'
 
 const REHEARSAL = { aiSystem: 'rehearsal', model: 'rehearsal' }
 
+const STDIO = fileURLToPath(new URL('../support/mcp-stdio.ts', import.meta.url))
+
+/** Another key of the same organization. */
+async function mateOf(server: RunningApp, key: { 'x-hl-api-key': string }) {
+  const answer = await server.call<{ key: string }>('POST', '/api-keys', { name: 'mate', scopes: SCOPES }, key)
+  expect(answer.status).toBe(200)
+  return { 'x-hl-api-key': answer.body.key }
+}
+
 onEveryDatabase('what is done behind turns and beside them', (kind) => {
-  test('titles of one organization are made while those of another are held up', async () => {
+  test('titles are made while those of another key or organization are held up', async () => {
     const provider = await startProviderServer()
     const gate = Promise.withResolvers<void>()
     provider.always(({ body }) => {
@@ -19,16 +31,18 @@ onEveryDatabase('what is done behind turns and beside them', (kind) => {
       ...{ OPENAI_COMPATIBLE_BASE_URL: `${provider.url}/v1`, DRAMATIS_TITLE_MODEL: 'openai-compatible:titles' },
     })
     for (let n = 0; n < 20; n++) await start(loud, { ...REHEARSAL, message: 'loud words' })
-    const path = await start(quiet, { ...REHEARSAL, message: 'soft words' })
-    const name = async () => (await server.call('GET', path, undefined, quiet)).body['conversationName']
-    await expect.poll(name).toBe('A quiet title')
-    expect(provider.requests.filter(({ body }) => JSON.stringify(body).includes('loud words'))).toHaveLength(8)
+    for (const key of [quiet, await mateOf(server, loud)]) {
+      const path = await start(key, { ...REHEARSAL, message: 'soft words' })
+      const name = async () => (await server.call('GET', path, undefined, key)).body['conversationName']
+      await expect.poll(name, { timeout: 10_000 }).toBe('A quiet title')
+    }
+    expect(provider.requests.filter(({ body }) => JSON.stringify(body).includes('loud words'))).toHaveLength(6)
     gate.resolve()
     await server.close()
     await provider.close()
   })
 
-  test('calls of tools of one organization go out while those of another hang', async () => {
+  test('calls of tools go out while those of another key or organization hang', async () => {
     const service = await startToolServer()
     service.on('/hang', () => {})
     const { server, loud, quiet, start, send } = await startWithTwo(kind, { DRAMATIS_ALLOW_PRIVATE_HOSTS: '127.0.0.1' })
@@ -47,10 +61,12 @@ onEveryDatabase('what is done behind turns and beside them', (kind) => {
     const paths = await Promise.all(Array.from({ length: 10 }, () => start(loud, withCalls('hang', 16))))
     const hanging = paths.map((path) => send(loud, path))
     const hung = () => service.requests.filter(({ path }) => path === '/hang').length
-    await expect.poll(hung).toBe(128)
-    expect((await send(quiet, await start(quiet, withCalls('look', 2)))).status).toBe(200)
-    expect(service.requests.filter(({ path }) => path === '/look')).toHaveLength(2)
-    expect(hung()).toBe(128)
+    await expect.poll(hung, { timeout: 20_000 }).toBe(96)
+    for (const key of [quiet, await mateOf(server, loud)]) {
+      expect((await send(key, await start(key, withCalls('look', 2)))).status).toBe(200)
+    }
+    expect(service.requests.filter(({ path }) => path === '/look')).toHaveLength(4)
+    expect(hung()).toBe(96)
     for (const path of paths) {
       const { data } = (await server.call<{ data: { runId: string }[] }>('GET', `${path}/runs`, undefined, loud)).body
       await server.call('POST', `${path}/runs/${data[0]?.runId}/cancel`, undefined, loud)
@@ -59,6 +75,37 @@ onEveryDatabase('what is done behind turns and beside them', (kind) => {
     await server.close()
     await service.close()
   })
+
+  test('processes of MCP servers start while those of another key hang', async () => {
+    const { server, loud, start, send } = await startWithTwo(kind, {
+      DRAMATIS_MCP_COMMANDS: JSON.stringify({
+        hang: { command: 'sleep', args: ['1000'] },
+        quick: { command: process.execPath, args: [STDIO] },
+      }),
+      // Nine of them for one organization, and eight for one key.
+      DRAMATIS_MCP_PROCESSES: '18',
+    })
+    const withServer = (preset: string) => ({
+      ...REHEARSAL,
+      configuration: { tools: [{ type: 'mcp', preset, timeoutMs: 30_000 }], rehearsal: { text: 'Done.' } },
+    })
+    const paths = await Promise.all(Array.from({ length: 12 }, () => start(loud, withServer('hang'))))
+    let over = 0
+    const hanging = paths.map((path) => send(loud, path).then(() => over++))
+    const runsOf = async (path: string) =>
+      (await server.call<{ data: { runId: string }[] }>('GET', `${path}/runs`, undefined, loud)).body.data
+    for (const path of paths) await expect.poll(() => runsOf(path)).toHaveLength(1)
+    const mate = await mateOf(server, loud)
+    expect((await send(mate, await start(mate, withServer('quick')))).status).toBe(200)
+    expect(over).toBe(0)
+    for (const path of paths) {
+      for (const { runId } of await runsOf(path)) {
+        await server.call('POST', `${path}/runs/${runId}/cancel`, undefined, loud)
+      }
+    }
+    await Promise.all(hanging)
+    await server.close()
+  }, 60_000)
 
   test('long reads of one organization do not stand before those of another', async () => {
     const { server, organizations } = await startWithTwo(kind)

@@ -177,7 +177,8 @@ export const SERVER_VARIABLES: readonly Variable[] = [
   {
     name: 'DRAMATIS_MCP_PROCESSES',
     default: '32',
-    meaning: 'Processes of MCP servers at the same time; an organization has at most half of them.',
+    meaning:
+      'Processes of MCP servers at the same time; an organization has at most half of them, and a key three quarters of that.',
   },
   { name: 'DRAMATIS_URL', default: 'http://127.0.0.1:8787', meaning: 'The server that `dramatis chat` talks to.' },
 ]

@@ -1,6 +1,8 @@
-import { setImmediate as nextTurn } from 'node:timers/promises'
 import { AppError } from '../errors.ts'
+import type { Path } from '../lib/fair-line.ts'
+import { QueueFullError } from '../lib/fairness/fair-queue.ts'
 import { type JsonValue, jsonDepth } from '../lib/json.ts'
+import type { MainThread } from '../lib/main-thread.ts'
 import type { SchemaThreadOptions } from './schema-threads.ts'
 
 /**
@@ -18,10 +20,10 @@ export type SchemaChecks = ReturnType<typeof createSchemaChecks>
 
 /**
  * Everything that is done with schemas from outside, which are data: they are read by the rules of `readOutsideSchema`,
- * and what comes of that is compiled and run in threads (`createSchemaThreads`), for an owner, which is an
- * organization. Nothing of it is loaded before the first schema.
+ * and what comes of that is compiled and run in threads (`createSchemaThreads`), for a path: an organization and a key of
+ * it. Nothing of it is loaded before the first schema.
  */
-export function createSchemaChecks(options: SchemaThreadOptions) {
+export function createSchemaChecks({ mainThread, ...options }: SchemaThreadOptions & { mainThread: MainThread }) {
   let loading: ReturnType<typeof load> | undefined
   let isClosed = false
 
@@ -40,13 +42,13 @@ export function createSchemaChecks(options: SchemaThreadOptions) {
     return loading
   }
 
-  async function read(schema: JsonValue): Promise<{ text: string } | { wrong: WrongSchema }> {
+  async function read(path: Path, schema: JsonValue): Promise<{ text: string } | { wrong: WrongSchema }> {
     const { readOutsideSchema, SchemaRefused } = await loaded()
-    // The largest takes 15 ms, and there may be many: others come between.
-    await nextTurn()
     try {
-      return { text: readOutsideSchema(schema) }
+      // The largest takes 15 ms, and there may be many: others come between.
+      return { text: await mainThread.run(path, () => readOutsideSchema(schema)) }
     } catch (error) {
+      if (error instanceof QueueFullError) throw new AppError('unavailable', 'too many schemas wait to be checked')
       if (!(error instanceof SchemaRefused)) throw error
       return { wrong: { path: error.path, issue: error.issue } }
     }
@@ -54,22 +56,22 @@ export function createSchemaChecks(options: SchemaThreadOptions) {
 
   return {
     /** What can be seen to be wrong with a schema without compiling it; null if nothing. */
-    async refusalOf(schema: JsonValue): Promise<WrongSchema | null> {
-      const found = await read(schema)
+    async refusalOf(path: Path, schema: JsonValue): Promise<WrongSchema | null> {
+      const found = await read(path, schema)
       return 'wrong' in found ? found.wrong : null
     },
 
     /** Compiles all. Null if they can be used, else which cannot and why. Throws 503 when too many wait. */
-    async compile(owner: string, schemas: readonly JsonValue[]): Promise<(WrongSchema & { at: number }) | null> {
+    async compile(path: Path, schemas: readonly JsonValue[]): Promise<(WrongSchema & { at: number }) | null> {
       const texts: string[] = []
       for (const [at, schema] of schemas.entries()) {
-        const found = await read(schema)
+        const found = await read(path, schema)
         if ('wrong' in found) return { at, ...found.wrong }
         texts.push(found.text)
       }
       if (texts.length === 0) return null
       const { threads } = await loaded()
-      const outcome = await threads.run(owner, { schemas: texts })
+      const outcome = await threads.run(path, { schemas: texts })
       if ('stopped' in outcome) return { at: outcome.at, path: '', issue: TOO_LONG }
       return outcome.wrong && { path: '', ...outcome.wrong }
     },
@@ -78,15 +80,15 @@ export function createSchemaChecks(options: SchemaThreadOptions) {
      * What is wrong with a value, at most five issues, each with its place: `/city must be string`, ` must be object` for
      * the whole. That it cannot be checked is one too: a schema may be older than its rules, and too many may wait.
      */
-    async issuesOf(owner: string, schema: JsonValue, value: JsonValue): Promise<string[]> {
+    async issuesOf(path: Path, schema: JsonValue, value: JsonValue): Promise<string[]> {
       if (jsonDepth(value, MOST_LEVELS) > MOST_LEVELS) return [` has more than ${MOST_LEVELS} levels`]
       const text = JSON.stringify(value)
       if (text.length > MOST_OF_VALUE) return [` is larger than ${MOST_OF_VALUE} characters`]
       try {
-        const found = await read(schema)
+        const found = await read(path, schema)
         if ('wrong' in found) return [` cannot be checked: in its schema, ${found.wrong.path} ${found.wrong.issue}`]
         const { threads } = await loaded()
-        const outcome = await threads.run(owner, { schemas: [found.text], value: text })
+        const outcome = await threads.run(path, { schemas: [found.text], value: text })
         if ('stopped' in outcome) return [` ${TOO_LONG}`]
         return outcome.wrong ? [` cannot be checked: its schema ${outcome.wrong.issue}`] : outcome.issues
       } catch (error) {

@@ -5,7 +5,7 @@ import { type Database, StorageError } from './database.ts'
 const MOST_WAITING = 1_000
 
 /** Lets `atOnce` long reads work at a time, `atOnceEach` of one organization, and organizations take turns. */
-export function withFairScans(database: Database, limits: { atOnce: number; atOnceEach: number }): Database {
+export function withFairScans(database: Database, limits: { atOnce: number; atOnceEach: readonly number[] }): Database {
   const queue = createFairQueue({ ...limits, most: MOST_WAITING })
   return {
     ...database,

@@ -21,12 +21,12 @@ export async function openDatabase(location: DatabaseLocation, options: OpenOpti
   if (location.kind === 'sqlite') {
     const { openSqlite } = await import('./sqlite/sqlite.ts')
     // One thread reads, so one at a time.
-    return withFairScans(await openSqlite({ file: location.file, ...options }), { atOnce: 1, atOnceEach: 1 })
+    return withFairScans(await openSqlite({ file: location.file, ...options }), { atOnce: 1, atOnceEach: [1] })
   }
   const { DEFAULT_POOL, openPostgres } = await import('./postgres/postgres.ts')
   const { kind: _, pool = DEFAULT_POOL, ...where } = location
   // Half of the connections are for what is short.
   const atOnce = Math.floor(pool / 2)
   const database = await openPostgres({ ...where, pool, log: options.log })
-  return withFairScans(database, { atOnce, atOnceEach: Math.ceil(atOnce / 2) })
+  return withFairScans(database, { atOnce, atOnceEach: [Math.ceil(atOnce / 2)] })
 }

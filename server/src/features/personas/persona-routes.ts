@@ -2,6 +2,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE } from '../../http/answers/pagination.ts'
 import { pageOf, sendJson } from '../../http/answers/pieces.ts'
+import type { Caller } from '../../http/requests/caller.ts'
 import { checkSameId } from '../../http/requests/fields.ts'
 import { answers, answersNothing, Uuid } from '../../http/schemas.ts'
 import type { JsonObject } from '../../lib/json.ts'
@@ -51,11 +52,8 @@ export function personaRoutes(deps: {
   const { personas, checkConfiguration } = deps
 
   /** Refuses a configuration whose schemas cannot be compiled, by the name that it has in these bodies. */
-  async function checked<T extends { configuration?: JsonObject | null }>(
-    organizationId: string,
-    content: T,
-  ): Promise<T> {
-    await checkConfiguration(organizationId, 'personaConfiguration', content.configuration ?? null)
+  async function checked<T extends { configuration?: JsonObject | null }>(caller: Caller, content: T): Promise<T> {
+    await checkConfiguration(caller, 'personaConfiguration', content.configuration ?? null)
     return content
   }
 
@@ -81,7 +79,7 @@ export function personaRoutes(deps: {
       },
       async (request) => {
         const { organizationId } = request.caller
-        const written = await checked(organizationId, toNewPersona(request.body))
+        const written = await checked(request.caller, toNewPersona(request.body))
         const { persona, version } = await personas.create(organizationId, written)
         return shownTo(request, toPersonaDto(persona, version, [version], viewOf(request)))
       },
@@ -166,7 +164,7 @@ export function personaRoutes(deps: {
         const id = request.params.personaId.toLowerCase()
         checkSameId('personaId', id, request.body.personaId)
         const { organizationId } = request.caller
-        await personas.update(organizationId, id, await checked(organizationId, toPersonaChange(request.body)))
+        await personas.update(organizationId, id, await checked(request.caller, toPersonaChange(request.body)))
         await show(request, reply)
         return reply
       },
@@ -209,7 +207,7 @@ export function personaRoutes(deps: {
         const id = request.params.personaId.toLowerCase()
         checkSameId('personaId', id, request.body.personaId)
         const { organizationId } = request.caller
-        const written = await checked(organizationId, toNewVersion(request.body))
+        const written = await checked(request.caller, toNewVersion(request.body))
         const version = await personas.addVersion(organizationId, id, written)
         return shownTo(request, toVersionDto(version, false, viewOf(request)))
       },

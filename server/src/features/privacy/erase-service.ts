@@ -26,7 +26,7 @@ export type EraseService = ReturnType<typeof createEraseService>
 const RESUME_MS = 60_000
 
 /** Erasures that delete rows at the same time, those of one organization, and requests that wait: in all, and of each. */
-const ERASING = { atOnce: 2, atOnceEach: 1, most: 500, each: 100 }
+const ERASING = { atOnce: 2, atOnceEach: [1], most: 500, each: 100 }
 
 /**
  * Erases for good: rows, and what they had left in the database's files. A marker is stored first, so that an erasure

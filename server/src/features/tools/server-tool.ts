@@ -4,6 +4,9 @@ import { printable } from '../../lib/text/printable.ts'
 /** What is wrong with a value: nothing, or some issues such as `/city must be string`. */
 export type CheckValue = (schema: JsonObject, value: JsonObject) => Promise<string[]>
 
+/** What can be seen to be wrong with a schema, and where; null if nothing. */
+export type RefusalOf = (schema: JsonObject) => Promise<{ path: string; issue: string } | null>
+
 /** A tool that the server runs. */
 export type ServerTool = {
   requiresApproval: boolean

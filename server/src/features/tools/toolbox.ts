@@ -1,6 +1,7 @@
 import type { Dispatcher } from 'undici'
 import { AppError } from '../../errors.ts'
 import type { Clock } from '../../lib/clock.ts'
+import type { Holder } from '../../lib/fairness/fair-places.ts'
 import { createFairQueue } from '../../lib/fairness/fair-queue.ts'
 import type { JsonObject } from '../../lib/json.ts'
 import type { ToolDefinition } from '../../models/tool-call.ts'
@@ -11,7 +12,7 @@ import type { McpPreset } from './mcp/mcp-process.ts'
 import type { McpDeps, McpServer } from './mcp/mcp-tools.ts'
 import { createOutgoing } from './outgoing.ts'
 import { createRemembered } from './remembered.ts'
-import type { CheckValue, ServerTool } from './server-tool.ts'
+import type { CheckValue, RefusalOf, ServerTool } from './server-tool.ts'
 import { type ConfiguredTool, type McpTools, maxStepsOf, toolsOf } from './tool-settings.ts'
 
 /** Milliseconds for which the list of an MCP server's tools is believed, and of how many servers. */
@@ -47,10 +48,11 @@ export function createToolService(deps: {
   log: McpDeps['log']
 }) {
   const { secrets, dispatcher, presets, schemaChecks, log } = deps
+  const ofOrganization = Math.ceil(deps.mostProcesses / 2)
+  // One turn may need a process for each of its servers.
+  const ofKey = Math.max(Math.ceil(ofOrganization * 0.75), Math.min(MOST_SERVERS, ofOrganization))
   const places = createFairQueue({
-    atOnce: deps.mostProcesses,
-    most: MOST_WAITING,
-    atOnceEach: Math.ceil(deps.mostProcesses / 2),
+    ...{ atOnce: deps.mostProcesses, most: MOST_WAITING, atOnceEach: [ofOrganization, ofKey] },
   })
   const known: McpDeps['known'] = createRemembered(deps.clock, LISTS)
 
@@ -68,7 +70,7 @@ export function createToolService(deps: {
   return {
     /** Null where there are none. Throws 503 when an MCP server cannot be used, 422 when it may not be. */
     async open(
-      organizationId: string,
+      { organizationId, keyId }: Holder,
       { configuration, isSecret }: { configuration: JsonObject | null; isSecret: boolean },
       signal: AbortSignal,
     ): Promise<Toolbox | null> {
@@ -79,14 +81,15 @@ export function createToolService(deps: {
       const { createFillHeaders } = await import('./fill-headers.ts')
       const fillHeaders = createFillHeaders((name) => secrets.reveal(organizationId, name), isSecret)
       const outgoing = createOutgoing()
-      const checkValue: CheckValue = (schema, value) => schemaChecks.issuesOf(organizationId, schema, value)
-      const { refusalOf } = schemaChecks
+      const path = [organizationId, keyId ?? '']
+      const checkValue: CheckValue = (schema, value) => schemaChecks.issuesOf(path, schema, value)
+      const refusalOf: RefusalOf = (schema) => schemaChecks.refusalOf(path, schema)
       const mcp = {
         dispatcher,
         fillHeaders,
         outgoing,
         presets,
-        places,
+        enterProcess: (aborted: AbortSignal) => places.enter(path, aborted),
         known,
         organizationId,
         isSecret,

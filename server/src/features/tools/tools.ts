@@ -1,5 +1,6 @@
 import type { Clock } from '../../lib/clock.ts'
 import type { Log } from '../../lib/log.ts'
+import type { MainThread } from '../../lib/main-thread.ts'
 import { createGuardedAgent } from '../../net/guarded-agent.ts'
 import { createSchemaChecks } from '../../schema-checks/schema-checks.ts'
 import type { SecretService } from '../secrets/secret-service.ts'
@@ -10,6 +11,7 @@ import { createToolService } from './toolbox.ts'
 export function createTools(deps: {
   clock: Clock
   log: Log
+  mainThread: MainThread
   secrets: Pick<SecretService, 'reveal' | 'hostsOf'>
   settings: Pick<Parameters<typeof createToolService>[0], 'presets' | 'mostProcesses'> & {
     privateHosts: Parameters<typeof createGuardedAgent>[0]['allowedHosts']
@@ -17,7 +19,7 @@ export function createTools(deps: {
 }) {
   const { privateHosts, ...settings } = deps.settings
   const dispatcher = createGuardedAgent({ allowedHosts: privateHosts })
-  const schemaChecks = createSchemaChecks({ now: () => performance.now() })
+  const schemaChecks = createSchemaChecks({ now: () => performance.now(), mainThread: deps.mainThread })
   return {
     service: createToolService({ ...deps, ...settings, dispatcher, schemaChecks }),
     schemaChecks,

@@ -41,10 +41,10 @@ import { createApprovals } from './running/approvals.ts'
 import { createTurnRunner } from './running/turn-runner.ts'
 import { createTurnService } from './turn-service.ts'
 
-/** Summaries and titles that are made at the same time, those of one organization, and that may wait for their turn. */
-const SIDE_CALLS = { atOnce: 16, atOnceEach: 8, most: 1_000 }
-/** Calls of tools that are made at the same time, those of one organization, and that may wait for their turn. */
-const TOOL_CALLS = { atOnce: 256, atOnceEach: 128, most: 10_000 }
+/** Summaries and titles that are made at the same time, those of one organization and of one key, and that may wait. */
+const SIDE_CALLS = { atOnce: 16, atOnceEach: [8, 6], most: 1_000 }
+/** Calls of tools that are made at the same time, those of one organization and of one key, and that may wait. */
+const TOOL_CALLS = { atOnce: 256, atOnceEach: [128, 96], most: 10_000 }
 /** Milliseconds that replies wait for a database that went away: a restart, a failover. */
 const REPLY_PATIENCE_MS = 10_000
 

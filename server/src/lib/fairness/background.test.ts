@@ -3,11 +3,11 @@ import { createBackground } from './background.ts'
 
 const settle = () => new Promise((resolve) => setImmediate(resolve))
 
-function setUp(options: { atOnce?: number; atOnceEach?: number; most?: number } = {}) {
+function setUp(options: { atOnce?: number; atOnceEach?: readonly number[]; most?: number } = {}) {
   const errors: [unknown, string][] = []
   const dropped: string[] = []
   const background = createBackground({
-    ...{ atOnce: 2, atOnceEach: 2, most: 10, ...options },
+    ...{ atOnce: 2, atOnceEach: [2], most: 10, ...options },
     onError: (error, name) => errors.push([error, name]),
     onDropped: (name) => dropped.push(name),
   })
@@ -55,7 +55,7 @@ test('drops more than may wait, of the organization that has most of them', asyn
 })
 
 test('leaves places to others', async () => {
-  const { add, begun } = setUp({ atOnce: 2, atOnceEach: 1 })
+  const { add, begun } = setUp({ atOnce: 2, atOnceEach: [1] })
   add('a', 'loud')
   add('b', 'loud')
   add('mine', 'quiet')

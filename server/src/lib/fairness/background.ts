@@ -1,4 +1,5 @@
-import { createFairQueue, type Path, QueueFullError } from './fair-queue.ts'
+import type { Path } from '../fair-line.ts'
+import { createFairQueue, QueueFullError } from './fair-queue.ts'
 
 /** Work that nobody waits for. */
 export type Background = {
@@ -12,12 +13,12 @@ export type Background = {
 }
 
 /**
- * At most `atOnce` jobs at a time, `atOnceEach` of one organization, and `most` that wait. Organizations and their keys
- * take turns. What a job throws goes to `onError`; `onDropped` hears of those that are not done.
+ * At most `atOnce` jobs at a time, `atOnceEach` of one organization and of one key, and `most` that wait. Organizations and
+ * their keys take turns. What a job throws goes to `onError`; `onDropped` hears of those that are not done.
  */
 export function createBackground(options: {
   atOnce: number
-  atOnceEach: number
+  atOnceEach: readonly number[]
   most: number
   onError(error: unknown, name: string): void
   onDropped?(name: string): void

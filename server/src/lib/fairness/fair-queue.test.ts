@@ -1,11 +1,12 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { createFairQueue, type Path, QueueFullError } from './fair-queue.ts'
+import type { Path } from '../fair-line.ts'
+import { createFairQueue, QueueFullError } from './fair-queue.ts'
 
 const settle = () => new Promise((resolve) => setImmediate(resolve))
 
 /** A queue whose work ends when the test says so; `order` is who has begun. */
-function setUp(options: { atOnce?: number; most?: number; atOnceEach?: number } = {}) {
+function setUp(options: { atOnce?: number; most?: number; atOnceEach?: readonly number[] } = {}) {
   const queue = createFairQueue({ atOnce: 1, most: 100, ...options })
   const order: string[] = []
   const refused: string[] = []
@@ -58,12 +59,24 @@ test('a group that waits least makes room, the youngest of the fullest goes', as
 })
 
 test('one group never has all that work at the same time', async () => {
-  const { order, come, endOne } = setUp({ atOnce: 4, atOnceEach: 2 })
+  const { order, come, endOne } = setUp({ atOnce: 4, atOnceEach: [2] })
   for (const name of ['a1', 'a2', 'a3']) await come(['a'], name)
   await come(['b'])
   expect(order).toEqual(['a1', 'a2', 'b'])
   await endOne()
   expect(order).toEqual(['a1', 'a2', 'b', 'a3'])
+})
+
+test('nor one step further in: a key leaves places to the others of its organization', async () => {
+  const { order, come, endOne } = setUp({ atOnce: 8, atOnceEach: [4, 3] })
+  for (const name of ['x1', 'x2', 'x3', 'x4']) await come(['a', 'x'], name)
+  await come(['a', 'y'], 'y1')
+  await come(['a', 'y'], 'y2')
+  await come(['b', 'x'], 'other')
+  expect(order).toEqual(['x1', 'x2', 'x3', 'y1', 'other'])
+  await endOne()
+  await endOne()
+  expect(order.slice(5)).toEqual(['x4', 'y2'])
 })
 
 test('who gives up is gone, and takes nobody’s turn', async () => {

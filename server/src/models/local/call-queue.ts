@@ -1,4 +1,5 @@
-import { createFairQueue, type Path, QueueFullError } from '../../lib/fairness/fair-queue.ts'
+import type { Path } from '../../lib/fair-line.ts'
+import { createFairQueue, QueueFullError } from '../../lib/fairness/fair-queue.ts'
 
 /** Milliseconds for one turn before any has been measured. */
 const FIRST_GUESS_MS = 5_000

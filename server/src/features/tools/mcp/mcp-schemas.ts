@@ -1,7 +1,6 @@
 import { isJsonObject, type JsonObject } from '../../../lib/json.ts'
-import type { SchemaChecks } from '../../../schema-checks/schema-checks.ts'
 import type { HideSecrets } from '../hiding/hide-secrets.ts'
-import { type CheckValue, ToolError } from '../server-tool.ts'
+import { type CheckValue, type RefusalOf, ToolError } from '../server-tool.ts'
 import type { ListedTool } from './mcp-listing.ts'
 
 type Log = { warn(about: object, message: string): void }
@@ -10,7 +9,7 @@ type Log = { warn(about: object, message: string): void }
 export async function usableOf(
   tools: readonly ListedTool[],
   label: string,
-  { refusalOf, log }: { refusalOf: SchemaChecks['refusalOf']; log: Log },
+  { refusalOf, log }: { refusalOf: RefusalOf; log: Log },
 ): Promise<ListedTool[]> {
   const usable: ListedTool[] = []
   for (const tool of tools) {

@@ -1,17 +1,15 @@
 import type { Dispatcher } from 'undici'
 import { AppError } from '../../../errors.ts'
-import type { FairQueue } from '../../../lib/fairness/fair-queue.ts'
 import { isJsonObject } from '../../../lib/json.ts'
 import type { ToolDefinition } from '../../../models/tool-call.ts'
 import { AnswerTooLarge } from '../../../net/bounded-fetch.ts'
 import { forbiddenIn } from '../../../net/guarded-agent.ts'
-import type { SchemaChecks } from '../../../schema-checks/schema-checks.ts'
 import { HOW_TO_START } from '../check-tools.ts'
 import type { FillHeaders } from '../fill-headers.ts'
 import type { HideSecrets } from '../hiding/hide-secrets.ts'
 import { DEFAULT_TIMEOUT_MS } from '../http-tool.ts'
 import type { Outgoing } from '../outgoing.ts'
-import { type CheckValue, type ServerTool, ToolError } from '../server-tool.ts'
+import { type CheckValue, type RefusalOf, type ServerTool, ToolError } from '../server-tool.ts'
 import type { McpTools } from '../tool-settings.ts'
 import { createMcpConnection, type McpSession } from './mcp-connection.ts'
 import { type ListedTool, listTools } from './mcp-listing.ts'
@@ -30,15 +28,15 @@ export type McpDeps = {
   fillHeaders: FillHeaders
   outgoing: Outgoing
   presets: ReadonlyMap<string, McpPreset>
-  /** Places for processes, which organizations share. */
-  places: FairQueue
+  /** Waits for a place for a process, which organizations and their keys share; gives the function that gives it back. */
+  enterProcess(signal: AbortSignal): Promise<() => void>
   /** Lists of tools that were read not long ago, by server. */
   known: { get(key: string): ListedTool[] | undefined; set(key: string, tools: ListedTool[]): void }
   organizationId: string
   /** Whether nobody may hear how the server is configured. */
   isSecret: boolean
   checkValue: CheckValue
-  refusalOf: SchemaChecks['refusalOf']
+  refusalOf: RefusalOf
   log: { warn(fields: object, message: string): void }
 }
 

@@ -1,7 +1,6 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import type { Transport } from '@modelcontextprotocol/sdk/shared/transport.js'
 import type { Dispatcher } from 'undici'
-import type { FairQueue } from '../../../lib/fairness/fair-queue.ts'
 import { type AnswerTooLarge, createBoundedFetch } from '../../../net/bounded-fetch.ts'
 import type { FillHeaders } from '../fill-headers.ts'
 import type { HideSecrets } from '../hiding/hide-secrets.ts'
@@ -28,9 +27,8 @@ type TransportDeps = {
   fillHeaders: FillHeaders
   outgoing: Outgoing
   presets: ReadonlyMap<string, McpPreset>
-  /** Places for processes, which organizations share. */
-  places: FairQueue
-  organizationId: string
+  /** Waits for a place for a process, which organizations and their keys share; gives the function that gives it back. */
+  enterProcess(signal: AbortSignal): Promise<() => void>
 }
 type Options = { timeout: number; signal: AbortSignal; onTooLarge(error: AnswerTooLarge): void }
 
@@ -83,16 +81,15 @@ function opensStream(init: RequestInit | undefined): boolean {
 /** A process of its own, for which there has to be a place. */
 async function openProcess(
   { preset = '' }: McpTools,
-  { presets, places, outgoing, organizationId }: TransportDeps,
+  { presets, enterProcess, outgoing }: TransportDeps,
   { timeout, signal }: Options,
 ): Promise<OpenTransport> {
   outgoing.take()
-  const giveBack = await places
-    .enter([organizationId], AbortSignal.any([signal, AbortSignal.timeout(timeout)]))
-    .catch((error: unknown) => {
-      if (signal.aborted) throw error
-      throw new ToolError(`no place for its process has become free within ${timeout} ms`)
-    })
+  const late = AbortSignal.any([signal, AbortSignal.timeout(timeout)])
+  const giveBack = await enterProcess(late).catch((error: unknown) => {
+    if (signal.aborted) throw error
+    throw new ToolError(`no place for its process has become free within ${timeout} ms`)
+  })
   const bounds = { mostBytesOfMessage: MOST_BYTES_OF_ANSWER, mostBytes: MOST_BYTES_OF_PROCESS }
   const transport = createProcessTransport(presets.get(preset) as McpPreset, { ...bounds, onGone: giveBack })
   return { transport, hide: (text) => text, release: async () => {} }

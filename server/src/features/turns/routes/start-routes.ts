@@ -183,7 +183,7 @@ export function startRoutes(deps: {
         }
         const start = toGeneralStart(caller, body)
         return answer(request, reply, async () => {
-          await checkConfiguration(start.organizationId, 'configuration', start.configuration)
+          await checkConfiguration(caller, 'configuration', start.configuration)
           return starter.general(start)
         })
       },

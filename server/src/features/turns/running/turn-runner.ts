@@ -141,7 +141,7 @@ export function createTurnRunner(
     progress.context = context
     progress.sent = sent
     if (!(await closeOpenCalls(key, window.messages))) progress.window = window
-    const toolbox = await tools.open(key.organizationId, conversation, signal)
+    const toolbox = await tools.open(accepted, conversation, signal)
     const enterCall = (aborted: AbortSignal) => toolCalls.enter([key.organizationId, accepted.keyId ?? ''], aborted)
     progress.beside = { ...(toolbox && { tools: toolbox.definitions }), ...formatOf(conversation.configuration) }
     const budget = deps.budgets.ofRun(accepted)
