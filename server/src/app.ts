@@ -150,6 +150,7 @@ export async function createApp(
     turns: { perKey, inAll },
     isShared,
     connections: config.connections,
+    mainThread,
     clientOf: createClientOf(config.connections.trustedProxies),
     beforeLimits: (app) => idempotency.attach(app, conversations.showAgain),
   })

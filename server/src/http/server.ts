@@ -9,6 +9,7 @@ import Fastify, {
   LogController,
 } from 'fastify'
 import { AppError } from '../errors.ts'
+import type { MainThread } from '../lib/main-thread.ts'
 import { setSafeHeaders } from './answers/safe-headers.ts'
 import type { ClientOf } from './connections/client-address.ts'
 import { createPipelineLimit, findAmbiguity, MOST_PIPELINED, pathOf } from './connections/framing.ts'
@@ -35,6 +36,7 @@ export type HttpOptions = {
   tls: { cert: Buffer; key: Buffer } | null
   patience: Patience
   clientOf: ClientOf
+  mainThread: MainThread
   /** Of one address; 0 for no limit. */
   wrongKeysPerMinute: number
 }
@@ -85,7 +87,7 @@ export async function createHttpServer(options: HttpOptions): Promise<FastifyIns
   )
   giveUpSlowBodies(app, options.patience)
   refuseUnreadableText(app)
-  readBodies(app)
+  readBodies(app, options.mainThread)
   endRequests(app, clientOf, options.patience)
   return app
 }

@@ -1,5 +1,6 @@
+import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { jsonDepth } from './json.ts'
+import { jsonDepth, jsonDepthOfText } from './json.ts'
 
 test.each([
   [1, 0],
@@ -14,4 +15,12 @@ test.each([
 test('measures what would overflow a stack', () => {
   const deep: unknown = JSON.parse(`${'['.repeat(100_000)}${']'.repeat(100_000)}`)
   expect(jsonDepth(deep, 64)).toBe(65)
+})
+
+test('the depth of a text is that of its value', () => {
+  const texts = ['{}', '7', '"]}"', '{"a\\"]":[{"b":"[[\\\\"},[]]}']
+  for (const text of texts) expect(jsonDepthOfText(Buffer.from(text)), text).toBe(jsonDepth(JSON.parse(text)))
+  fc.assert(
+    fc.property(fc.jsonValue(), (value) => jsonDepthOfText(Buffer.from(JSON.stringify(value))) === jsonDepth(value)),
+  )
 })

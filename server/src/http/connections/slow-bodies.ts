@@ -1,7 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { AppError } from '../../errors.ts'
 import type { Patience } from './patience.ts'
-import { isHttp2 } from './unread-bodies.ts'
+import { hasHungUp, isHttp2 } from './unread-bodies.ts'
 
 type Payload = FastifyRequest['raw']
 type Arrival = {
@@ -37,8 +37,10 @@ export function watchBodies(patience: Patience) {
       const come = bytes()
       if (come > progress.bytes) Object.assign(progress, { bytes: come, at: now })
       const allowedMs = patience.bodyMs + (come / patience.bodyBytesPerSecond) * 1_000
-      const isOver = reply.sent || payload.destroyed || payload.complete
-      if (!isOver && now - since <= allowedMs && now - progress.at <= patience.bodyMs) continue
+      const isOver = reply.sent || hasHungUp(payload)
+      // One that is there and waits to be read is held in memory all the same.
+      const isThere = payload.destroyed || payload.complete
+      if (!isOver && (isThere || (now - since <= allowedMs && now - progress.at <= patience.bodyMs))) continue
       forget(request)
       // Whoever reads the body takes it for broken, and answers; the connection itself is whole.
       if (!isOver) payload.emit('error', tooSlow())

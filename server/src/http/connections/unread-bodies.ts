@@ -65,6 +65,11 @@ function streamOf(raw: FastifyRequest['raw'] & { stream?: ServerHttp2Stream }): 
   return raw.stream
 }
 
+/** Whether nobody waits for the answer any more. */
+export function hasHungUp(raw: FastifyRequest['raw']): boolean {
+  return streamOf(raw)?.destroyed ?? raw.socket.destroyed
+}
+
 /** Whether the server has said its last word on the connection of a request, so that it must not be carried out. */
 export function isClosing({ raw }: FastifyRequest): boolean {
   return !isHttp2(raw) && raw.socket.writableEnded

@@ -3,12 +3,16 @@ import { createHash } from 'node:crypto'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { parse as parseJson } from 'secure-json-parse'
 import { AppError } from '../../errors.ts'
-import { jsonDepth } from '../../lib/json.ts'
+import { jsonDepthOfText } from '../../lib/json.ts'
+import type { MainThread } from '../../lib/main-thread.ts'
 import { hasBody } from '../connections/unread-bodies.ts'
+import { createLineOfLargeBodies } from '../large-bodies.ts'
 
 /** Real clients send all of these: parameters, malformed ones, and the literal `application/*+json`. */
 const JSON_TYPE = /^\s*(application\/(json|[\w.!#$&^+-]+\+json|\*\+json)|text\/json)\s*(;|,|$)/i
 const MAX_DEPTH = 64
+/** Bytes of a body that takes milliseconds to read. */
+const LARGE = 65_536
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -31,8 +35,12 @@ function toFileBody(contentType: string, bytes: Buffer): object {
   return Object.defineProperty({ contentType, sha256 }, 'bytes', { value: bytes, enumerable: false })
 }
 
-/** Reads bodies as the contract says (section 3): JSON under many names, and an empty body is `{}` whatever its type. */
-export function readBodies(app: FastifyInstance): void {
+/**
+ * Reads bodies as the contract says (section 3): JSON under many names, and an empty body is `{}` whatever its type. Large
+ * ones wait for each other.
+ */
+export function readBodies(app: FastifyInstance, mainThread: MainThread): void {
+  const line = createLineOfLargeBodies(app, mainThread)
   app.removeAllContentTypeParsers()
   const fileTypes = new WeakMap<FastifyRequest, string>()
 
@@ -51,12 +59,16 @@ export function readBodies(app: FastifyInstance): void {
     done()
   })
 
-  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, async (_request: unknown, body: Buffer) =>
-    parseBody(body),
-  )
+  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, async (request: FastifyRequest, body: Buffer) => {
+    if (body.length >= LARGE) await line.enter(request)
+    return parseBody(body)
+  })
   app.addContentTypeParser('*', { parseAs: 'buffer' }, async (request: FastifyRequest, body: Buffer) => {
     const fileType = fileTypes.get(request)
-    if (fileType !== undefined) return toFileBody(fileType, body)
+    if (fileType !== undefined) {
+      if (body.length >= LARGE) await line.enter(request)
+      return toFileBody(fileType, body)
+    }
     if (body.length === 0) return {}
     throw new AppError(
       'unsupported_media_type',
@@ -84,7 +96,7 @@ export function parseBody(body: Buffer): unknown {
   } catch (error) {
     throw new AppError('bad_request', `the body is not valid JSON: ${(error as Error).message}`)
   }
-  if (jsonDepth(value, MAX_DEPTH) > MAX_DEPTH) {
+  if (jsonDepthOfText(body) > MAX_DEPTH) {
     throw new AppError('bad_request', `the body is nested more than ${MAX_DEPTH} levels deep`)
   }
   if (value === null || typeof value !== 'object' || Array.isArray(value)) {
