@@ -5,6 +5,7 @@ import type { Transport } from '@modelcontextprotocol/sdk/shared/transport.js'
 import type { JSONRPCMessage } from '@modelcontextprotocol/sdk/types.js'
 import { isJsonObject } from '../../../lib/json.ts'
 import { AnswerTooLarge } from '../../../net/bounded-fetch.ts'
+import { createMark, endMarked } from '../marked-processes.ts'
 
 /** A command that the operator has named, with all that it is started with. */
 export type McpPreset = Readonly<{
@@ -32,18 +33,20 @@ type Child = ChildProcessByStdio<Writable, Readable, null>
  * The transport to an MCP server that is a process, which reads and writes a message a line
  * (https://modelcontextprotocol.io/specification/2025-06-18/basic/transports#stdio). In the place of the SDK's, because a
  * process that writes without end must be stopped, and what it has started must go with it: it leads a group of its own,
- * and `close` resolves when the whole group is gone, whether or not it listens.
+ * and `close` resolves when the whole group is gone, whether or not it listens. What has left the group is known by a mark.
  */
 export function createProcessTransport(preset: McpPreset, { onGone, ...bounds }: ProcessOptions): Transport {
   let child: Child | null = null
   let closing: Promise<void> | null = null
+  const mark = createMark()
+  const { promise: gone, resolve: setGone } = Promise.withResolvers<void>()
 
   async function start(): Promise<void> {
     const { command, args, env, cwd } = preset
     const { getDefaultEnvironment } = await import('@modelcontextprotocol/sdk/client/stdio.js')
     const started = spawn(command, args, {
       // It gets no variable of ours but the harmless ones, such as PATH and HOME.
-      env: { ...getDefaultEnvironment(), ...env },
+      env: { ...getDefaultEnvironment(), ...env, ...mark.environment },
       ...(cwd !== null && { cwd }),
       stdio: ['pipe', 'pipe', 'ignore'],
       // The leader of a group, so that all of it can be ended.
@@ -70,7 +73,10 @@ export function createProcessTransport(preset: McpPreset, { onGone, ...bounds }:
     // What it has started may still be there.
     started.once('exit', () => {
       signalGroup(started, 'SIGKILL')
-      onGone()
+      void endMarked(mark).then(() => {
+        setGone()
+        onGone()
+      })
     })
     started.once('close', () => transport.onclose?.())
     await new Promise((resolve, reject) => {
@@ -86,16 +92,15 @@ export function createProcessTransport(preset: McpPreset, { onGone, ...bounds }:
   async function stop(): Promise<void> {
     const running = child
     if (!running) onGone()
-    if (!running?.pid || hasExited(running)) return
-    const exited = new Promise<void>((resolve) => running.once('exit', () => resolve()))
+    if (!running?.pid) return
     running.stdin.end()
     for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
-      await Promise.race([exited, wait(GRACE_MS, undefined, { ref: false })])
-      if (hasExited(running)) return
+      await Promise.race([gone, wait(GRACE_MS, undefined, { ref: false })])
+      if (hasExited(running)) return gone
       signalGroup(running, signal)
     }
     running.stdout.destroy()
-    await exited
+    await gone
   }
 
   const transport: Transport = {

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
-import { ADMIN_KEY } from './support/app.ts'
-import { onEveryDatabase } from './support/databases.ts'
-import { environmentOf, runCli, startServer } from './support/process.ts'
+import { ADMIN_KEY } from '../support/app.ts'
+import { onEveryDatabase } from '../support/databases.ts'
+import { environmentOf, runCli, startServer } from '../support/process.ts'
 
 onEveryDatabase('the page at /', (kind) => {
   test('is for browsers, and what it says is true', async () => {
