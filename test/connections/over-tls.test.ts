@@ -17,6 +17,7 @@ const IMPATIENT = {
   ...{ handshakeMs: 1_500, headMs: 2_000, bodyMs: 1_500, bodyBytesPerSecond: 2_000 },
   ...{ idleMs: 1_500, lingerMs: 500, unreadMs: 2_000, lookEveryMs: 50 },
 }
+const NOBODY = '00000000-0000-7000-8000-000000000000'
 const KEY = { 'x-hl-api-key': ADMIN_KEY }
 
 let server: RunningApp
@@ -174,6 +175,36 @@ test.each([
   )
   expect(answer).toMatchObject({ status: 400, body: { error: { message: expect.stringMatching(/too slowly/) } } })
   expect((await ask(session, { ':path': '/healthz' }, (stream) => stream.end())).status).toBe(200)
+  session.destroy()
+})
+
+test.each([
+  ['POST', '/personas', 400],
+  ['POST', '/conversations', 400],
+  ['POST', '/nothing', 400],
+  ['PUT', '/conversations/x/files', 400],
+  ['PATCH', `/conversations/${NOBODY}/chat`, 400],
+  ['POST', `/conversations/${NOBODY}/chat-sse`, 400],
+  ['POST', `/conversations/${NOBODY}/attachments`, 400],
+  ['DELETE', `/conversations/${NOBODY}`, 400],
+  ['OPTIONS', '/personas', 400],
+  ['GET', '/personas', 200],
+  ['HEAD', '/personas', 200],
+])('a stream of HTTP/2 that never ends is over: %s %s', async (method, path, status) => {
+  let session = openSession()
+  const end = await nextConnection(() => {
+    session = openSession()
+  })
+  for (const headers of [{}, { 'content-type': 'application/json' }, { 'content-length': '100' }]) {
+    const head = { ':method': method, ':path': path, ...headers }
+    const [known, unknown] = await Promise.all([
+      ask(session, { ...head, ...KEY }, () => {}),
+      ask(session, head, () => {}),
+    ])
+    expect([known.status, unknown.status]).toEqual([status, 401])
+  }
+  // No stream is left at the server: else the session was none without streams.
+  await expectClosed(end)
   session.destroy()
 })
 

@@ -4,7 +4,7 @@ import type { Patience } from './patience.ts'
 
 /** Bytes that a reader has taken, and since when it has taken no more, or had nothing waiting. */
 type Taken = { bytes: number; at: number }
-type SessionUse = { streams: number; at: number }
+type SessionUse = { streams: Set<ServerHttp2Stream>; at: number }
 
 /**
  * Closes connections whose reader takes nothing of what waits for it, and those of HTTP/2 on which nothing is asked. A
@@ -30,7 +30,8 @@ export function watchReaders(server: Server, patience: Patience): { stop(): void
     }
     for (const [session, use] of sessions) {
       if (session.destroyed) sessions.delete(session)
-      else if (use.streams === 0 && now - use.at > patience.idleMs) hangUp(session, patience)
+      else if (use.streams.size === 0 && now - use.at > patience.idleMs) hangUp(session, patience)
+      else closeAnswered(use.streams)
     }
   }, patience.lookEveryMs)
   timer.unref()
@@ -47,11 +48,11 @@ function hasStalled(socket: Socket, taken: Taken, now: number, unreadMs: number)
 
 /** Pings keep a session from being taken for idle by Node.js; here only streams count. */
 function followSession(session: ServerHttp2Session, { unreadMs }: Patience): SessionUse {
-  const use: SessionUse = { streams: 0, at: performance.now() }
+  const use: SessionUse = { streams: new Set(), at: performance.now() }
   session.on('stream', (stream: ServerHttp2Stream) => {
-    use.streams += 1
+    use.streams.add(stream)
     stream.once('close', () => {
-      use.streams -= 1
+      use.streams.delete(stream)
       use.at = performance.now()
     })
     // Node.js calls it when nothing has come or gone; a stream that waits for the server is not meant.
@@ -60,6 +61,14 @@ function followSession(session: ServerHttp2Session, { unreadMs }: Patience): Ses
     })
   })
   return use
+}
+
+/**
+ * A client that never ends its side does not hold a stream whose answer is whole (RFC 9113, section 8.1). Node.js sees to that
+ * by itself for all answers but those to HEAD, and only then tells that they are over.
+ */
+function closeAnswered(streams: ReadonlySet<ServerHttp2Stream>): void {
+  for (const stream of streams) if (stream.writableFinished && !stream.closed) stream.close()
 }
 
 function hangUp(session: ServerHttp2Session, { lingerMs }: Patience): void {

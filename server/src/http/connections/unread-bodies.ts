@@ -44,7 +44,7 @@ export function refuseBody({ raw }: FastifyRequest, reply: FastifyReply, lingerM
   socket.destroySoon = () => closeGently(socket, lingerMs)
 }
 
-/** Call it after an answer: a body that nobody reads has only so much time left. HTTP/2 sees to that by itself. */
+/** Call it after an answer: a body that nobody reads has only so much time left. Over HTTP/2 a whole answer is the end. */
 export function leaveBody({ raw }: FastifyRequest, lingerMs: number): void {
   if (raw.complete || isHttp2(raw)) return
   const { socket } = raw
