@@ -1,8 +1,12 @@
+import { connect } from 'node:net'
 import { expect, test } from 'vitest'
-import { type RunningApp, startApp } from '../support/app.ts'
+import { ADMIN_KEY, type RunningApp, startApp } from '../support/app.ts'
 import { onEveryDatabase } from '../support/databases.ts'
+import { createOpener } from '../support/raw-http.ts'
 
 const WRONG = 'dram_not-a-key-of-anybody-at-all-0123456789'
+
+const request = (key: string) => `GET /personas HTTP/1.1\r\nhost: a\r\nx-hl-api-key: ${key}\r\n\r\n`
 
 onEveryDatabase('wrong keys', (kind) => {
   const from = (server: RunningApp, client: string, key?: string) =>
@@ -30,6 +34,56 @@ onEveryDatabase('wrong keys', (kind) => {
     for (let n = 0; n < 20; n++) await from(server, `2001:db8:1:2::${n}`, WRONG)
     expect((await from(server, '2001:db8:1:2:ffff::1', WRONG)).status).toBe(429)
     expect(server.logged.some(({ client }) => client === '192.0.2.7')).toBe(true)
+    await server.close()
+  })
+
+  test('that come one behind the other on a connection close it when there are too many', async () => {
+    const server = await startApp(kind, { DRAMATIS_WRONG_KEYS_PER_MINUTE: '5' })
+    const open = createOpener(server)
+    const statuses = (text: string) => text.match(/HTTP\/1\.1 \d+/g)?.map((line) => Number(line.slice(9)))
+    const first = open()
+    first.write(request(WRONG).repeat(20))
+    const text = await first.closed()
+    expect(statuses(text)).toEqual([401, 401, 401, 401, 401, 429])
+    expect(text).toMatch(/^connection: close\r$/m)
+    // The next ones have one answer each, and who stands behind the same address has all of theirs.
+    const next = open()
+    next.write(request(WRONG).repeat(20))
+    expect(statuses(await next.closed())).toEqual([429])
+    const right = open()
+    right.write(request(ADMIN_KEY).repeat(3))
+    await right.until((received) => statuses(received)?.length === 3)
+    // What is behind a wrong key was asked by whoever tried it.
+    const mixed = open()
+    mixed.write(request(WRONG) + request(ADMIN_KEY))
+    expect(statuses(await mixed.closed())).toEqual([429])
+    right.socket.destroy()
+    await server.close()
+  })
+
+  test('in great numbers on many connections let a right one through', async () => {
+    const server = await startApp(kind, { DRAMATIS_WRONG_KEYS_PER_MINUTE: '5' })
+    const many = Array.from({ length: 32 }, (_, n) => request(`${WRONG}${n}`)).join('')
+    const { hostname, port } = new URL(server.url)
+    let isOver = false
+    let closed = 0
+    const attack = () => {
+      const socket = connect({ host: hostname, port: Number(port) }, () => socket.write(many))
+      socket.on('error', () => {})
+      socket.resume()
+      socket.on('close', () => {
+        closed++
+        if (!isOver) attack()
+      })
+    }
+    for (let n = 0; n < 50; n++) attack()
+    await expect.poll(() => closed).toBeGreaterThan(50)
+    const before = closed
+    for (let n = 0; n < 20; n++) expect((await from(server, '')).status).toBe(200)
+    // Each attacker had a few turns for each right answer, and not its hundreds of answers.
+    expect(closed - before).toBeGreaterThan(0)
+    expect(server.logged.filter(({ status }) => status === 429).length).toBeLessThanOrEqual(closed + 50)
+    isOver = true
     await server.close()
   })
 

@@ -13,9 +13,10 @@ import type { MainThread } from '../lib/main-thread.ts'
 import { setSafeHeaders } from './answers/safe-headers.ts'
 import type { ClientOf } from './connections/client-address.ts'
 import { createPipelineLimit, findAmbiguity, MOST_PIPELINED, pathOf } from './connections/framing.ts'
+import { createLastWords, type LastWords } from './connections/last-words.ts'
 import type { Patience } from './connections/patience.ts'
 import { watchBodies } from './connections/slow-bodies.ts'
-import { hasBody, isClosing, leaveBody } from './connections/unread-bodies.ts'
+import { hasBody, leaveBody } from './connections/unread-bodies.ts'
 import { answerUnreadable } from './connections/unreadable.ts'
 import { answerErrors, sendError } from './errors.ts'
 import { createWrongKeys } from './limits/wrong-keys.ts'
@@ -68,7 +69,8 @@ export async function createHttpServer(options: HttpOptions): Promise<FastifyIns
   const app: FastifyInstance = Fastify(serverOptions(options))
 
   app.decorate('patience', options.patience)
-  takeRequests(app)
+  const lastWords = createLastWords()
+  takeRequests(app, lastWords)
   if (options.corsOrigins.length > 0) {
     const { default: cors } = await import('@fastify/cors')
     await app.register(cors, {
@@ -84,6 +86,7 @@ export async function createHttpServer(options: HttpOptions): Promise<FastifyIns
     app,
     options.authenticate,
     createWrongKeys({ clientOf, perMinute: options.wrongKeysPerMinute, now: () => performance.now() }),
+    lastWords,
   )
   giveUpSlowBodies(app, options.patience)
   refuseUnreadableText(app)
@@ -163,7 +166,7 @@ export function canonicalUrl(url: string): string {
 }
 
 /** What every request passes first: it gets its headers, and is refused if it cannot be served at all. */
-function takeRequests(app: FastifyInstance): void {
+function takeRequests(app: FastifyInstance, lastWords: LastWords): void {
   const isPipelinedTooFar = createPipelineLimit()
   let isStopping = false
   app.addHook('preClose', (done) => {
@@ -173,7 +176,7 @@ function takeRequests(app: FastifyInstance): void {
 
   app.addHook('onRequest', (request, reply, done) => {
     // It came behind one after which the connection was closed; nobody would read what it is answered.
-    if (isClosing(request)) return abandon(reply)
+    if (lastWords.isBehind(request)) return abandon(reply)
     reply.header('x-request-id', request.id)
     setSafeHeaders(reply)
     if (isStopping) return done(new AppError('unavailable', 'the server is stopping', { refusedBy: 'stopping' }))

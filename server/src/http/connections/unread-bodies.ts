@@ -61,16 +61,12 @@ export function isHttp2(raw: FastifyRequest['raw']): boolean {
   return streamOf(raw) !== undefined
 }
 
-function streamOf(raw: FastifyRequest['raw'] & { stream?: ServerHttp2Stream }): ServerHttp2Stream | undefined {
+/** The stream of a request over HTTP/2. */
+export function streamOf(raw: FastifyRequest['raw'] & { stream?: ServerHttp2Stream }): ServerHttp2Stream | undefined {
   return raw.stream
 }
 
 /** Whether nobody waits for the answer any more. */
 export function hasHungUp(raw: FastifyRequest['raw']): boolean {
   return streamOf(raw)?.destroyed ?? raw.socket.destroyed
-}
-
-/** Whether the server has said its last word on the connection of a request, so that it must not be carried out. */
-export function isClosing({ raw }: FastifyRequest): boolean {
-  return !isHttp2(raw) && raw.socket.writableEnded
 }

@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { AppError } from '../../errors.ts'
+import type { LastWords } from '../connections/last-words.ts'
 import type { createWrongKeys } from '../limits/wrong-keys.ts'
 import type { Authenticate, Caller } from './caller.ts'
 
@@ -11,16 +12,22 @@ export function guardWithKeys(
   app: FastifyInstance,
   authenticate: Authenticate,
   refuseWrong: ReturnType<typeof createWrongKeys>,
+  lastWords: LastWords,
 ): void {
   app.decorateRequest('caller', null as unknown as Caller)
 
   // With callbacks, as all hooks that every request passes: the promises of eight of them cost as much as the routing.
-  app.addHook('onRequest', (request, _reply, done) => {
+  app.addHook('onRequest', (request, reply, done) => {
     if (request.routeOptions.config.isPublic) return done()
     const key = keyOf(request)
     if (typeof key !== 'string') return done(key)
     authenticate(key).then((caller) => {
-      if (!caller) return done(refuseWrong(request))
+      if (!caller) {
+        const refusal = refuseWrong(request)
+        // Who goes on guessing asks for a connection each time, and not for thousands of answers on one.
+        if (refusal.refusedBy !== undefined) lastWords.hangUpBehind(request, reply)
+        return done(refusal)
+      }
       request.caller = caller
       done()
     }, done)
