@@ -325,7 +325,7 @@ onEveryDatabase('who may define tools', (kind) => {
     test('that is a process goes with all it has started when the turn is over', async () => {
       const pids = JSON.parse(await resultOf({ type: 'mcp', preset: 'stubborn' }, 'pids')) as number[]
       expect(pids).toHaveLength(3)
-      await expect.poll(() => pids.filter(isAlive), patiently).toEqual([])
+      await expect.poll(() => pids.filter(isAlive)).toEqual([])
     })
 
     test('that is a process goes when it writes without end', async () => {
@@ -338,7 +338,7 @@ onEveryDatabase('who may define tools', (kind) => {
         new Array(4).fill(0).map(async () => JSON.parse(await resultOf({ type: 'mcp', preset: 'stubborn' }, 'pids'))),
       )
       expect(new Set(results.flat()).size).toBe(12)
-      await expect.poll(() => (results.flat() as number[]).filter(isAlive), patiently).toEqual([])
+      await expect.poll(() => (results.flat() as number[]).filter(isAlive)).toEqual([])
     })
   })
 })
