@@ -1,5 +1,5 @@
 import { AppError } from '../errors.ts'
-import type { DiskObstacle } from '../lib/disk.ts'
+import type { DiskObstacle } from '../lib/process/disk.ts'
 
 /** What a store keeps beside the bytes, where it can. The file system cannot: nothing may depend on reading it back. */
 export type BlobMetadata = { contentType: string }

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { diskObstacleOf, findDiskObstacle } from '../lib/disk.ts'
+import { diskObstacleOf, findDiskObstacle } from '../lib/process/disk.ts'
 import { PRIVATE_FILE, PRIVATE_FOLDER } from '../lib/process/private-files.ts'
 import { BlobError, type BlobStore, checkKey, checkPrefix } from './blob-store.ts'
 

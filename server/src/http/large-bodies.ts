@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { AppError } from '../errors.ts'
 import { QueueFullError } from '../lib/fairness/fair-queue.ts'
-import type { MainThread } from '../lib/main-thread.ts'
+import type { MainThread } from '../lib/fairness/main-thread.ts'
 import { hasHungUp } from './connections/unread-bodies.ts'
 
 /**

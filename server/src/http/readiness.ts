@@ -1,4 +1,4 @@
-import { type DiskObstacle, describeDiskObstacle } from '../lib/disk.ts'
+import { type DiskObstacle, describeDiskObstacle } from '../lib/process/disk.ts'
 
 /** Milliseconds for which a look at the disks stands: anybody may ask, and some looks write. */
 const LOOK_EVERY_MS = 1_000

@@ -9,7 +9,7 @@ import Fastify, {
   LogController,
 } from 'fastify'
 import { AppError } from '../errors.ts'
-import type { MainThread } from '../lib/main-thread.ts'
+import type { MainThread } from '../lib/fairness/main-thread.ts'
 import { setSafeHeaders } from './answers/safe-headers.ts'
 import type { ClientOf } from './connections/client-address.ts'
 import { createPipelineLimit, findAmbiguity, MOST_PIPELINED, pathOf } from './connections/framing.ts'

@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, test } from 'vitest'
 import { AppError } from '../errors.ts'
+import { createMainThread } from '../lib/fairness/main-thread.ts'
 import type { JsonObject, JsonValue } from '../lib/json.ts'
-import { createMainThread } from '../lib/main-thread.ts'
 import { createSchemaChecks, type SchemaChecks } from './schema-checks.ts'
 
 let checks: SchemaChecks | undefined

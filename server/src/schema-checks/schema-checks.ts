@@ -1,8 +1,8 @@
 import { AppError } from '../errors.ts'
-import type { Path } from '../lib/fair-line.ts'
+import type { Path } from '../lib/fairness/fair-line.ts'
 import { QueueFullError } from '../lib/fairness/fair-queue.ts'
+import type { MainThread } from '../lib/fairness/main-thread.ts'
 import { type JsonValue, jsonDepth } from '../lib/json.ts'
-import type { MainThread } from '../lib/main-thread.ts'
 import type { SchemaThreadOptions } from './schema-threads.ts'
 
 /**

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { AppError } from '../errors.ts'
-import { createFairLine, type Path } from '../lib/fair-line.ts'
+import { createFairLine, type Path } from '../lib/fairness/fair-line.ts'
 import { createGuardedThread, type GuardedOutcome } from './guarded-thread.ts'
 import type { SchemaJob } from './schema-thread.ts'
 

@@ -1,6 +1,6 @@
 import type { CompiledQuery } from 'kysely'
 import { AppError } from '../errors.ts'
-import { type DiskObstacle, describeDiskObstacle } from '../lib/disk.ts'
+import { type DiskObstacle, describeDiskObstacle } from '../lib/process/disk.ts'
 import type { Dialect } from './dialect.ts'
 import type { Schema } from './schema.ts'
 

@@ -1,4 +1,4 @@
-import type { DiskObstacle } from '../lib/disk.ts'
+import type { DiskObstacle } from '../lib/process/disk.ts'
 import { type Statement, StorageError } from './database.ts'
 
 /** Rewrites a row as it is: on every database, and the smallest thing that really has to be stored. */

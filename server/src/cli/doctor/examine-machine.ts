@@ -1,6 +1,6 @@
 import { accessSync, constants, existsSync, statfsSync } from 'node:fs'
 import { dirname } from 'node:path'
-import { isOnReadOnlyDisk } from '../../lib/disk.ts'
+import { isOnReadOnlyDisk } from '../../lib/process/disk.ts'
 import { formatBytes } from '../sqlite-file.ts'
 import { broken, type Finding, note, ok } from './finding.ts'
 

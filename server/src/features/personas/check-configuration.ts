@@ -1,5 +1,5 @@
 import { type AppError, badField } from '../../errors.ts'
-import type { Path } from '../../lib/fair-line.ts'
+import type { Path } from '../../lib/fairness/fair-line.ts'
 import type { JsonObject } from '../../lib/json.ts'
 import type { Static } from '../../lib/schema.ts'
 import type { SchemaChecks, WrongSchema } from '../../schema-checks/schema-checks.ts'

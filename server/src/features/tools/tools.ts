@@ -1,6 +1,6 @@
 import type { Clock } from '../../lib/clock.ts'
+import type { MainThread } from '../../lib/fairness/main-thread.ts'
 import type { Log } from '../../lib/log.ts'
-import type { MainThread } from '../../lib/main-thread.ts'
 import { createGuardedAgent } from '../../net/guarded-agent.ts'
 import { createSchemaChecks } from '../../schema-checks/schema-checks.ts'
 import type { SecretService } from '../secrets/secret-service.ts'

@@ -1,4 +1,4 @@
-import type { Path } from '../fair-line.ts'
+import type { Path } from './fair-line.ts'
 import { createFairQueue, QueueFullError } from './fair-queue.ts'
 
 /** Work that nobody waits for. */

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import type { Path } from '../fair-line.ts'
+import type { Path } from './fair-line.ts'
 import { createFairQueue, QueueFullError } from './fair-queue.ts'
 
 const settle = () => new Promise((resolve) => setImmediate(resolve))

@@ -1,4 +1,4 @@
-import { createFairLine, type Path } from '../fair-line.ts'
+import { createFairLine, type Path } from './fair-line.ts'
 
 /** Nobody else may wait, or somebody who waits less has come. `waiting` is how many are in front. */
 export class QueueFullError extends Error {

@@ -1,4 +1,4 @@
-import type { Path } from '../../lib/fair-line.ts'
+import type { Path } from '../../lib/fairness/fair-line.ts'
 import { createFairQueue, QueueFullError } from '../../lib/fairness/fair-queue.ts'
 
 /** Milliseconds for one turn before any has been measured. */

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs'
 import type { Dispatcher } from 'undici'
-import type { Path } from '../../lib/fair-line.ts'
+import type { Path } from '../../lib/fairness/fair-line.ts'
 import { hideAddresses } from '../errors/hide-addresses.ts'
 import { abortedError } from '../errors/provider-errors.ts'
 import type { Model, ModelRequest, ModelResult } from '../model.ts'

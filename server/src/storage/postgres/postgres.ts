@@ -9,8 +9,8 @@ import {
   sql,
 } from 'kysely'
 import pg from 'pg'
-import type { DiskObstacle } from '../../lib/disk.ts'
 import { createPaced } from '../../lib/fairness/paced.ts'
+import type { DiskObstacle } from '../../lib/process/disk.ts'
 import { postgresColumnTypes } from '../column-types.ts'
 import { type Database, type Statement, StorageError, WriteConflict } from '../database.ts'
 import type { Dialect } from '../dialect.ts'

@@ -1,5 +1,5 @@
 import { dirname } from 'node:path'
-import { type DiskObstacle, diskObstacleOf, hasBecomeReadOnly, isOnReadOnlyDisk } from '../../lib/disk.ts'
+import { type DiskObstacle, diskObstacleOf, hasBecomeReadOnly, isOnReadOnlyDisk } from '../../lib/process/disk.ts'
 import { StorageError } from '../database.ts'
 
 /** Primary result codes, https://www.sqlite.org/rescode.html, that say something about the file and not about the query. */

@@ -10,7 +10,7 @@ import {
   SqliteQueryCompiler,
   sql,
 } from 'kysely'
-import { findDiskObstacle } from '../../lib/disk.ts'
+import { findDiskObstacle } from '../../lib/process/disk.ts'
 import { makePrivateFile, PRIVATE_FOLDER } from '../../lib/process/private-files.ts'
 import { sqliteColumnTypes } from '../column-types.ts'
 import type { Database, SqlValue } from '../database.ts'

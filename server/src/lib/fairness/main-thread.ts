@@ -1,6 +1,6 @@
 import type { Path } from './fair-line.ts'
-import { createFairQueue } from './fairness/fair-queue.ts'
-import { letOthersRun } from './fairness/let-others-run.ts'
+import { createFairQueue } from './fair-queue.ts'
+import { letOthersRun } from './let-others-run.ts'
 
 /** Milliseconds of work after which others have their turn. */
 const MOST_AT_ONCE_MS = 5
