@@ -71,7 +71,7 @@ const INSIDE: Record<string, string[]> = {
   'features/conversations': ['conversation', 'message-pieces', 'for-archive', 'for-turns', 'for-export'],
   'features/tools': ['tool-settings', 'check-tools', 'hiding', 'outgoing', 'http-tool', 'mcp', 'toolbox'],
   'features/attachments': ['attachment', 'checks', 'attachment-service'],
-  models: ['model', 'errors', 'chat-completions', 'local', 'providers', 'calling'],
+  models: ['hosted-providers', 'model', 'errors', 'chat-completions', 'local', 'providers', 'calling'],
   storage: ['database', 'migrations', 'sqlite', 'postgres', 'open-database'],
   http: ['answers', 'connections', 'limits', 'requests', 'openapi', 'errors', 'server'],
   lib: ['text', 'process', 'fairness'],

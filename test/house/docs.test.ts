@@ -8,6 +8,7 @@ import { HEADERS_AFTER_MS } from '../../server/src/features/turns/routes/reply-s
 import { PING_AFTER_MS } from '../../server/src/http/answers/sse.ts'
 import { SCOPES } from '../../server/src/http/requests/caller.ts'
 import { AI_SYSTEM_FACTS, AI_SYSTEMS } from '../../server/src/models/ai-systems.ts'
+import { DEFAULT_ORDER } from '../../server/src/models/providers/default-system.ts'
 import { PROVIDER_VARIABLES } from '../../server/src/models/providers/provider-variables.ts'
 import { type RunningApp, startApp } from '../support/app.ts'
 import { databaseKinds } from '../support/databases.ts'
@@ -89,6 +90,22 @@ test('the page on models names what each AI system needs and has by default', ()
     if (expected.length > 0) expect([name, named.toSorted()]).toEqual([name, [...new Set(expected)].toSorted()])
     if (facts.defaultModel !== null) expect([name, model]).toEqual([name, expect.stringContaining(facts.defaultModel)])
   }
+})
+
+test('the page on models has the order in which the default is looked for', () => {
+  const [, named = ''] =
+    /the first of ([^;]*?) that is configured/.exec(section(textOf('docs/models.md'), '## What `default` means')) ?? []
+  expect([...named.matchAll(/`([^`]+)`/g)].map(([, name]) => name)).toEqual(DEFAULT_ORDER.map(({ name }) => name))
+})
+
+test('the recipe for a provider names files that are there', () => {
+  const recipe = section(textOf('docs/models.md'), '## Adding a provider')
+  const folder = /`(server\/src\/[^`]+\/)`/.exec(recipe)?.[1] ?? ''
+  const files = [...recipe.matchAll(/`([a-z-]+(?:\.test)?\.ts)`/g)].map(([, file]) =>
+    join(ROOT, folder, file as string),
+  )
+  expect(files.length).toBeGreaterThan(3)
+  expect(files.filter((file) => !existsSync(file))).toEqual([])
 })
 
 test('every relative link leads somewhere', () => {

@@ -4,7 +4,7 @@ import { resolve } from 'node:path'
 import { isJsonObject, type JsonObject, type JsonValue } from '../lib/json.ts'
 import { type Networks, parseNetworks } from '../lib/networks.ts'
 import { parseAiSystem } from '../models/ai-systems.ts'
-import type { ChainLink } from '../models/calling/resilience.ts'
+import type { ChainLink } from '../models/model-call.ts'
 import type { DatabaseLocation } from '../storage/open-database.ts'
 import { parsePostgresUrl, withDefaultParameters } from '../storage/postgres/target.ts'
 

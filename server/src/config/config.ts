@@ -1,7 +1,7 @@
 import { resolve } from 'node:path'
 import { type BlobLocation, readBlobLocation } from '../blobs/blob-location.ts'
 import type { ConnectionLimits } from '../http/connections/open-connections.ts'
-import type { ChainLink } from '../models/calling/resilience.ts'
+import type { ChainLink } from '../models/model-call.ts'
 import { type ProviderSettings, readProviderSettings } from '../models/providers/provider-settings.ts'
 import { PROVIDER_VARIABLES } from '../models/providers/provider-variables.ts'
 import type { DatabaseLocation } from '../storage/open-database.ts'

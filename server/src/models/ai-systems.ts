@@ -1,24 +1,19 @@
+import { HOSTED_PROVIDERS, type HostedAiSystem } from './hosted-providers/providers.ts'
+
+/** Those that need no account with somebody: what `default` stands for, and what runs on machines of one's own. */
+type OwnAiSystem = 'default' | 'openai-compatible' | 'ollama' | 'local' | 'rehearsal'
+
+export type AiSystem = HostedAiSystem | OwnAiSystem
+
 /** Our names, in the order of the documentation. */
-export const AI_SYSTEMS = [
+export const AI_SYSTEMS: readonly AiSystem[] = [
   'default',
-  'openai',
-  'azure-openai',
-  'anthropic',
-  'google',
-  'mistral',
-  'groq',
-  'cohere',
-  'bedrock',
+  ...HOSTED_PROVIDERS.map(({ name }) => name),
   'openai-compatible',
   'ollama',
   'local',
   'rehearsal',
-] as const
-
-export type AiSystem = (typeof AI_SYSTEMS)[number]
-
-/** Those that an AI SDK package talks to; each needs an account. */
-export type HostedAiSystem = Exclude<AiSystem, 'default' | 'openai-compatible' | 'ollama' | 'local' | 'rehearsal'>
+]
 
 export type AiSystemFacts = {
   /** For people. */
@@ -33,71 +28,14 @@ export type AiSystemFacts = {
   contextWindow: number
 }
 
-/** What differs between the systems. The default models take sampling settings, which the newest reasoning models refuse. */
+const FACTS_OF_HOSTED = Object.fromEntries(
+  HOSTED_PROVIDERS.map((provider): [string, AiSystemFacts] => [provider.name, provider]),
+) as Record<HostedAiSystem, AiSystemFacts>
+
+/** What differs between the systems. */
 export const AI_SYSTEM_FACTS: Readonly<Record<AiSystem, AiSystemFacts>> = {
   default: { label: 'Default', userFirst: true, defaultModel: null, needs: [], contextWindow: 32_000 },
-  openai: {
-    label: 'OpenAI',
-    userFirst: false,
-    defaultModel: 'gpt-4.1-mini',
-    needs: [['OPENAI_API_KEY']],
-    contextWindow: 128_000,
-  },
-  'azure-openai': {
-    label: 'Azure OpenAI',
-    userFirst: false,
-    // On Azure it is the name of a deployment; this one is what the portal suggests for the model.
-    defaultModel: 'gpt-4.1-mini',
-    needs: [['AZURE_OPENAI_API_KEY'], ['AZURE_OPENAI_ENDPOINT', 'AZURE_RESOURCE_NAME']],
-    contextWindow: 32_000,
-  },
-  anthropic: {
-    label: 'Anthropic',
-    userFirst: true,
-    defaultModel: 'claude-sonnet-4-6',
-    needs: [['ANTHROPIC_API_KEY']],
-    contextWindow: 200_000,
-  },
-  google: {
-    label: 'Google Gemini',
-    userFirst: true,
-    defaultModel: 'gemini-3.5-flash',
-    needs: [['GOOGLE_GENERATIVE_AI_API_KEY', 'GEMINI_API_KEY']],
-    contextWindow: 32_000,
-  },
-  mistral: {
-    label: 'Mistral',
-    userFirst: true,
-    defaultModel: 'mistral-medium-latest',
-    needs: [['MISTRAL_API_KEY']],
-    contextWindow: 32_000,
-  },
-  groq: {
-    label: 'Groq',
-    userFirst: true,
-    defaultModel: 'llama-3.3-70b-versatile',
-    needs: [['GROQ_API_KEY']],
-    contextWindow: 32_000,
-  },
-  cohere: {
-    label: 'Cohere',
-    userFirst: true,
-    defaultModel: 'command-a-03-2025',
-    needs: [['COHERE_API_KEY']],
-    contextWindow: 32_000,
-  },
-  bedrock: {
-    label: 'Amazon Bedrock',
-    userFirst: true,
-    // Outside the United States it begins with the name of another geography, see `provider-settings.ts`.
-    defaultModel: 'us.amazon.nova-lite-v1:0',
-    needs: [
-      ['AWS_REGION'],
-      ['AWS_ACCESS_KEY_ID', 'AWS_BEARER_TOKEN_BEDROCK'],
-      ['AWS_SECRET_ACCESS_KEY', 'AWS_BEARER_TOKEN_BEDROCK'],
-    ],
-    contextWindow: 32_000,
-  },
+  ...FACTS_OF_HOSTED,
   'openai-compatible': {
     label: 'OpenAI-compatible server',
     userFirst: true,
@@ -122,25 +60,8 @@ export const AI_SYSTEM_FACTS: Readonly<Record<AiSystem, AiSystemFacts>> = {
   },
 }
 
-/** The integers of the API that Dramatis is compatible with. */
+/** The integers of the API that Dramatis is compatible with; there will be no more of them. */
 const BY_NUMBER: readonly AiSystem[] = ['default', 'openai', 'azure-openai', 'anthropic', 'google', 'groq', 'cohere']
-
-/** Spellings other than our own, in lower case and without spaces, hyphens and underscores. */
-const ALIASES: Readonly<Record<string, AiSystem>> = {
-  hyperleap: 'default',
-  hyperleapai: 'default',
-  azure: 'azure-openai',
-  claude: 'anthropic',
-  anthropicclaude: 'anthropic',
-  gemini: 'google',
-  googlegemini: 'google',
-  googleai: 'google',
-  mistralai: 'mistral',
-  groqcloud: 'groq',
-  cohereai: 'cohere',
-  amazonbedrock: 'bedrock',
-  awsbedrock: 'bedrock',
-}
 
 /** What an error says of a name that `parseAiSystem` does not know. */
 export const NO_AI_SYSTEM = `is not a known AI system: use one of ${AI_SYSTEMS.join(', ')}, or a number from 0 to ${BY_NUMBER.length - 1}`
@@ -151,7 +72,10 @@ function plain(name: string): string {
 
 const BY_PLAIN_NAME: ReadonlyMap<string, AiSystem> = new Map([
   ...AI_SYSTEMS.map((name) => [plain(name), name] as const),
-  ...Object.entries(ALIASES),
+  ...HOSTED_PROVIDERS.flatMap(({ name, aliases }) => aliases.map((alias) => [alias, name] as const)),
+  // What the API that Dramatis is compatible with calls its own.
+  ['hyperleap', 'default'],
+  ['hyperleapai', 'default'],
 ])
 
 /** Our name for what a caller wrote: our names in any case, the vendors' names, or the integer (also as digits); else null. */

@@ -4,7 +4,7 @@ import { printableLine } from '../lib/text/printable.ts'
 /**
  * How a call of a model can end badly.
  * - `not_configured`: a variable is missing, or the part is not built; no request was made.
- * - `unavailable`: the provider failed so often just now that it was not asked (see `breaker.ts`); no request was made.
+ * - `unavailable`: the provider failed so often just now that it was not asked (see `calling/breaker.ts`); no request was made.
  * - `refused`: the provider does not know the model or refuses the request as such; trying again is pointless.
  * - `rate_limited`: the provider said 429 (or is shedding load with 529).
  * - `timeout`: a phase took too long.

@@ -1,5 +1,3 @@
-import { type AiSystem, parseAiSystem } from './ai-systems.ts'
-
 /** What kind of file a provider takes as a part of a message. Text is put into the text, which all take. */
 export const FILE_KINDS = ['image', 'pdf'] as const
 export type FileKind = (typeof FILE_KINDS)[number]
@@ -20,81 +18,6 @@ export type ModelFile = {
 export function kindOfFile(mediaType: string): FileKind | null {
   if (mediaType.startsWith('image/')) return 'image'
   return mediaType === 'application/pdf' ? 'pdf' : null
-}
-
-/** By the beginning of a model's name, the longer beginning before the shorter; only what the vendors document. */
-type Known = readonly [beginning: string, kinds: readonly FileKind[]]
-
-const NONE: readonly FileKind[] = []
-const IMAGES: readonly FileKind[] = ['image']
-const ALL: readonly FileKind[] = ['image', 'pdf']
-
-const GPT: readonly Known[] = [
-  ['gpt-4o-audio', NONE],
-  ['gpt-4o-mini-audio', NONE],
-  ['gpt-4o', ALL],
-  ['chatgpt-4o', IMAGES],
-  ['gpt-4.1', ALL],
-  ['gpt-4-turbo', IMAGES],
-  ['gpt-4', NONE],
-  ['gpt-5', ALL],
-  ['gpt-3', NONE],
-  ['gpt-oss', NONE],
-  ['o1-mini', NONE],
-  ['o1-preview', NONE],
-  ['o1', ALL],
-  ['o3-mini', NONE],
-  ['o3', ALL],
-  ['o4-mini', ALL],
-]
-
-const CLAUDE: readonly Known[] = [
-  ['claude-instant', NONE],
-  ['claude-v2', NONE],
-  ['claude-2', NONE],
-  ['claude-3-opus', IMAGES],
-  ['claude-3-sonnet', IMAGES],
-  ['claude-3-haiku', IMAGES],
-  ['claude', ALL],
-]
-
-const KNOWN: Partial<Record<AiSystem, readonly Known[]>> = {
-  openai: GPT,
-  // Its Chat Completions take images; PDF files are only promised for its other API.
-  'azure-openai': GPT.map(([name, kinds]): Known => [name, kinds.filter((kind) => kind === 'image')]),
-  anthropic: CLAUDE,
-  google: [
-    ['gemini-1.0', NONE],
-    ['gemini-pro', NONE],
-    ['gemini-embedding', NONE],
-    ['gemini', ALL],
-  ],
-  // Behind the geography and the vendor: `us.anthropic.claude-…`.
-  bedrock: CLAUDE,
-  // Takes what there is, so that everything around it can be tried out.
-  rehearsal: [['', ALL]],
-}
-
-/** What is no image for a system although it is one. */
-const NOT_TAKEN: Partial<Record<AiSystem, readonly string[]>> = { google: ['image/gif'] }
-
-/**
- * Whether a model takes such a file as a part of a message. `stated` is what the configuration says of models whose name
- * says nothing; without that, such a model takes none.
- */
-export function takesFile(
-  model: { aiSystem: string; model: string },
-  mediaType: string,
-  stated: readonly FileKind[] = NONE,
-): boolean {
-  const kind = kindOfFile(mediaType)
-  if (kind === null) return true
-  const aiSystem = parseAiSystem(model.aiSystem) ?? 'default'
-  if (NOT_TAKEN[aiSystem]?.includes(mediaType)) return false
-  const name = model.model.toLowerCase()
-  const bare = aiSystem === 'bedrock' ? name.replace(/^.*?(?=anthropic\.)anthropic\./, '') : name
-  const known = KNOWN[aiSystem]?.find(([beginning]) => bare.startsWith(beginning))
-  return (known?.[1] ?? stated).includes(kind)
 }
 
 /** The most that an image costs: with Claude at full resolution, and with Gemini in many tiles, about this much. */

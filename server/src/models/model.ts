@@ -52,7 +52,7 @@ export type ModelResult = {
  * order, never with an empty string; `onActivity` says that something came that is no text, such as a piece of a call.
  * Resolves when the provider has said why it stopped; rejects with a {@link ModelError} (`model-error.ts`) when it
  * failed, ended without a finish reason, or was aborted. One attempt: retries, fallbacks and timeouts are
- * `resilience.ts`.
+ * `calling/resilience.ts`.
  */
 export type Model = {
   aiSystem: string

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { JsonObject } from '../lib/json.ts'
+import { findHostedProvider } from './hosted-providers/providers.ts'
 
 /** A tool as a model sees it. `inputSchema` is a JSON Schema whose type is object. */
 export type ToolDefinition = { name: string; description: string; inputSchema: JsonObject }
@@ -16,19 +17,15 @@ export type ToolCall = {
 }
 
 /** What OpenAI takes; most others take more. */
-const ID = /^[\w-]{1,40}$/
-/** Mistral takes nothing else. */
-const MISTRAL_ID = /^[a-zA-Z0-9]{9}$/
+const USUAL_IDS = { taken: /^[\w-]{1,40}$/, fromHash: (hash: string) => `call_${hash.slice(0, 24)}` }
 
 /**
  * The id of a call as a provider accepts it: its own ids as they are, those that another provider or a client has made
  * hashed into its form. The same id always becomes the same.
  */
 export function toolCallIdFor(aiSystem: string, id: string): string {
-  const isMistral = aiSystem === 'mistral'
-  if ((isMistral ? MISTRAL_ID : ID).test(id)) return id
-  const digest = createHash('sha256').update(id).digest('hex')
-  return isMistral ? digest.slice(0, 9) : `call_${digest.slice(0, 24)}`
+  const { taken, fromHash } = findHostedProvider(aiSystem)?.toolCallIds ?? USUAL_IDS
+  return taken.test(id) ? id : fromHash(createHash('sha256').update(id).digest('hex'))
 }
 
 /** A call from what came of it: names the input that is no JSON object. */

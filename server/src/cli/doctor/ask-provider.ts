@@ -1,5 +1,7 @@
 import { AI_SYSTEM_FACTS, type AiSystem } from '../../models/ai-systems.ts'
 import { isWebPage, whyAPage, whyMissing } from '../../models/errors/wrong-address.ts'
+import { type ModelListRequest, modelListOf } from '../../models/hosted-providers/hosted-provider.ts'
+import { isHosted } from '../../models/hosted-providers/providers.ts'
 import { providerAddress } from '../../models/providers/provider-address.ts'
 import type { ProviderSettings } from '../../models/providers/provider-settings.ts'
 import { reasonOf } from '../reason.ts'
@@ -9,8 +11,6 @@ const TIMEOUT_MS = 5_000
 
 /** Characters of an answer that are looked at. */
 const MOST_READ = 10_000
-
-type Question = { url: string; headers: Record<string, string> }
 
 /**
  * Asks a configured provider for the list of its models, which costs nothing, and so finds out whether it can be reached
@@ -45,40 +45,10 @@ export async function askProvider(aiSystem: AiSystem, settings: ProviderSettings
   }
 }
 
-function questionFor(aiSystem: AiSystem, settings: ProviderSettings): Question | null {
-  const { openai, azureOpenai, anthropic, google, mistral, groq, cohere, openaiCompatible } = settings
-  const bearer = (provider: { apiKey: string | null; baseUrl: string }): Question => ({
-    url: `${provider.baseUrl}/models`,
-    headers: provider.apiKey === null ? {} : { authorization: `Bearer ${provider.apiKey}` },
-  })
-  switch (aiSystem) {
-    case 'openai':
-      return bearer(openai)
-    case 'mistral':
-      return bearer(mistral)
-    case 'groq':
-      return bearer(groq)
-    case 'cohere':
-      // The second version of its API has no list.
-      return bearer({ ...cohere, baseUrl: cohere.baseUrl.replace(/\/v2$/, '/v1') })
-    case 'anthropic':
-      return {
-        url: `${anthropic.baseUrl}/models`,
-        headers: { 'x-api-key': anthropic.apiKey ?? '', 'anthropic-version': '2023-06-01' },
-      }
-    case 'google':
-      return { url: `${google.baseUrl}/models`, headers: { 'x-goog-api-key': google.apiKey ?? '' } }
-    case 'azure-openai': {
-      const query = azureOpenai.deploymentUrls ? `?api-version=${encodeURIComponent(azureOpenai.apiVersion)}` : ''
-      return { url: `${azureOpenai.baseUrl}/models${query}`, headers: { 'api-key': azureOpenai.apiKey ?? '' } }
-    }
-    case 'openai-compatible':
-      return openaiCompatible.baseUrl === null
-        ? null
-        : bearer({ apiKey: openaiCompatible.apiKey, baseUrl: openaiCompatible.baseUrl })
-    default:
-      return null
-  }
+function questionFor(aiSystem: AiSystem, { hosted, openaiCompatible }: ProviderSettings): ModelListRequest | null {
+  if (isHosted(aiSystem)) return hosted[aiSystem].modelList
+  const { baseUrl, apiKey } = openaiCompatible
+  return aiSystem === 'openai-compatible' && baseUrl !== null ? modelListOf(baseUrl, apiKey) : null
 }
 
 /** Google answers 400 to a wrong key (https://ai.google.dev/gemini-api/docs/troubleshooting). */

@@ -1,5 +1,5 @@
+import type { Listing } from '../../models/providers/listing.ts'
 import type { ProviderSettings } from '../../models/providers/provider-settings.ts'
-import type { Listing } from '../../models/providers/registry.ts'
 import { askProvider } from './ask-provider.ts'
 import { broken, type Finding, note, ok } from './finding.ts'
 

@@ -1,5 +1,6 @@
 import type { ModelMessage } from '../model.ts'
-import { type FileKind, type ModelFile, noteOf, takesFile } from '../model-file.ts'
+import { type FileKind, type ModelFile, noteOf } from '../model-file.ts'
+import { takesFile } from '../takes-file.ts'
 
 /**
  * The same messages as this model can take them: in the place of each file that it cannot take stands a note. Without

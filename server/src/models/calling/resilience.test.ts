@@ -7,10 +7,11 @@ import {
   startProviderServer,
 } from '../../../../test/support/provider-server.ts'
 import type { ModelCaller } from '../model.ts'
+import type { ChainLink } from '../model-call.ts'
 import { readProviderSettings } from '../providers/provider-settings.ts'
 import { createModelRegistry, type ModelRegistry } from '../providers/registry.ts'
 import type { ModelSettings } from '../settings.ts'
-import { type ChainLink, createResilience, type GenerateOptions, type ResilienceOptions } from './resilience.ts'
+import { createResilience, type GenerateOptions, type ResilienceOptions } from './resilience.ts'
 
 const SERVER: ChainLink = { aiSystem: 'openai-compatible', model: 'm1' }
 const REHEARSAL: ChainLink = { aiSystem: 'rehearsal', model: 'rehearsal' }

@@ -2,7 +2,8 @@ import type { Clock } from '../../lib/clock.ts'
 import { AI_SYSTEM_FACTS, parseAiSystem } from '../ai-systems.ts'
 import { discreet } from '../errors/discreet.ts'
 import { abortedError } from '../errors/provider-errors.ts'
-import type { Model, ModelCaller, ModelMessage, ModelRequest, ModelResult, ModelUsage } from '../model.ts'
+import type { Model, ModelCaller, ModelRequest, ModelResult } from '../model.ts'
+import type { Attempt, CallOutcome, ChainLink, UpcomingAttempt } from '../model-call.ts'
 import { ModelError, type ModelErrorKind } from '../model-error.ts'
 import type { ModelRegistry } from '../providers/registry.ts'
 import { DEFAULT_TIMEOUTS, type TurnTimeouts } from '../settings.ts'
@@ -17,27 +18,6 @@ const FIRST_BACKOFF_MS = 250
 /** Milliseconds; a provider that asks for more is not waited for. */
 const LONGEST_RETRY_AFTER_MS = 20_000
 
-/** A system, by any of its names, and a model; both may be `default`. */
-export type ChainLink = { aiSystem: string; model: string }
-
-/** What became of one attempt. Times are milliseconds since the Unix epoch. */
-export type Attempt = {
-  aiSystem: string
-  model: string
-  startedAt: number
-  firstTokenAt: number | null
-  endedAt: number
-  outcome: 'completed' | ModelErrorKind
-  error: string | null
-  usage: ModelUsage | null
-  /** It failed, and the provider may count its prompt all the same. */
-  mayHaveCost?: true
-}
-
-export type Outcome =
-  | { ok: true; aiSystem: string; model: string; result: ModelResult; attempts: Attempt[] }
-  | { ok: false; error: ModelError; attempts: Attempt[] }
-
 export type GenerateOptions = {
   /** The model that was asked for, then the fallbacks in order. */
   chain: readonly ChainLink[]
@@ -50,13 +30,10 @@ export type GenerateOptions = {
    * Says before each attempt how many tokens its reply may have at most, or why it may not be made: then nothing more is.
    * Absent, an attempt has what the settings say.
    */
-  admit?(attempt: Admitted): Promise<number | ModelError>
+  admit?(attempt: UpcomingAttempt): Promise<number | ModelError>
   /** Says which model it is that answers, just before its first text. */
   onFirstToken?(answering: { aiSystem: string; model: string }): void
 }
-
-/** An attempt that is about to be made, and those that were made before it. */
-export type Admitted = ChainLink & { messages: ModelMessage[]; made: readonly Attempt[] }
 
 export type Resilience = {
   /**
@@ -66,7 +43,7 @@ export type Resilience = {
    * same model: it has had its time. Fails with the last error that came from a provider. Rejects only with what
    * `onText` threw, or `admit`.
    */
-  generate(options: GenerateOptions): Promise<Outcome>
+  generate(options: GenerateOptions): Promise<CallOutcome>
 }
 
 export type ResilienceOptions = {
@@ -99,7 +76,14 @@ export function createResilience(options: ResilienceOptions): Resilience {
   const defaults: TurnTimeouts = { ...DEFAULT_TIMEOUTS, ...options.timeouts }
   const breaker = createBreaker({ now })
 
-  async function generate({ chain, caller, request, onText, admit, onFirstToken }: GenerateOptions): Promise<Outcome> {
+  async function generate({
+    chain,
+    caller,
+    request,
+    onText,
+    admit,
+    onFirstToken,
+  }: GenerateOptions): Promise<CallOutcome> {
     const timeouts = { ...defaults, ...request.settings.timeouts }
     const deadline = now() + timeouts.totalMs
     const attempts: Attempt[] = []
@@ -107,7 +91,7 @@ export function createResilience(options: ResilienceOptions): Resilience {
     let callsMade = 0
 
     /** Null when the next of the chain is to be asked. */
-    async function askUntilSettled(link: ChainLink): Promise<Outcome | null> {
+    async function askUntilSettled(link: ChainLink): Promise<CallOutcome | null> {
       for (let retry = 0; ; retry++) {
         const { model, error, attempt } = await askOnce(link)
         attempts.push(attempt)
@@ -195,7 +179,7 @@ export function createResilience(options: ResilienceOptions): Resilience {
       return Math.max(asked, backoff)
     }
 
-    function failure(): Outcome {
+    function failure(): CallOutcome {
       if (request.signal.aborted) return { ok: false, error: aborted(), attempts }
       // A fallback that is not configured is no explanation of what happened.
       const asked = errors.findLast(({ kind }) => !UNASKED.includes(kind))

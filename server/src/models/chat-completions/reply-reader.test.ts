@@ -152,7 +152,10 @@ test('byte by byte too', () => {
 /** A reply of 40 tokens as OpenAI writes it, in one piece. */
 function fortyTokens(changing: Dialect['changing']): Uint8Array {
   const dialect: Dialect = {
-    ...{ json: 'plain', prefix: 'data: ', end: '\n\n', changing },
+    json: 'plain',
+    prefix: 'data: ',
+    end: '\n\n',
+    changing,
     fixed: { id: 'chatcmpl-1', created: 1_763_912_345, model: 'm', system_fingerprint: 'fp_1', usage: null },
     choice: { logprobs: null },
   }

@@ -8,7 +8,10 @@ const anyMessage = fc.oneof(
   fc.record({ role: fc.constant('assistant' as const), content: fc.string({ unit: 'grapheme' }) }),
 )
 const requestWith = (system: string | null, messages: ModelMessage[]): ModelRequest => ({
-  ...{ system, messages, settings: { temperature: 0.5 }, attempt: 0 },
+  system,
+  messages,
+  settings: { temperature: 0.5 },
+  attempt: 0,
   signal: new AbortController().signal,
 })
 
@@ -19,7 +22,10 @@ test('a body says what was said, in its order, whether or not it was made ready 
       if (isPrepared) writer.prepare(messages)
       const body = JSON.parse(writer.write(requestWith(system, messages)))
       expect(body).toEqual({
-        ...{ model: 'm1', stream: true, stream_options: { include_usage: true }, temperature: 0.5 },
+        model: 'm1',
+        stream: true,
+        stream_options: { include_usage: true },
+        temperature: 0.5,
         messages: [...(system === null ? [] : [{ role: 'system', content: system }]), ...messages],
       })
     }),

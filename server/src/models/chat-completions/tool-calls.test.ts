@@ -47,7 +47,11 @@ const tools = [
   { name: 'get_time', description: 'The time', inputSchema: { type: 'object', properties: {} } },
 ]
 const requestWith = (more: Partial<ModelRequest> = {}): ModelRequest => ({
-  ...{ system: 'Be brief.', messages: [{ role: 'user', content: 'Zürich?' }], settings: {}, tools, attempt: 0 },
+  system: 'Be brief.',
+  messages: [{ role: 'user', content: 'Zürich?' }],
+  settings: {},
+  tools,
+  attempt: 0,
   signal: new AbortController().signal,
   ...more,
 })

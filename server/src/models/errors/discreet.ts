@@ -3,6 +3,11 @@ import { printableLine } from '../../lib/text/printable.ts'
 import type { ModelRequest } from '../model.ts'
 import type { ModelError, ModelErrorKind } from '../model-error.ts'
 
+/*
+ * What a provider says must not repeat the prompt that it was sent: this decides which words of a failure are compared
+ * with which parts of a request. `quotes.ts` does the comparing.
+ */
+
 /** What can hold words of the provider. Of the others no request was made, or we closed the connection ourselves. */
 const HOLDS_ITS_WORDS: readonly ModelErrorKind[] = ['refused', 'rate_limited', 'timeout', 'failed']
 

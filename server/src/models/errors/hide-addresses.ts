@@ -1,3 +1,8 @@
+/*
+ * What a provider says must not tell callers where things are in the operator's network: this takes addresses out.
+ * `redact.ts` takes out keys, `discreet.ts` the words of the prompt.
+ */
+
 /** What stands where an address was. */
 const MARK = '…'
 

@@ -1,6 +1,11 @@
 import type { Layer } from '../../lib/text/text-layers.ts'
 import { readingsOf } from './readings.ts'
 
+/*
+ * Finds where one text quotes another, however it is written there, and cuts that out. It knows nothing of models:
+ * `discreet.ts` says what of a failure is compared with what.
+ */
+
 /**
  * Characters that a piece has to have in common with a text to count as quoted from it, white space and quotation marks
  * not counted: some three words of English. What is shorter tells nobody anything of a prompt.

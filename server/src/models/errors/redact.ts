@@ -1,3 +1,8 @@
+/*
+ * What a provider says must not tell anybody a key: this takes out those that are configured, and whatever looks like one.
+ * `hide-addresses.ts` takes out addresses, `discreet.ts` the words of the prompt.
+ */
+
 /** What stands where a secret was. Not a word: a word could itself be somebody's key. */
 const MARK = '***'
 

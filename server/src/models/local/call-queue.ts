@@ -9,19 +9,19 @@ const LEAST_WAIT_MS = 1_000
 const LONGEST_WAIT_MS = 60_000
 
 /** Nobody else may wait, or somebody who waits less has come; `waitMs` is a guess at when it makes sense to come back. */
-export class LineFullError extends Error {
+export class CallQueueFullError extends Error {
   readonly waitMs: number
 
   constructor(waitMs: number) {
-    super('the line is full')
-    this.name = 'LineFullError'
+    super('the queue is full')
+    this.name = 'CallQueueFullError'
     this.waitMs = waitMs
   }
 }
 
-export type Line = {
+export type CallQueue = {
   /**
-   * Resolves when it is one's turn, with the function that ends it. Rejects with a {@link LineFullError}, or with the
+   * Resolves when it is one's turn, with the function that ends it. Rejects with a {@link CallQueueFullError}, or with the
    * signal's reason while waiting.
    */
   enter(path: Path, signal: AbortSignal): Promise<() => void>
@@ -29,13 +29,13 @@ export type Line = {
 }
 
 /** One at a time, organizations and keys in turn; up to `most` wait. `now` is in milliseconds that only grow. */
-export function createLine({ most, now }: { most: number; now: () => number }): Line {
+export function createCallQueue({ most, now }: { most: number; now: () => number }): CallQueue {
   const queue = createFairQueue({ atOnce: 1, most })
   let usualMs = FIRST_GUESS_MS
 
-  function full(waiting: number): LineFullError {
+  function full(waiting: number): CallQueueFullError {
     const waitMs = usualMs * (waiting + 1)
-    return new LineFullError(Math.ceil(Math.min(Math.max(waitMs, LEAST_WAIT_MS), LONGEST_WAIT_MS)))
+    return new CallQueueFullError(Math.ceil(Math.min(Math.max(waitMs, LEAST_WAIT_MS), LONGEST_WAIT_MS)))
   }
 
   async function enter(path: Path, signal: AbortSignal): Promise<() => void> {

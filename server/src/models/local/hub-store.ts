@@ -3,7 +3,7 @@ import { basename, join } from 'node:path'
 import type { Dispatcher } from 'undici'
 import { isJsonObject, type JsonValue } from '../../lib/json.ts'
 import { PRIVATE_FILE, PRIVATE_FOLDER } from '../../lib/process/private-files.ts'
-import { DownloadError, downloadFile, reasonOf, sizeOf } from './download.ts'
+import { DownloadError, downloadFile, reasonOf, sizeOf } from './file-download.ts'
 import { chooseFiles, type HubFile, readTree, tagsOf } from './hub-files.ts'
 import type { LocalSettings, LocalSource } from './local-settings.ts'
 
@@ -57,7 +57,14 @@ export function createHubStore({ settings, dispatcher, onProgress, pauseMs }: Hu
         const url = `${hubUrl}/${source.owner}/${source.repo}/resolve/main/${path.split('/').map(encodeURIComponent).join('/')}`
         const report = (received: number) => onProgress({ id: source.id, received: done + received, total })
         await downloadFile({
-          ...{ url, headers, file, bytes, sha256, dispatcher, signal, onProgress: report },
+          url,
+          headers,
+          file,
+          bytes,
+          sha256,
+          dispatcher,
+          signal,
+          onProgress: report,
           ...(pauseMs === undefined ? {} : { pauseMs }),
         })
       }

@@ -5,14 +5,14 @@ import { hideAddresses } from '../errors/hide-addresses.ts'
 import { abortedError } from '../errors/provider-errors.ts'
 import type { Model, ModelRequest, ModelResult } from '../model.ts'
 import { ModelError, type ModelErrorKind } from '../model-error.ts'
-import { createLine, type Line, LineFullError } from './call-queue.ts'
-import { reasonOf } from './download.ts'
-import { createDownloads } from './downloads.ts'
+import { type CallQueue, CallQueueFullError, createCallQueue } from './call-queue.ts'
+import { reasonOf } from './file-download.ts'
 import { generateReply, type Listener } from './generation.ts'
 import { createHubStore, type Progress } from './hub-store.ts'
 import { createLoadedModels, type LoadedModels } from './loaded-models.ts'
 import type { LocalSettings, LocalSource } from './local-settings.ts'
-import { findRuntime, loadRuntime, type Obstacle } from './runtime.ts'
+import { createModelDownloads } from './model-downloads.ts'
+import { findRuntime, loadRuntime } from './runtime.ts'
 
 const SOURCE = { aiSystem: 'local', label: 'The local model' }
 
@@ -20,10 +20,6 @@ const SOURCE = { aiSystem: 'local', label: 'The local model' }
 const DOWNLOAD_RETRY_AFTER_MS = 30_000
 
 export type LocalModels = {
-  /** What is in the way of every model; null when nothing is. */
-  obstacle(): Obstacle | null
-  /** Ids of the models that may be used, the default first. */
-  ids(): string[]
   /** Throws a {@link ModelError} (`not_configured`). Loads nothing yet. */
   open(id: string): Model
   /** Begins to download the model if it has to be. Never fails: who uses the model is told. */
@@ -53,17 +49,12 @@ export function createLocalModels(options: LocalModelsOptions): LocalModels {
   }
   const patience = pauseMs === undefined ? {} : { pauseMs }
   const store = createHubStore({ settings, dispatcher, onProgress: takeProgress, ...patience })
-  const downloads = createDownloads({ store, now })
+  const downloads = createModelDownloads({ store, now })
   const shown = (words: string) => hideAddresses(words, [settings.hubUrl])
   const models = new Map<string, Model>()
   const running = new Set<Promise<unknown>>()
   const closing = new AbortController()
   let memory: LoadedModels | null = null
-
-  function obstacle(): Obstacle | null {
-    const runtime = findRuntime(settings.runtime)
-    return runtime.ok ? null : runtime
-  }
 
   /** Made when it is first needed: the package may be installed while the server runs. */
   function openMemory(): LoadedModels {
@@ -84,18 +75,18 @@ export function createLocalModels(options: LocalModelsOptions): LocalModels {
   function open(id: string): Model {
     const source = find(id)
     openMemory()
-    const model = models.get(id) ?? createModel(source, createLine({ most: settings.queue, now }))
+    const model = models.get(id) ?? createModel(source, createCallQueue({ most: settings.queue, now }))
     models.set(id, model)
     return model
   }
 
-  function createModel(source: LocalSource, line: Line): Model {
+  function createModel(source: LocalSource, queue: CallQueue): Model {
     return {
       aiSystem: SOURCE.aiSystem,
       model: source.id,
       async generate(request, onText, onActivity = () => {}) {
         const signal = AbortSignal.any([request.signal, closing.signal])
-        const answering = answer(source, line, request, { onText, onActivity }, signal)
+        const answering = answer(source, queue, request, { onText, onActivity }, signal)
         running.add(answering)
         try {
           return await answering
@@ -112,7 +103,7 @@ export function createLocalModels(options: LocalModelsOptions): LocalModels {
 
   async function answer(
     source: LocalSource,
-    line: Line,
+    queue: CallQueue,
     request: ModelRequest,
     listener: Listener,
     signal: AbortSignal,
@@ -121,7 +112,7 @@ export function createLocalModels(options: LocalModelsOptions): LocalModels {
     if (request.tools?.length && !request.mustAnswer) throw failed('refused', 'A local model cannot call tools')
     const path = await pathOf(source)
     const { organizationId = '', keyId = null } = request.caller ?? {}
-    const leave = await enter(source, line, [organizationId, keyId ?? ''], signal)
+    const leave = await enter(source, queue, [organizationId, keyId ?? ''], signal)
     try {
       const inMemory = openMemory()
       const loaded = await inMemory.use(source.id, path).catch((error) => {
@@ -157,23 +148,21 @@ export function createLocalModels(options: LocalModelsOptions): LocalModels {
     throw failed('unavailable', message, { retryAfterMs: DOWNLOAD_RETRY_AFTER_MS })
   }
 
-  async function enter({ id }: LocalSource, line: Line, path: Path, signal: AbortSignal): Promise<() => void> {
+  async function enter({ id }: LocalSource, queue: CallQueue, path: Path, signal: AbortSignal): Promise<() => void> {
     try {
-      return await line.enter(path, signal)
+      return await queue.enter(path, signal)
     } catch (error) {
-      if (!(error instanceof LineFullError)) throw error
+      if (!(error instanceof CallQueueFullError)) throw error
       const message = `The local model ${id} is busy, and its line of ${settings.queue} is full`
       throw failed('unavailable', message, { retryAfterMs: error.waitMs })
     }
   }
 
   return {
-    obstacle,
-    ids: () => settings.sources.map(({ id }) => id),
     open,
     async prepare(id) {
       const source = settings.sources.find((one) => one.id === id)
-      if (source?.kind === 'hub' && obstacle() === null) await downloads.state(source)
+      if (source?.kind === 'hub' && findRuntime(settings.runtime).ok) await downloads.state(source)
     },
     loaded: () => memory?.names() ?? [],
     async close() {

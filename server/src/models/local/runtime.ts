@@ -101,6 +101,12 @@ export function findRuntime(folder: string | null): FoundRuntime {
   return { ok: true, entry: join(found, 'dist/index.js'), version }
 }
 
+/** What is in the way of every local model; null when nothing is. */
+export function findObstacle(folder: string | null): Obstacle | null {
+  const runtime = findRuntime(folder)
+  return runtime.ok ? null : runtime
+}
+
 /** Loads it and its binary, which takes about half a second. It never compiles or downloads anything. */
 export async function loadRuntime(entry: string): Promise<{ module: LlamaModule; llama: Llama }> {
   const module = (await import(pathToFileURL(entry).href)) as LlamaModule

@@ -26,7 +26,7 @@ import type { ModelFile } from '../model-file.ts'
 import { plainResponseFormat } from '../response-format.ts'
 import type { ModelSettings } from '../settings.ts'
 import { type ToolCall, toolCallIdFor, toToolCall } from '../tool-call.ts'
-import { WebPageError } from './hosted-providers.ts'
+import { WebPageError } from './provider-fetch.ts'
 
 export type AiSdkModelOptions = ErrorSource & { model: LanguageModelV4 }
 
@@ -105,7 +105,9 @@ function callOptions(aiSystem: string, request: ModelRequest): LanguageModelV4Ca
   const options: LanguageModelV4CallOptions = { prompt, abortSignal: signal, ...responseFormatOptions(settings) }
   if (tools.length > 0) {
     options.tools = tools.map(({ name, description, inputSchema }) => ({
-      ...{ type: 'function' as const, name, description },
+      type: 'function' as const,
+      name,
+      description,
       inputSchema: inputSchema as LanguageModelV4FunctionTool['inputSchema'],
     }))
     options.toolChoice = { type: mustAnswer ? 'none' : 'auto' }
@@ -146,7 +148,10 @@ function toSdkMessage(aiSystem: string, message: ModelMessage): LanguageModelV4M
     }
   }
   const calls = (message.toolCalls ?? []).map(({ id, name, input, providerData }) => ({
-    ...{ type: 'tool-call' as const, toolCallId: idOf(id), toolName: name, input },
+    type: 'tool-call' as const,
+    toolCallId: idOf(id),
+    toolName: name,
+    input,
     // What another provider said about a call is nothing for this one.
     ...(providerData?.['aiSystem'] === aiSystem && {
       providerOptions: providerData['metadata'] as Record<string, JsonObject>,

@@ -9,14 +9,15 @@ describe('reading the environment', () => {
     const settings = readProviderSettings({})
     expect(settings.given.size).toBe(0)
     expect(settings.secrets).toEqual([])
-    expect(settings.openai).toEqual({ apiKey: null, baseUrl: 'https://api.openai.com/v1' })
+    expect(settings.hosted.openai.modelList).toEqual({ url: 'https://api.openai.com/v1/models', headers: {} })
     expect(settings.ollama.baseUrl).toBe('http://127.0.0.1:11434')
   })
 
   test('an empty value counts as unset', () => {
     const settings = readProviderSettings({ OPENAI_API_KEY: '', ANTHROPIC_API_KEY: '  ', OPENAI_BASE_URL: '' })
     expect(settings.given.size).toBe(0)
-    expect(settings.anthropic.apiKey).toBeNull()
+    expect(settings.hosted.openai.modelList?.headers).toEqual({})
+    expect(settings.hosted.openai.baseUrl).toBe('https://api.openai.com/v1')
   })
 
   test('what is set is trimmed, and its secrets are known as such', () => {
@@ -26,18 +27,23 @@ describe('reading the environment', () => {
       GEMINI_API_KEY: 'key-2',
       AWS_SECRET_ACCESS_KEY: 'key-3',
     })
-    expect(settings.openai).toEqual({ apiKey: 'key-1', baseUrl: 'http://127.0.0.1:9/v1' })
-    expect(settings.google.apiKey).toBe('key-2')
+    const { openai, google } = settings.hosted
+    expect(openai.baseUrl).toBe('http://127.0.0.1:9/v1')
+    expect(openai.modelList?.headers).toEqual({ authorization: 'Bearer key-1' })
+    expect(google.modelList?.headers).toEqual({ 'x-goog-api-key': 'key-2' })
     expect(settings.secrets).toEqual(['key-1', 'key-2', 'key-3'])
   })
 
   test('the settings cannot be changed', () => {
-    const settings = readProviderSettings({}) as { defaultModel: string | null; openai: { apiKey: string | null } }
+    const settings = readProviderSettings({}) as {
+      defaultModel: string | null
+      hosted: { openai: { baseUrl: string | null } }
+    }
     expect(() => {
       settings.defaultModel = 'x'
     }).toThrow(TypeError)
     expect(() => {
-      settings.openai.apiKey = 'x'
+      settings.hosted.openai.baseUrl = 'x'
     }).toThrow(TypeError)
   })
 
@@ -77,23 +83,24 @@ describe('reading the environment', () => {
   })
 
   test.each([
-    [{ AZURE_RESOURCE_NAME: 'mine' }, 'https://mine.openai.azure.com/openai/v1', false],
-    [{ AZURE_OPENAI_ENDPOINT: 'https://mine.openai.azure.com/' }, 'https://mine.openai.azure.com/openai/v1', false],
-    [{ AZURE_OPENAI_ENDPOINT: 'https://gw.test/openai/v1' }, 'https://gw.test/openai/v1', false],
+    [{ AZURE_RESOURCE_NAME: 'mine' }, 'https://mine.openai.azure.com/openai/v1', ''],
+    [{ AZURE_OPENAI_ENDPOINT: 'https://mine.openai.azure.com/' }, 'https://mine.openai.azure.com/openai/v1', ''],
+    [{ AZURE_OPENAI_ENDPOINT: 'https://gw.test/openai/v1' }, 'https://gw.test/openai/v1', ''],
     [
       { AZURE_RESOURCE_NAME: 'mine', AZURE_OPENAI_API_VERSION: '2024-10-21' },
       'https://mine.openai.azure.com/openai',
-      true,
+      '?api-version=2024-10-21',
     ],
-  ])('Azure: %j', (env, baseUrl, deploymentUrls) => {
-    expect(readProviderSettings(env).azureOpenai).toMatchObject({ baseUrl, deploymentUrls })
+  ])('Azure: %j', (env, baseUrl, query) => {
+    const account = readProviderSettings(env).hosted['azure-openai']
+    expect(account).toMatchObject({ baseUrl, modelList: { url: `${baseUrl}/models${query}` } })
   })
 
   test.each([
     ['https://proxy.test', 'https://proxy.test/v1'],
     ['https://proxy.test/v1', 'https://proxy.test/v1'],
   ])('ANTHROPIC_BASE_URL=%s is %s', (value, expected) => {
-    expect(readProviderSettings({ ANTHROPIC_BASE_URL: value }).anthropic.baseUrl).toBe(expected)
+    expect(readProviderSettings({ ANTHROPIC_BASE_URL: value }).hosted.anthropic.baseUrl).toBe(expected)
   })
 })
 

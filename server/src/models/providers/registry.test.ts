@@ -209,8 +209,10 @@ describe('the list', () => {
       models: ['Qwen/Qwen3-8B', 'adapter'],
     })
     expect(bySystem.ollama).toMatchObject({
-      ...{ isUsable: false, models: [] },
-      ...{ why: 'Ollama does not answer.', whyInside: `Ollama does not answer at ${nowhere}.` },
+      isUsable: false,
+      models: [],
+      why: 'Ollama does not answer.',
+      whyInside: `Ollama does not answer at ${nowhere}.`,
     })
     expect(bySystem.local).toMatchObject({
       isUsable: false,

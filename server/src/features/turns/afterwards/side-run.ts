@@ -1,6 +1,7 @@
 import type { Clock } from '../../../lib/clock.ts'
-import type { Admitted, ChainLink, GenerateOptions, Outcome, Resilience } from '../../../models/calling/resilience.ts'
+import type { GenerateOptions, Resilience } from '../../../models/calling/resilience.ts'
 import type { ModelCaller } from '../../../models/model.ts'
+import type { CallOutcome, ChainLink, UpcomingAttempt } from '../../../models/model-call.ts'
 import type { ModelSettings } from '../../../models/settings.ts'
 import type { Database, Statement } from '../../../storage/database.ts'
 import type { ConversationTurns } from '../../conversations/for-turns/conversation-turns.ts'
@@ -39,7 +40,7 @@ export type SideCall = {
 
 /** What came of it, and who it was that answered, or was asked last. */
 export type SideResult = SideCall & {
-  outcome: Outcome
+  outcome: CallOutcome
   text: string
   aiSystem: string
   model: string
@@ -62,7 +63,7 @@ export async function callAside(
     chain: call.chain,
     caller: call.caller,
     request,
-    ...(budget && { admit: (attempt: Admitted) => budget.admit(plannedCall(plan, attempt)) }),
+    ...(budget && { admit: (attempt: UpcomingAttempt) => budget.admit(plannedCall(plan, attempt)) }),
     onText: (text) => texts.push(cleaner.push(text)),
   })
   if (outcome.attempts.length > 0 && outcome.attempts.every((attempt) => attempt.outcome === 'unaffordable'))

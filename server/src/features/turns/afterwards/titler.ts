@@ -1,7 +1,7 @@
 import type { Background } from '../../../lib/fairness/background.ts'
 import type { IdSource } from '../../../lib/ids.ts'
 import type { Log } from '../../../lib/log.ts'
-import type { ChainLink } from '../../../models/calling/resilience.ts'
+import type { ChainLink } from '../../../models/model-call.ts'
 import { WriteConflict } from '../../../storage/database.ts'
 import { titleFrom, titleFromModel } from '../../conversations/conversation-name.ts'
 import type { Context } from '../context/window.ts'

@@ -1,7 +1,7 @@
 import { estimateTokens } from '../../../lib/text/token-estimate.ts'
 import { AI_SYSTEM_FACTS, parseAiSystem } from '../../../models/ai-systems.ts'
-import type { ChainLink } from '../../../models/calling/resilience.ts'
 import { contextWindow, knownWindow } from '../../../models/context-window.ts'
+import type { ChainLink } from '../../../models/model-call.ts'
 import type { ModelSettings } from '../../../models/settings.ts'
 import type { ConversationForTurn } from '../../conversations/conversation.ts'
 import type { ContextSettings } from '../../personas/context-settings.ts'

@@ -1,6 +1,6 @@
 import { estimateTokens } from '../../../lib/text/token-estimate.ts'
-import type { ChainLink } from '../../../models/calling/resilience.ts'
 import type { ModelMessage } from '../../../models/model.ts'
+import type { ChainLink } from '../../../models/model-call.ts'
 import { mostTokensOf } from '../../../models/model-file.ts'
 import type { ResponseFormat } from '../../../models/response-format.ts'
 import type { ToolDefinition } from '../../../models/tool-call.ts'

@@ -1,7 +1,7 @@
 import type { Clock } from '../../../lib/clock.ts'
 import { successorOf } from '../../../lib/ids.ts'
 import { estimateTokens } from '../../../lib/text/token-estimate.ts'
-import type { Attempt } from '../../../models/calling/resilience.ts'
+import type { Attempt } from '../../../models/model-call.ts'
 import type { Database, Statement } from '../../../storage/database.ts'
 import type { Message } from '../../conversations/conversation.ts'
 import { titleFrom } from '../../conversations/conversation-name.ts'

@@ -1,5 +1,5 @@
 import { AppError, isPresentable } from '../../../errors.ts'
-import type { Attempt, Outcome } from '../../../models/calling/resilience.ts'
+import type { Attempt, CallOutcome } from '../../../models/model-call.ts'
 import { type Beside, promptTokens } from '../context/prompt-tokens.ts'
 import type { Context, Window } from '../context/window.ts'
 import { lastText, type ReplyEvent } from '../reply/reply-event.ts'
@@ -20,7 +20,7 @@ export type Progress = {
   sent?: SentContext
   /** What was read of the talk; absent when it has changed since. */
   window?: Window
-  outcome: Outcome | null
+  outcome: CallOutcome | null
   firstTokenAt: number | null
   aiSystem: string
   model: string
@@ -50,7 +50,7 @@ export function verdictOf(
 }
 
 function judge(
-  outcome: Outcome | null,
+  outcome: CallOutcome | null,
   stopped: Stop | null,
   failure: unknown,
 ): { event: RunEvent; finishReason: FinishReason; error: RunFailure | null } {

@@ -1,4 +1,4 @@
-import type { Admitted } from '../../../models/calling/resilience.ts'
+import type { UpcomingAttempt } from '../../../models/model-call.ts'
 import type { ModelError } from '../../../models/model-error.ts'
 import { type Database, type Statement, WriteConflict } from '../../../storage/database.ts'
 import { type Beside, mostPromptTokens } from '../context/prompt-tokens.ts'
@@ -42,7 +42,7 @@ export type RunBudget = CallBudget & {
 /** What an attempt may cost that is about to be made, and what was spent before it: by others, and by those that failed. */
 export function plannedCall(
   sent: { system: string | null; beside: Beside; spent: number; reply: number },
-  { messages, made, ...model }: Admitted,
+  { messages, made, ...model }: UpcomingAttempt,
 ): PlannedCall {
   const prompt = mostPromptTokens({ system: sent.system, messages }, sent.beside, model)
   const failed = made.filter(({ mayHaveCost }) => mayHaveCost).length

@@ -1,6 +1,6 @@
 import type { ErrorCode, Quota } from '../../../errors.ts'
 import type { ConversationKey } from '../../../lib/conversation-key.ts'
-import type { Attempt } from '../../../models/calling/resilience.ts'
+import type { Attempt } from '../../../models/model-call.ts'
 import type { RunStatus } from './run-state.ts'
 import type { SentContext } from './sent-context.ts'
 

@@ -1,6 +1,7 @@
 import type { Clock } from '../../../lib/clock.ts'
-import type { Admitted, Outcome, Resilience } from '../../../models/calling/resilience.ts'
+import type { Resilience } from '../../../models/calling/resilience.ts'
 import type { ModelMessage } from '../../../models/model.ts'
+import type { CallOutcome, UpcomingAttempt } from '../../../models/model-call.ts'
 import { DEFAULT_TIMEOUTS } from '../../../models/settings.ts'
 import type { ToolCall } from '../../../models/tool-call.ts'
 import type { Toolbox } from '../../tools/toolbox.ts'
@@ -79,7 +80,7 @@ async function ask(
   context: Context,
   mustAnswer: boolean,
   spentMs: number,
-): Promise<Outcome> {
+): Promise<CallOutcome> {
   const settings = settingsOf(accepted.conversation)
   const totalMs = (settings.timeouts?.totalMs ?? DEFAULT_TIMEOUTS.totalMs) - spentMs
   const { usage } = progress.earlier ?? NOTHING
@@ -96,7 +97,7 @@ async function ask(
   const outcome = await models.generate({
     chain: chainOf(accepted.conversation),
     caller: accepted,
-    ...(budget && { admit: (attempt: Admitted) => budget.admit(plannedCall(plan, attempt)) }),
+    ...(budget && { admit: (attempt: UpcomingAttempt) => budget.admit(plannedCall(plan, attempt)) }),
     request: {
       ...context,
       ...(toolbox && { tools: toolbox.definitions, mustAnswer }),
@@ -115,7 +116,7 @@ async function ask(
 }
 
 /** The calls of a reply that is whole, under ids of ours; one that was cut may have cut calls. */
-function callsOf(outcome: Outcome, toolbox: Toolbox | null, idOf: (n: number) => string): ToolCall[] {
+function callsOf(outcome: CallOutcome, toolbox: Toolbox | null, idOf: (n: number) => string): ToolCall[] {
   if (!outcome.ok || toolbox === null) return []
   const { toolCalls = [], finishReason } = outcome.result
   if (finishReason === 'length' || finishReason === 'content_filter') return []
@@ -149,7 +150,7 @@ function settleKnown({ accepted, progress }: Steps, { text, calls }: Step): void
 }
 
 /** The outcome of a run whose last step is settled. */
-function ended({ aiSystem, model }: Progress, finishReason: 'tool_calls' | 'length'): Outcome {
+function ended({ aiSystem, model }: Progress, finishReason: 'tool_calls' | 'length'): CallOutcome {
   return { ok: true, aiSystem, model, result: { finishReason, usage: NOTHING.usage }, attempts: [] }
 }
 

@@ -10,8 +10,8 @@ import {
 } from '../../../../test/support/provider-server.ts'
 import type { Model, ModelRequest, ModelResult } from '../model.ts'
 import { ModelError } from '../model-error.ts'
-import { type ProviderSettings, readProviderSettings } from './provider-settings.ts'
-import { createModelRegistry, type ModelRegistry } from './registry.ts'
+import { type ProviderSettings, readProviderSettings } from '../providers/provider-settings.ts'
+import { createModelRegistry, type ModelRegistry } from '../providers/registry.ts'
 
 const REPLY = 'Grüezi, I am a 🐈 of few words.'
 const KEY = 'a-key-of-ours'

@@ -1,4 +1,4 @@
-import { reasonOf } from './download.ts'
+import { reasonOf } from './file-download.ts'
 import type { HubSource, HubStore } from './hub-store.ts'
 
 /** Milliseconds for which a failure is believed; whoever asks later makes it try again. */
@@ -10,7 +10,7 @@ export type DownloadState =
   /** `why` is the end of a sentence. */
   | { kind: 'failed'; why: string }
 
-export type Downloads = {
+export type ModelDownloads = {
   /** Begins the download if the model is not here. Never fails. */
   state(source: HubSource): Promise<DownloadState>
   /** Takes what is known about the progress of a model. */
@@ -18,8 +18,8 @@ export type Downloads = {
   close(): Promise<void>
 }
 
-/** Downloads go on behind the requests that want the model: they take minutes, and each runs once. */
-export function createDownloads({ store, now }: { store: HubStore; now: () => number }): Downloads {
+/** Downloads of whole models. They go on behind the requests that want the model: they take minutes, and each runs once. */
+export function createModelDownloads({ store, now }: { store: HubStore; now: () => number }): ModelDownloads {
   const running = new Map<string, Promise<void>>()
   const percents = new Map<string, number>()
   const failures = new Map<string, { why: string; at: number }>()

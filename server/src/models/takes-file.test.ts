@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest'
 import { fitFiles } from './calling/fit-files.ts'
 import type { ModelMessage } from './model.ts'
-import { type FileKind, takesFile } from './model-file.ts'
+import type { FileKind } from './model-file.ts'
+import { takesFile } from './takes-file.ts'
 
 function kinds(aiSystem: string, model: string, stated?: FileKind[]): string {
   const types = ['image/png', 'image/gif', 'application/pdf', 'text/plain']
