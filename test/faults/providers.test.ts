@@ -34,29 +34,32 @@ type Case = {
   attempts: string[]
 }
 
+/** A timeout that the next turn, which is answered, keeps also on a busy machine. */
+const SHORT_MS = 1_500
+
 const CASES: Case[] = [
   {
     what: 'never answers',
     behaviours: [{ isSilent: true }],
-    timeouts: { firstTokenMs: 200 },
+    timeouts: { firstTokenMs: SHORT_MS },
     ...{ text: '', ends: 504, attempts: ['timeout'] },
   },
   {
     what: 'sends its head and then nothing',
     behaviours: [{ headers: STREAM, ending: 'hang' }],
-    timeouts: { firstTokenMs: 200 },
+    timeouts: { firstTokenMs: SHORT_MS },
     ...{ text: '', ends: 504, attempts: ['timeout'] },
   },
   {
     what: 'stalls in mid-sentence',
     behaviours: [{ headers: STREAM, pieces: TWO_TOKENS, ending: 'hang' }],
-    timeouts: { betweenTokensMs: 200 },
+    timeouts: { betweenTokensMs: SHORT_MS },
     ...{ text: 'One two', ends: 'error', attempts: ['timeout'] },
   },
   {
     what: 'takes longer than a turn may',
-    behaviours: [chatReply(Array(50).fill('.'), { delayMs: 50 })],
-    timeouts: { totalMs: 300 },
+    behaviours: [chatReply(Array(400).fill('.'), { delayMs: 50 })],
+    timeouts: { totalMs: SHORT_MS },
     ...{ text: '.', ends: 'error', attempts: ['timeout'] },
   },
   {

@@ -134,10 +134,10 @@ onEveryDatabase('requests a minute', (kind) => {
     expect(others.filter(({ status }) => status === 429).length).toBeGreaterThan(0)
     expect((await send('same')).text).toBe(first.text)
     // One that cannot be a replay is refused before its body is read, whatever it names.
-    expectError(
-      await server.call('GET', '/conversations', undefined, { ...key, 'idempotency-key': 'x' }),
-      'rate_limited',
-    )
+    const list = () => server.call('GET', '/conversations', undefined, { ...key, 'idempotency-key': 'x' })
+    // Several, because one or two may have come back meanwhile.
+    const refused = (await Promise.all([1, 2, 3, 4].map(list))).find(({ status }) => status === 429)
+    expectError(refused as Answer, 'rate_limited')
   })
 })
 

@@ -145,7 +145,7 @@ onEveryDatabase('a secret persona', (kind) => {
     provider.always(json(503, openAiError(inside)))
     const personaId = await secret({
       ...{ aiSystem: 'openai-compatible', model: 'm' },
-      personaConfiguration: { timeouts: { totalMs: 400 } },
+      personaConfiguration: { timeouts: { totalMs: 2_000 } },
     })
     const { body, text } = await server.call('PATCH', `/conversations/${await start(personaId)}/chat`, {
       message: 'Hi',

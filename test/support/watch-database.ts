@@ -11,8 +11,8 @@ export type Traffic = {
   reads: Read[]
 }
 
-/** What a server does by itself while turns are under way: looks for those that another wants to stop. */
-const UPKEEP = /"stop_requested" is not null/
+/** What a server does by itself: looks for turns that another wants to stop, and counts the organizations. */
+const UPKEEP = /"stop_requested" is not null|from "organization" order by "id"$/
 
 /**
  * Notes what a server in this process asks of its database while `work` is done. The services call the methods of one

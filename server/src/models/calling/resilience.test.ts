@@ -216,13 +216,13 @@ describe('a failure after the first text', () => {
 
 describe('a timeout', () => {
   test('before the first text closes the connection and goes to the fallback', async () => {
-    const { run } = stage({ timeouts: { firstTokenMs: 50 } })
+    const { run } = stage({ timeouts: { firstTokenMs: 500 } })
     provider.script([{ isSilent: true }])
     const outcome = await run([SERVER, REHEARSAL])
     expect(outcome).toMatchObject({ ok: true, ...REHEARSAL })
     expect(outcome.attempts[0]).toMatchObject({
       outcome: 'timeout',
-      error: 'OpenAI-compatible server sent nothing within 50 ms',
+      error: 'OpenAI-compatible server sent nothing within 500 ms',
     })
     expect(await provider.requests[0]?.closedByClient).toBe(true)
   })
