@@ -20,7 +20,8 @@ onEveryDatabase('large bodies of one key', (kind) => {
   test('leave turns to small requests of others, and to their large ones', async () => {
     const { server, loud, quiet, start } = await startWithTwo(kind)
     const path = await start(quiet, REHEARSAL)
-    for (const body of Object.values(HEAVY)) {
+    const between = new Set<string>()
+    for (const [name, body] of Object.entries(HEAVY)) {
       let over = 0
       const all = Array.from({ length: 40 }, () =>
         server.call('POST', '/conversations', body, loud).then(({ status }) => {
@@ -28,19 +29,16 @@ onEveryDatabase('large bodies of one key', (kind) => {
           over++
         }),
       )
-      // It is their turn when one of them is through.
-      await expect.poll(() => over, { interval: 1 }).toBeGreaterThan(0)
       const large = server.call('POST', '/conversations', body, quiet)
-      let small = 0
       while (over < 40) {
         expect((await server.call('GET', path, undefined, quiet)).status).toBe(200)
-        small++
+        between.add(`${name} ${over}`)
       }
-      // Where all are read at once it is one or two.
-      expect(small).toBeGreaterThan(10)
       expect((await large).status).toBe(200)
       await Promise.all(all)
     }
+    // How far they were when a small one was answered: where all are read at once, mostly at the beginning or the end.
+    expect(between.size).toBeGreaterThan(45)
     await server.close()
   }, 120_000)
 

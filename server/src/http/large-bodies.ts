@@ -19,9 +19,10 @@ export function createLineOfLargeBodies(app: FastifyInstance, mainThread: MainTh
     leaving.delete(request)
   }
 
-  async function waitInLine(request: FastifyRequest): Promise<void> {
+  /** Bodies and answers of a key take turns, so that the first does not wait for its answer until the last has been read. */
+  async function waitInLine(request: FastifyRequest, what: 'body' | 'answer'): Promise<void> {
     const { organizationId = '', keyId = '' } = (request.caller as FastifyRequest['caller'] | null) ?? {}
-    const end = await mainThread.enter([organizationId, keyId])
+    const end = await mainThread.enter([organizationId, keyId, what])
     leaving.set(request, end)
   }
 
@@ -33,7 +34,7 @@ export function createLineOfLargeBodies(app: FastifyInstance, mainThread: MainTh
   app.addHook('preSerialization', (request, _reply, payload, done) => {
     // One that is refused before its handler has its turn still.
     if (!large.has(request) || leaving.has(request)) return done(null, payload)
-    waitInLine(request).then(
+    waitInLine(request, 'answer').then(
       () => {
         setImmediate(leave, request)
         done(null, payload)
@@ -52,7 +53,7 @@ export function createLineOfLargeBodies(app: FastifyInstance, mainThread: MainTh
     /** Resolves when a body may be read. Rejects when nobody waits for it any more, and with 503 when too many wait. */
     async enter(request: FastifyRequest): Promise<void> {
       large.add(request)
-      await waitInLine(request).catch((error: unknown) => {
+      await waitInLine(request, 'body').catch((error: unknown) => {
         if (!(error instanceof QueueFullError)) throw error
         throw new AppError('unavailable', 'too many large bodies wait to be read', { retryAfterMs: 1_000 })
       })
