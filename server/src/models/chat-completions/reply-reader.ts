@@ -1,6 +1,7 @@
 import { isJsonObject, type JsonValue } from '../../lib/json.ts'
 import { messageIn } from '../errors/provider-errors.ts'
 import type { ModelFinishReason, ModelResult, ModelUsage } from '../model.ts'
+import { toUsage } from '../usage.ts'
 import { createTextShortcut } from './text-shortcut.ts'
 import { createCallCollector } from './tool-call-pieces.ts'
 
@@ -106,15 +107,8 @@ function failedInside(error: JsonValue): ReplyError {
 
 function readUsage(value: JsonValue | undefined): ModelUsage | null {
   if (!isJsonObject(value)) return null
-  const promptTokens = value.prompt_tokens
-  // A prompt without an answer is reported without this one by some servers.
-  const completionTokens = value.completion_tokens ?? 0
-  if (!isCount(promptTokens) || !isCount(completionTokens)) return null
-  return { promptTokens, completionTokens }
-}
-
-function isCount(value: JsonValue | undefined): value is number {
-  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0
+  // A prompt without an answer is reported without the other one by some servers.
+  return toUsage(value.prompt_tokens, value.completion_tokens ?? 0)
 }
 
 /** The text of a chunk that says nothing else; null of any other. */

@@ -26,6 +26,7 @@ import type { ModelFile } from '../model-file.ts'
 import { plainResponseFormat } from '../response-format.ts'
 import type { ModelSettings } from '../settings.ts'
 import { type ToolCall, toolCallIdFor, toToolCall } from '../tool-call.ts'
+import { toUsage } from '../usage.ts'
 import { WebPageError } from './provider-fetch.ts'
 
 export type AiSdkModelOptions = ErrorSource & { model: LanguageModelV4 }
@@ -200,14 +201,7 @@ function finishReasonOf(source: ErrorSource, reason: LanguageModelV4FinishReason
 }
 
 function usageOf({ inputTokens, outputTokens }: LanguageModelV4Usage): ModelUsage | null {
-  const promptTokens = inputTokens.total
-  const completionTokens = outputTokens.total
-  if (!isCount(promptTokens) || !isCount(completionTokens)) return null
-  return { promptTokens, completionTokens }
-}
-
-function isCount(value: number | undefined): value is number {
-  return value !== undefined && Number.isSafeInteger(value) && value >= 0
+  return toUsage(inputTokens.total, outputTokens.total)
 }
 
 /** The fields of `APICallError` and of the packages' in-stream errors that are used here; every one may be missing. */
