@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { createOrganization, expectError, type Json, type RunningApp, startApp } from '../support/app.ts'
+import { createKey, createOrganization, expectError, type Json, type RunningApp, startApp } from '../support/app.ts'
 import { onEveryDatabase } from '../support/databases.ts'
 import { startRawMcpServer } from '../support/raw-mcp-server.ts'
 import { startToolServer, type ToolServer } from '../support/tool-server.ts'
@@ -58,6 +58,27 @@ onEveryDatabase('what a secret may be used for', (kind) => {
     )
 
   describe('hosts', () => {
+    test('are not told to who writes a tool, and neither is the value', async () => {
+      const value = 'the-value-0815'
+      await server.call('PUT', '/secrets/BOUND', { value, hosts: ['inside.example'] })
+      const writer = await createKey(server, ['personas:write'])
+      const write = (name: string) =>
+        server.call(
+          'POST',
+          '/personas',
+          {
+            ...{ personaName: 'a', personaDescription: 'b', ...REHEARSAL },
+            personaConfiguration: { tools: [tool({ headers: { 'x-token': `{{secret:${name}}}` } })] },
+          },
+          writer,
+        )
+      const refused = await write('BOUND')
+      expect(expectError(refused, 'bad_request').message).toContain('holds the secret BOUND, which may not go to')
+      expect(refused.text).not.toMatch(/inside\.example|0815/)
+      // One that there is not yet may come later.
+      expect((await write('UNKNOWN')).status).toBe(200)
+    })
+
     test('are kept with it and shown; a new value goes no farther than the old one', async () => {
       const put = (body: Json) => server.call('PUT', '/secrets/MOVING', { value: 'v', ...body })
       const hosts = ['api.example.com', '*.example.org:8443', '[::1]:80']

@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
+import { visible } from '../../lib/text/printable.ts'
 import type { Conversation, Message } from '../conversations/conversation.ts'
 import { type ExportFormat, FORMATS } from './export-formats.ts'
 
@@ -62,6 +63,8 @@ const forgery = fc.constantFrom(
     '- Feedback 10',
     'x',
     '🎩',
+    ...['![', '![x](http://evil.test/a.png)', '!\u202e[x](http://evil.test/b.png)', '&#91;', '!\\[', '!'],
+    ...['\u202e', '\u2066', '\u200b', '\u001b[2J', '\ufeff'],
   ],
 )
 const content = fc
@@ -79,8 +82,8 @@ function readMarkdown(text: string): { role: string; content: string }[] {
   return [...turns].map(([, speaker = '', quoted = '']) => ({
     role: speaker.toLowerCase(),
     content: quoted
-      .replaceAll(/(\r\n|(?!\t)\p{Cc}|[\u2028\u2029])> /gu, '$1')
-      .replaceAll(/&(lt|amp);/g, (_, name) => (name === 'lt' ? '<' : '&')),
+      .replaceAll('\n> ', '\n')
+      .replaceAll(/&(lt|amp|#91);/g, (_, name) => ({ lt: '<', amp: '&' })[name as string] ?? '['),
   }))
 }
 
@@ -88,7 +91,7 @@ test('from Markdown exactly the messages can be read again, whatever was said', 
   await fc.assert(
     fc.asyncProperty(fc.array(said, { maxLength: 5 }), async (turns) => {
       const text = await write('markdown', turns.map(toMessage))
-      expect(readMarkdown(text)).toEqual(turns.map(({ role, content }) => ({ role, content })))
+      expect(readMarkdown(text)).toEqual(turns.map(({ role, content }) => ({ role, content: visible(content) })))
     }),
     { numRuns: 500 },
   )
@@ -102,6 +105,8 @@ test('no line of Markdown but ours is a heading, to any reader, and no tag of HT
       expect(lines.filter((line) => line.startsWith('#'))).toHaveLength(turns.length + 1)
       expect(lines.filter((line) => !/^(?:$|# |## |> |- )/.test(line))).toEqual([])
       expect(text).not.toMatch(/<[a-z/!?]/i)
+      expect(text).not.toMatch(/!\[/)
+      expect(text).not.toMatch(/(?!\n|\t)\p{Cc}|[\u200b\u2028-\u202e\u2060-\u206f\ufeff]/u)
     }),
     { numRuns: 500 },
   )
@@ -128,4 +133,21 @@ test('the lines of the other formats are lines to every reader, and say what was
     }),
     { numRuns: 300 },
   )
+})
+
+test('in Markdown no picture is fetched, and what cannot be seen is shown; the other formats keep it', async () => {
+  const content =
+    'See ![me](http://evil.test/1.png)\r\n![ref] \u202egnp.exe\u202c\u0007 <img src=x>\n\n[ref]: http://evil.test/2.png'
+  const turn = toMessage({ role: 'assistant', name: '![n](http://evil.test/3)\u202e', content }, 1)
+  const text = await write('markdown', [turn], { name: '![t](http://evil.test/4)' })
+  expect(text).toContain('# !&#91;t](http://evil.test/4)\n')
+  expect(text).toContain('## Assistant !&#91;n](http://evil.test/3)[U+202E], ')
+  expect(text).toContain(
+    '> See !&#91;me](http://evil.test/1.png)\n> !&#91;ref] [U+202E]gnp.exe[U+202C][U+0007] &lt;img src=x>\n',
+  )
+  for (const format of ['jsonl', 'openai'] as const) {
+    const last = (await write(format, [turn])).trim().split('\n').at(-1) as string
+    const read = JSON.parse(last) as { content?: string; messages?: { content: string }[] }
+    expect(read.content ?? read.messages?.[0]?.content).toBe(content)
+  }
 })

@@ -1,5 +1,5 @@
 import type { Pieces } from '../../http/answers/pieces.ts'
-import { printableJson, printableLine } from '../../lib/text/printable.ts'
+import { printableJson, printableLine, visible } from '../../lib/text/printable.ts'
 import type { Conversation, Message } from '../conversations/conversation.ts'
 import { toConversationDto, toMessageDto } from '../conversations/conversation-wire.ts'
 import type { MessagePiece, MessagePieces } from '../conversations/message-pieces.ts'
@@ -103,21 +103,27 @@ function paragraphOf(message: Message, feedback: readonly Feedback[]): string {
   return `\n## ${speaker}, ${new Date(createdAt).toISOString()}\n\n${quoted(content)}\n${beside && `\n${beside}`}`
 }
 
-/** What Markdown, or some reader of text, may take for the end of a line. */
-const LINE_ENDS = /\r\n|(?!\t)\p{Cc}|[\u2028\u2029]/gu
-
-/**
- * Each line behind a `>`. An HTML tag could close the quotation from within, so none is left: the `<` of a tag is written
- * as `&lt;`, and the `&` of what would read as that, or as `&amp;`, as `&amp;`. Both can be undone exactly.
- */
+/** Each line behind a `>`. What cannot be seen is shown; the other formats have it as it was said. */
 function quoted(text: string): string {
-  const inert = text.replaceAll(/&(?=(?:lt|amp);)/g, '&amp;').replaceAll(/<(?=[a-z/!?])/gi, '&lt;')
-  return `> ${inert.replaceAll(LINE_ENDS, '$&> ')}`
+  return `> ${inert(visible(text)).replaceAll('\n', '\n> ')}`
 }
 
-/** Without what would begin another line, or hide a part of this one; and no tag of HTML either. */
+/** Without what would begin another line, or hide a part of this one. */
 function inOneLine(text: string): string {
-  return printableLine(text.replaceAll(LINE_ENDS, ' ')).replaceAll(/<(?=[a-z/!?])/gi, '&lt;')
+  return inert(printableLine(visible(text)))
+}
+
+/**
+ * Without what a viewer would do more with than show it. An HTML tag could close the quotation from within, and a picture
+ * would be fetched from wherever its author wants to know who reads this. So the `<` of a tag is written as `&lt;`, the
+ * bracket of a picture as `&#91;`, and the `&` of what would read as one of these, or as `&amp;`, as `&amp;`. All of it can
+ * be undone exactly.
+ */
+function inert(text: string): string {
+  return text
+    .replaceAll(/&(?=(?:lt|amp|#91);)/g, '&amp;')
+    .replaceAll(/<(?=[a-z/!?])/gi, '&lt;')
+    .replaceAll('![', '!&#91;')
 }
 
 /**

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { printable, printableJson, printableLine } from './printable.ts'
+import { printable, printableJson, printableLine, visible } from './printable.ts'
 
 /** Written without the classes of the code, one thing at a time. */
 const isDangerous = (codePoint: number) =>
@@ -38,6 +38,15 @@ test('nothing that a terminal obeys or that hides is left, whatever is written',
       expect(printable(printable(parts.join('')))).toBe(printable(parts.join('')))
     }),
     { numRuns: 500 },
+  )
+})
+
+test('what is dangerous can be shown, and nothing of it is left', () => {
+  expect(visible('a\u202eb\u001b[2J\r\nc\u2028d\te\u{e0041}')).toBe('a[U+202E]b[U+001B][2J\nc\nd\te[U+E0041]')
+  fc.assert(
+    fc.property(texts, (parts) => {
+      expect(dangersIn(visible(parts.join('')))).toEqual([])
+    }),
   )
 })
 

@@ -17,6 +17,17 @@ export function printableLine(text: string): string {
   return printable(text).replaceAll(/\s+/g, ' ')
 }
 
+/** All that some reader takes for the end of a line. */
+const LINE_ENDS = /\r\n|[\r\v\f\u0085\u2028\u2029]/g
+
+/** Text of others in which all this can be seen, as `[U+202E]`, so that a reader knows that it was there. */
+export function visible(text: string): string {
+  const shown = (character: string) => `[U+${character.codePointAt(0)?.toString(16).toUpperCase().padStart(4, '0')}]`
+  return text
+    .replaceAll(LINE_ENDS, '\n')
+    .replace(UNPRINTABLE, (found, flag: string | undefined) => flag ?? shown(found))
+}
+
 /** JSON that is the same to a parser and harmless to a terminal, and to readers that know more ends of lines than JSON. */
 export function printableJson(json: string): string {
   // Most lines of a log are plain: this look at them takes a quarter of the time.
