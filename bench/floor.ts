@@ -45,18 +45,40 @@ app.post<{ Body: Body }>('/conversations/:id/chat', async ({ body }, reply) => {
 })
 
 app.post<{ Body: { systemMessage: string } }>('/conversations', async ({ body }) => ({
-  ...{ conversationId: randomUUID(), aiSystem: 'openai-compatible', model: values.model, personaId: null },
-  ...{ personaVersionId: null, conversationStatus: 'open', conversationName: null },
+  conversationId: randomUUID(),
+  aiSystem: 'openai-compatible',
+  model: values.model,
+  personaId: null,
+  personaVersionId: null,
+  conversationStatus: 'open',
+  conversationName: null,
   chatMessages: [
     {
-      ...{ role: 'system', content: body.systemMessage, toolCallId: null, name: null, messageId: randomUUID() },
-      ...{ timestamp: new Date().toISOString(), feedbacks: [], promptTokens: 0, completionTokens: 0, totalTokens: 0 },
+      role: 'system',
+      content: body.systemMessage,
+      toolCallId: null,
+      name: null,
+      messageId: randomUUID(),
+      timestamp: new Date().toISOString(),
+      feedbacks: [],
+      promptTokens: 0,
+      completionTokens: 0,
+      totalTokens: 0,
       conversationRunId: '00000000-0000-0000-0000-000000000000',
     },
   ],
-  ...{ chatMessagesCount: 1, chatStarted: false, areChatMessagesInBlob: false, chatMessagesBlobUri: null },
-  ...{ configuration: {}, metadata: null, externalUserId: null, isActive: true, isDeleted: false },
-  ...{ promptTokens: 0, completionTokens: 0, totalTokens: 0 },
+  chatMessagesCount: 1,
+  chatStarted: false,
+  areChatMessagesInBlob: false,
+  chatMessagesBlobUri: null,
+  configuration: {},
+  metadata: null,
+  externalUserId: null,
+  isActive: true,
+  isDeleted: false,
+  promptTokens: 0,
+  completionTokens: 0,
+  totalTokens: 0,
 }))
 
 app.get('/healthz', async () => ({ status: 'ok' }))

@@ -19,7 +19,8 @@ export async function startProvider(): Promise<ProviderProcess> {
   const ended = once(child, 'exit')
   const [{ port }] = (await once(child, 'message')) as [{ port: number }]
   return {
-    ...{ port, url: `http://127.0.0.1:${port}/v1` },
+    port,
+    url: `http://127.0.0.1:${port}/v1`,
     pace: (tokenMs) => void child.send({ tokenMs }),
     async lastRequest() {
       child.send({ ask: 'last' })

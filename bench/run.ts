@@ -54,8 +54,13 @@ async function run(options: Options): Promise<void> {
       return { name, title, versions: why === null ? versions() : '', missing: why }
     })
     report(options, {
-      ...{ startedAt: startedAt.toISOString(), minutes: minutes(), machine: [...describeMachine(), load] },
-      ...{ servers: measured, ceilings, repetitions, complaints: [...complaints] },
+      startedAt: startedAt.toISOString(),
+      minutes: minutes(),
+      machine: [...describeMachine(), load],
+      servers: measured,
+      ceilings,
+      repetitions,
+      complaints: [...complaints],
     })
   } finally {
     await provider.stop()

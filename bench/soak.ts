@@ -42,9 +42,17 @@ try {
     const onSlice = ({ count, errors, total, first, firstError }: Measured) => {
       const { cpuMs, rssMiB } = useOfTree(server.pid)
       const minute = {
-        ...{ minute: found.length + 1, turns: count, errors, cpuMs: (cpuMs - before) / count, rssMiB },
-        ...{ p50: total.p50, p99: total.p99, firstP50: first?.p50 ?? Number.NaN, firstP99: first?.p99 ?? Number.NaN },
-        ...{ walMiB: sizeOf('dramatis.db-wal'), databaseMiB: sizeOf('dramatis.db') },
+        minute: found.length + 1,
+        turns: count,
+        errors,
+        cpuMs: (cpuMs - before) / count,
+        rssMiB,
+        p50: total.p50,
+        p99: total.p99,
+        firstP50: first?.p50 ?? Number.NaN,
+        firstP99: first?.p99 ?? Number.NaN,
+        walMiB: sizeOf('dramatis.db-wal'),
+        databaseMiB: sizeOf('dramatis.db'),
       }
       before = cpuMs
       found.push(minute)

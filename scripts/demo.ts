@@ -109,7 +109,10 @@ function check(isTrue: boolean, complaint: string): void {
 async function start(): Promise<Server> {
   const child = spawn(process.execPath, [SERVER], {
     env: {
-      ...{ PATH: process.env['PATH'], PORT: '0', DRAMATIS_DATA_DIR: directory, DRAMATIS_API_KEY: KEY },
+      PATH: process.env['PATH'],
+      PORT: '0',
+      DRAMATIS_DATA_DIR: directory,
+      DRAMATIS_API_KEY: KEY,
       DRAMATIS_LOG_LEVEL: 'error',
     },
     stdio: ['ignore', 'pipe', 'inherit'],

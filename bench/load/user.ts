@@ -113,7 +113,9 @@ export function createUser(port: number): User {
     if (socket !== null) return Promise.resolve()
     return new Promise((resolve, reject) => {
       const opened = connect({
-        ...{ port, host: '127.0.0.1', noDelay: true },
+        port,
+        host: '127.0.0.1',
+        noDelay: true,
         onread: {
           buffer: SHARED,
           callback(length) {

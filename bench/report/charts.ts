@@ -12,25 +12,33 @@ type ChartSpec = {
 
 const SPECS: readonly ChartSpec[] = [
   {
-    ...{ file: 'turns', title: 'Turns a second', unit: 'more is better' },
+    file: 'turns',
+    title: 'Turns a second',
+    unit: 'more is better',
     bars: [1, 16, 64].map((users) => ({ label: `c=${users}`, fact: `turns.${users}.perSecond` })),
   },
   {
-    ...{ file: 'cpu', title: 'Processor time of a turn at c=16', unit: 'ms, less is better' },
+    file: 'cpu',
+    title: 'Processor time of a turn at c=16',
+    unit: 'ms, less is better',
     bars: [
       { label: '', fact: 'turns.16.cpuMs' },
       { label: 'database', fact: 'turns.16.databaseCpuMs', tone: 'other' },
     ],
   },
   {
-    ...{ file: 'first-token', title: 'Added time to the first token at c=1', unit: 'ms, less is better' },
+    file: 'first-token',
+    title: 'Added time to the first token at c=1',
+    unit: 'ms, less is better',
     bars: [
       { label: 'p50', fact: 'added.p50' },
       { label: 'p99', fact: 'added.p99', tone: 'strong' },
     ],
   },
   {
-    ...{ file: 'history', title: 'A turn in a long conversation', unit: 'ms, less is better' },
+    file: 'history',
+    title: 'A turn in a long conversation',
+    unit: 'ms, less is better',
     bars: [
       { label: '1,000, all sent', fact: 'history.whole1000.p50' },
       { label: '1,000, window', fact: 'history.window1000.p50' },
@@ -38,7 +46,9 @@ const SPECS: readonly ChartSpec[] = [
     ],
   },
   {
-    ...{ file: 'memory', title: 'Memory of a server that has just started', unit: 'MiB, less is better' },
+    file: 'memory',
+    title: 'Memory of a server that has just started',
+    unit: 'MiB, less is better',
     bars: [{ label: '', fact: 'start.idleMiB' }],
   },
 ]

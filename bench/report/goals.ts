@@ -14,11 +14,22 @@ export type Goal = {
 }
 
 const onSqlite = (what: string, fact: string, kind: Goal['kind'], limit: number, unit: string): Goal => ({
-  ...{ server: 'sqlite', what, fact, kind, limit, unit },
+  server: 'sqlite',
+  what,
+  fact,
+  kind,
+  limit,
+  unit,
 })
 
 const onPostgres = (what: string, fact: string): Goal => ({
-  ...{ server: 'postgres', what, fact, kind: 'at least', limit: 1 / 8, limitText: '1/8', unit: 'of the floor' },
+  server: 'postgres',
+  what,
+  fact,
+  kind: 'at least',
+  limit: 1 / 8,
+  limitText: '1/8',
+  unit: 'of the floor',
 })
 
 /** What Dramatis is meant to reach, on SQLite with full durability, in the same repetition as the floor. */

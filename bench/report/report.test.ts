@@ -15,12 +15,17 @@ const repetition = (turns: number, ofFloor: number) => ({
   },
 })
 const server = (name: string, title: string, missing: string | null = null) => ({
-  ...{ name, title, missing },
+  name,
+  title,
+  missing,
   versions: 'one 1.0',
 })
 
 const results: Results = {
-  ...{ startedAt: '2027-01-02T03:04:05.000Z', minutes: 4.2, machine: ['2 x fast'], complaints: ['a token too few'] },
+  startedAt: '2027-01-02T03:04:05.000Z',
+  minutes: 4.2,
+  machine: ['2 x fast'],
+  complaints: ['a token too few'],
   servers: [
     server('floor', 'floor'),
     server('sqlite', 'Dramatis, SQLite'),

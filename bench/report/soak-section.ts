@@ -74,7 +74,8 @@ export function soakSection({ startedAt, perSecond, machine, minutes }: Soak): {
     `Every minute: [soak.csv](performance/soak.csv).`,
   ].join('\n\n')
   const lines = SHOWN.map(({ fact, title, unit }) => ({
-    ...{ title, unit },
+    title,
+    unit,
     points: minutes.map((minute) => [minute.minute, minute[fact]] as const),
   }))
   return {

@@ -54,7 +54,8 @@ function placeOf(run: Run, database: Record<string, string>, databasePid?: numbe
       if (keys.length === 1) keys = await createKeys(port)
       const wire = wireOf(port, keys)
       return {
-        ...{ ...started, wire },
+        ...started,
+        wire,
         ...(databasePid === undefined ? {} : { databasePid }),
         talk: (messages, how, copies) => talk(port, messages, how, copies),
       } satisfies Running

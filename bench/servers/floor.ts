@@ -23,7 +23,8 @@ export const floor: Server = {
         const env = { NODE_COMPILE_CACHE: join(directory, 'compiled') }
         const started = await startProcess({ args: [...nodeArguments, ...program], env, directory, wire, until })
         return {
-          ...{ ...started, wire },
+          ...started,
+          wire,
           // It knows no history: whoever asks sends it along.
           talk: async (messages, how, copies) =>
             how === 'whole' ? { ids: Array.from({ length: copies }, () => 'any'), call: turn(messages) } : null,

@@ -19,7 +19,9 @@ export async function startPostgres(): Promise<Postgres> {
   if (message.error !== undefined) throw new Error(message.error)
   const { url, pid } = message
   return {
-    ...{ url, pid, version: await versionOfServer(url) },
+    url,
+    pid,
+    version: await versionOfServer(url),
     async stop() {
       child.disconnect()
       await ended

@@ -139,7 +139,8 @@ onEveryDatabase('a crash while archiving', (kind) => {
     for (let round = 0; round < 5; round++) {
       const before = await createLong(server, 1_150)
       const reader = createArchiveReader({
-        ...{ ...server.app.services, log: { warn: () => {} } },
+        ...server.app.services,
+        log: { warn: () => {} },
         blobs: openBlobs(server.config.blobs),
       })
       const seen: string[] = []

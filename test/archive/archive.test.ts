@@ -55,7 +55,8 @@ onEveryDatabase('the archive', (kind) => {
   const talk = once(async () => {
     const { personaId } = await createPersona(server, {}, { text: 'Yes.' })
     const started = await server.call<Conversation>('POST', '/conversations/persona', {
-      ...{ personaId, replacements: { name: 'Canary' } },
+      personaId,
+      replacements: { name: 'Canary' },
     })
     const id = started.body.conversationId
     const { runId, messageId } = (await say(id, 'first')).body
@@ -206,18 +207,12 @@ onEveryDatabase('the archive', (kind) => {
     const other = await createOrganization(server)
     const elsewhere = await createLong(server, 150)
     const wrong = {
-      ...{
-        signature: uri.replace(/.$/, (last) => (last === 'A' ? 'E' : 'A')),
-        later: uri.replace(/expires=\d/, 'expires=9'),
-      },
-      ...{
-        conversation: uri.replace(id, elsewhere.conversationId),
-        organization: uri.replace(organizationId, other.id),
-      },
-      ...{
-        nowhere: uri.replace(organizationId, crypto.randomUUID()),
-        expired: server.url + (await signedPath(id, Date.now() - 2_000)),
-      },
+      signature: uri.replace(/.$/, (last) => (last === 'A' ? 'E' : 'A')),
+      later: uri.replace(/expires=\d/, 'expires=9'),
+      conversation: uri.replace(id, elsewhere.conversationId),
+      organization: uri.replace(organizationId, other.id),
+      nowhere: uri.replace(organizationId, crypto.randomUUID()),
+      expired: server.url + (await signedPath(id, Date.now() - 2_000)),
     }
     for (const [what, address] of Object.entries(wrong)) {
       const answer = await server.call('GET', address.slice(server.url.length), undefined, { 'x-hl-api-key': '' })
@@ -291,7 +286,9 @@ onEveryDatabase('the archive', (kind) => {
 
   test('answers the first message again as it was, whatever has moved since', async () => {
     const body = {
-      ...{ aiSystem: 'rehearsal', model: 'rehearsal', message: 'and now?' },
+      aiSystem: 'rehearsal',
+      model: 'rehearsal',
+      message: 'and now?',
       messages: Array.from({ length: 160 }, (_, i) => ({ role: i % 2 ? 'assistant' : 'user', content: `${i}` })),
     }
     const send = () => server.call<Conversation>('POST', '/conversations', body, { 'idempotency-key': 'first-of-many' })

@@ -58,14 +58,20 @@ describe.skipIf(!existsSync(PACKAGES))('with servers of other makers (npm run te
 
   describeStore('Azurite', () =>
     createAzureBlobs({
-      ...{ container: 'container', prefix: 'some/prefix/', endpoint: `${azurite}/${AZURITE.account}` },
+      container: 'container',
+      prefix: 'some/prefix/',
+      endpoint: `${azurite}/${AZURITE.account}`,
       access: AZURITE,
     }),
   )
   describeStore('s3rver', () =>
     createS3Blobs({
-      ...{ bucket: 'bucket', prefix: 'some/prefix/', endpoint: `http://${s3rver}`, region: 'us-east-1' },
-      ...{ ...S3RVER, sessionToken: null },
+      bucket: 'bucket',
+      prefix: 'some/prefix/',
+      endpoint: `http://${s3rver}`,
+      region: 'us-east-1',
+      ...S3RVER,
+      sessionToken: null,
     }),
   )
 })

@@ -26,12 +26,19 @@ afterAll(async () => {
 const files = () => openBlobs({ kind: 'files', directory: join(directory, 'files') })
 const openS3 = (prefix = 'some/prefix/', secretAccessKey = S3_KEY.secretAccessKey) =>
   createS3Blobs({
-    ...{ bucket: 'a-bucket', prefix, endpoint: s3.url, region: 'eu-central-1', sessionToken: null },
-    ...{ accessKeyId: S3_KEY.accessKeyId, secretAccessKey },
+    bucket: 'a-bucket',
+    prefix,
+    endpoint: s3.url,
+    region: 'eu-central-1',
+    sessionToken: null,
+    accessKeyId: S3_KEY.accessKeyId,
+    secretAccessKey,
   })
 const openAzure = (prefix = 'some/prefix/', key = AZURE_ACCOUNT.key) =>
   createAzureBlobs({
-    ...{ container: 'a-container', prefix, endpoint: `${azure.url}/${AZURE_ACCOUNT.account}` },
+    container: 'a-container',
+    prefix,
+    endpoint: `${azure.url}/${AZURE_ACCOUNT.account}`,
     access: { account: AZURE_ACCOUNT.account, key },
   })
 
@@ -100,7 +107,12 @@ describe.each([
 
 test('a store that nobody listens at says so', async () => {
   const store = createS3Blobs({
-    ...{ bucket: 'bucket', prefix: '', endpoint: 'http://127.0.0.1:9', region: 'x', sessionToken: null, ...S3_KEY },
+    bucket: 'bucket',
+    prefix: '',
+    endpoint: 'http://127.0.0.1:9',
+    region: 'x',
+    sessionToken: null,
+    ...S3_KEY,
   })
   await expect(store.get('a')).rejects.toThrow(/^the bucket bucket cannot be reached: /)
 })
@@ -116,19 +128,33 @@ describe('DRAMATIS_BLOB_URL', () => {
     expect(read('file:///a')).toEqual({ kind: 'files', directory: '/a' })
     const keys = { accessKeyId: 'id', secretAccessKey: 'secret', sessionToken: null }
     expect(read('s3://bucket', AWS)).toEqual({
-      ...{ kind: 's3', bucket: 'bucket', prefix: '', endpoint: null, region: 'us-east-1', ...keys },
+      kind: 's3',
+      bucket: 'bucket',
+      prefix: '',
+      endpoint: null,
+      region: 'us-east-1',
+      ...keys,
     })
     expect(read('s3://bucket/a/b?endpoint=http://minio:9000&region=here', AWS)).toEqual({
-      ...{ kind: 's3', bucket: 'bucket', prefix: 'a/b/', endpoint: 'http://minio:9000', region: 'here', ...keys },
+      kind: 's3',
+      bucket: 'bucket',
+      prefix: 'a/b/',
+      endpoint: 'http://minio:9000',
+      region: 'here',
+      ...keys,
     })
     const parts = 'DefaultEndpointsProtocol=https;AccountName=me;AccountKey=a2V5PT0=;EndpointSuffix=core.windows.net'
     expect(read('azure://box/p', azureWith(parts))).toEqual({
-      ...{ kind: 'azure', container: 'box', prefix: 'p/', endpoint: 'https://me.blob.core.windows.net' },
+      kind: 'azure',
+      container: 'box',
+      prefix: 'p/',
+      endpoint: 'https://me.blob.core.windows.net',
       access: { account: 'me', key: 'a2V5PT0=' },
     })
     const sas = 'BlobEndpoint=https://me.example/;SharedAccessSignature=?sv=1&sig=a%3D'
     expect(read('azure://box', azureWith(sas))).toMatchObject({
-      ...{ endpoint: 'https://me.example', access: { sas: 'sv=1&sig=a%3D' } },
+      endpoint: 'https://me.example',
+      access: { sas: 'sv=1&sig=a%3D' },
     })
     expect(read('azure://box', azureWith('UseDevelopmentStorage=true'))).toMatchObject({
       endpoint: 'http://127.0.0.1:10000/devstoreaccount1',

@@ -394,7 +394,11 @@ onEveryDatabase('attachments', (kind) => {
     const { database, ids } = server.app.services
     const clock = () => Date.now() + DAY_MS + 60_000
     const sweeping = createAttachmentService({
-      ...{ database, ids, clock, limit: 1, blobs: openBlobs(server.config.blobs) },
+      database,
+      ids,
+      clock,
+      limit: 1,
+      blobs: openBlobs(server.config.blobs),
     })
     for (let round = 0; round < 10; round++) {
       const attachmentId = await uploaded(id, 'text/plain', `file ${round}`)
@@ -464,7 +468,8 @@ onEveryDatabase('attachments', (kind) => {
     const canary = `canary-${crypto.randomUUID()}`
     const create = (name: string) =>
       start(REHEARSAL, {
-        ...{ externalUserId: user, message: 'Hi' },
+        externalUserId: user,
+        message: 'Hi',
         attachments: [inline(`${name}.txt`, 'text/plain', `${canary} in a file`), inline('b.png', 'image/png', PNG)],
       })
     const [first, second] = [await create(canary), await create(canary)]

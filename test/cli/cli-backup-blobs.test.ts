@@ -125,7 +125,9 @@ describe('backup --with-blobs', () => {
     const store = openBlobs(server.config.blobs)
     const asked: string[] = []
     const { lost, blobs } = await backupWithBlobs({
-      ...{ file: join(here.directory, 'dramatis.db'), target: file, overwrite: false },
+      file: join(here.directory, 'dramatis.db'),
+      target: file,
+      overwrite: false,
       async readBlob(key) {
         asked.push(key)
         if (!key.includes(deleted.id)) return store.get(key)

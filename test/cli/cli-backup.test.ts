@@ -10,7 +10,11 @@ const [sqlite, postgres] = databaseKinds
 type Personas = { data: { personaName: string; personaDescription: string }[]; continuationToken: string | null }
 
 const persona = (personaName: string, personaText = '') => ({
-  ...{ personaName, personaDescription: 'x', aiSystem: 'rehearsal', model: 'rehearsal', personaText },
+  personaName,
+  personaDescription: 'x',
+  aiSystem: 'rehearsal',
+  model: 'rehearsal',
+  personaText,
 })
 
 async function personaNames(server: ServerProcess): Promise<string[]> {

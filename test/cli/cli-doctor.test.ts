@@ -128,11 +128,16 @@ describe('the doctor asks the providers that are configured', () => {
     provider.script([{ status: 401, pieces: ['{"error":"no"}'] }], '/anthropic')
     provider.script([{ status: 400, pieces: ['{"error":{"message":"API key not valid."}}'] }], '/google')
     const doctor = await examine({
-      ...{ OPENAI_API_KEY: secret, OPENAI_BASE_URL: `${provider.url}/v1` },
-      ...{ ANTHROPIC_API_KEY: secret, ANTHROPIC_BASE_URL: `${provider.url}/anthropic/v1` },
-      ...{ GEMINI_API_KEY: secret, GOOGLE_GENERATIVE_AI_BASE_URL: `${provider.url}/google` },
-      ...{ MISTRAL_API_KEY: secret, MISTRAL_BASE_URL: `${provider.url}/elsewhere` },
-      ...{ GROQ_API_KEY: secret, GROQ_BASE_URL: 'http://127.0.0.1:2' },
+      OPENAI_API_KEY: secret,
+      OPENAI_BASE_URL: `${provider.url}/v1`,
+      ANTHROPIC_API_KEY: secret,
+      ANTHROPIC_BASE_URL: `${provider.url}/anthropic/v1`,
+      GEMINI_API_KEY: secret,
+      GOOGLE_GENERATIVE_AI_BASE_URL: `${provider.url}/google`,
+      MISTRAL_API_KEY: secret,
+      MISTRAL_BASE_URL: `${provider.url}/elsewhere`,
+      GROQ_API_KEY: secret,
+      GROQ_BASE_URL: 'http://127.0.0.1:2',
     })
     expect(doctor).toMatchObject({ code: 1, stderr: '' })
     expect(doctor.stdout).toMatch(/ok\s+openai\s+usable, by default with \S+; http:\S+ answers and accepts the key/)

@@ -118,9 +118,12 @@ onEveryDatabase('the command line beside a server', (kind) => {
       status: 'valid',
       scopes: ['reports:read'],
       organizationId: expect.stringMatching(UUID),
-      ...{ dailyTokens: null, tokensUsedToday: null },
+      dailyTokens: null,
+      tokensUsedToday: null,
       createdAt: expect.stringMatching(/^\d{4}-\d\d-\d\dT[\d:.]+Z$/),
-      ...{ expiresAt: null, revokedAt: null, lastUsedAt: null },
+      expiresAt: null,
+      revokedAt: null,
+      lastUsedAt: null,
     })
     expect((await runCli(['keys', 'list'], env)).stdout).toContain('tidy 2J[2Jname')
     const organizations = JSON.parse((await runCli(['organizations', 'list', '--json'], env)).stdout)

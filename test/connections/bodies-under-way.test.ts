@@ -13,8 +13,10 @@ test('more bytes of bodies than a key may send at a time are a 429 that says how
   /** Says that 90 MiB will come, and sends nothing of them. */
   const announce = () => {
     const headers = {
-      ...{ 'x-hl-api-key': ADMIN_KEY, 'content-type': 'application/json' },
-      ...{ 'content-length': String(90 * MIB), expect: '100-continue' },
+      'x-hl-api-key': ADMIN_KEY,
+      'content-type': 'application/json',
+      'content-length': String(90 * MIB),
+      expect: '100-continue',
     }
     const one = request(`${server.url}/personas`, { method: 'POST', agent: false, headers })
     one.on('error', () => {})

@@ -146,13 +146,11 @@ describe.concurrent('connections', () => {
     connection.write(`POST /personas HTTP/1.1\r\nhost: x\r\n${JSON_TYPE}content-length: 10\r\n\r\n{    `)
     await connection.until(isAnswered)
     const persona = JSON.stringify({
-      ...{
-        personaName: 'Smuggled',
-        personaDescription: 'd',
-        personaText: 't',
-        aiSystem: 'rehearsal',
-        model: 'rehearsal',
-      },
+      personaName: 'Smuggled',
+      personaDescription: 'd',
+      personaText: 't',
+      aiSystem: 'rehearsal',
+      model: 'rehearsal',
     })
     const second = `POST /personas HTTP/1.1\r\nhost: x\r\n${KEY}${JSON_TYPE}content-length: ${persona.length}\r\n\r\n${persona}`
     connection.write(`    }${second}`)

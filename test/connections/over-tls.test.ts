@@ -14,8 +14,14 @@ import { createCertificate } from '../support/raw-http.ts'
 
 const IMPATIENT = {
   ...PATIENCE,
-  ...{ handshakeMs: 1_500, headMs: 2_000, bodyMs: 1_500, bodyBytesPerSecond: 2_000 },
-  ...{ idleMs: 1_500, lingerMs: 500, unreadMs: 2_000, lookEveryMs: 50 },
+  handshakeMs: 1_500,
+  headMs: 2_000,
+  bodyMs: 1_500,
+  bodyBytesPerSecond: 2_000,
+  idleMs: 1_500,
+  lingerMs: 500,
+  unreadMs: 2_000,
+  lookEveryMs: 50,
 }
 const NOBODY = '00000000-0000-7000-8000-000000000000'
 const KEY = { 'x-hl-api-key': ADMIN_KEY }
@@ -108,10 +114,15 @@ test.each(['', 'GET /healthz HTTP/1.1\r\nhost: x\r\nx-a: '])(
   'a head that never ends is given up, %j',
   async (begin) => {
     const end = await nextConnection(() => {
-      const client = connectTls({
-        ...{ port: Number(new URL(url).port), host: '127.0.0.1', ALPNProtocols: ['http/1.1'] },
-        ...{ rejectUnauthorized: false, allowHalfOpen: true },
-      })
+      // Its type does not know `allowHalfOpen`, which it hands on to the connection below.
+      const options = {
+        port: Number(new URL(url).port),
+        host: '127.0.0.1',
+        ALPNProtocols: ['http/1.1'],
+        rejectUnauthorized: false,
+        allowHalfOpen: true,
+      }
+      const client = connectTls(options)
       client.on('error', () => {})
       client.write(begin)
     })
@@ -243,8 +254,10 @@ test('a reader over HTTP/2 that takes nothing is given up', async () => {
       stream.end(JSON.stringify({ aiSystem: 'rehearsal', model: 'rehearsal', configuration: { rehearsal: { text } } })),
   )
   const stream = session.request({
-    ...{ ':method': 'POST', ':path': `/conversations/${started.body['conversationId']}/chat-sse` },
-    ...{ 'content-type': 'application/json', ...KEY },
+    ':method': 'POST',
+    ':path': `/conversations/${started.body['conversationId']}/chat-sse`,
+    'content-type': 'application/json',
+    ...KEY,
   })
   stream.on('error', () => {})
   stream.end('{"message":"Hi"}')

@@ -292,7 +292,10 @@ onEveryDatabase('clients of the compatible API', (kind) => {
       expect([base, withPersona.status, withPersona.body]).toMatchObject([
         ...[base, 200],
         {
-          ...{ personaId, personaVersionId, aiSystem: 'rehearsal', externalUserId: 'app-user' },
+          personaId,
+          personaVersionId,
+          aiSystem: 'rehearsal',
+          externalUserId: 'app-user',
           chatMessages: [{ content: 'You are Ada.' }, { content: 'Hello from Ada.' }],
         },
       ])
@@ -391,27 +394,40 @@ onEveryDatabase('clients of the compatible API', (kind) => {
 
   test('may send nulls and empty ids for what they do not set', async () => {
     const created = await server.call('POST', '/conversations/persona', {
-      ...{ personaId, personaVersionId: null, replacements: null, metadata: null, stream: false, externalUserId: null },
+      personaId,
+      personaVersionId: null,
+      replacements: null,
+      metadata: null,
+      stream: false,
+      externalUserId: null,
     })
     expect(created.body).toMatchObject({ personaVersionId, metadata: null, externalUserId: null })
     const general = await server.call('POST', '/conversations', {
-      ...{ aiSystem: 0, model: 'default', systemMessage: null, configuration: null, replacements: null },
-      ...{ metadata: null, externalUserId: null, dataspaceIds: null },
+      aiSystem: 0,
+      model: 'default',
+      systemMessage: null,
+      configuration: null,
+      replacements: null,
+      metadata: null,
+      externalUserId: null,
+      dataspaceIds: null,
     })
     expect(general.status).toBe(200)
     const nil = '00000000-0000-0000-0000-000000000000'
     const c = `/conversations/${conversationId}`
     expect((await server.call('PATCH', `${c}/set-active`, { conversationId: nil, isActive: true })).status).toBe(200)
     const persona = await server.call('POST', '/personas', {
-      ...{
-        personaName: 'Nulls',
-        personaDescription: 'x',
-        aiSystem: 3,
-        model: 'x',
-        personaText: null,
-        personaGreeting: null,
-      },
-      ...{ personaTags: null, imageUrl: null, dataspaceIds: null, personaConfiguration: null, personaMetadata: null },
+      personaName: 'Nulls',
+      personaDescription: 'x',
+      aiSystem: 3,
+      model: 'x',
+      personaText: null,
+      personaGreeting: null,
+      personaTags: null,
+      imageUrl: null,
+      dataspaceIds: null,
+      personaConfiguration: null,
+      personaMetadata: null,
     })
     expect(persona.body).toMatchObject({ aiSystem: 'anthropic', personaText: null, personaConfiguration: null })
   })

@@ -97,7 +97,9 @@ onEveryDatabase('changes of a conversation', (kind) => {
       }
       await Promise.all(changes)
       expect(await read(id)).toMatchObject({
-        ...{ chatStarted: true, chatMessagesCount: 4, conversationName: `Hello number ${n}` },
+        chatStarted: true,
+        chatMessagesCount: 4,
+        conversationName: `Hello number ${n}`,
         metadata: { n: changes.length - 1 },
       })
     }

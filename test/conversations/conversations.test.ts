@@ -56,24 +56,34 @@ onEveryDatabase('conversations', (kind) => {
       personaConfiguration: { temperature: 0.5, rehearsal: { text: 'x' } },
     })
     const answer = await server.call<Conversation>('POST', '/conversations/persona', {
-      ...{
-        personaId: persona['personaId'],
-        replacements: { name: 'Ada' },
-        metadata,
-        externalUserId: 'user-1',
-        stream: true,
-      },
+      personaId: persona['personaId'],
+      replacements: { name: 'Ada' },
+      metadata,
+      externalUserId: 'user-1',
+      stream: true,
     })
     expect(answer.headers.get('content-type')).toMatch(/^application\/json/)
     const { chatMessages, ...rest } = answer.body
     expect(rest).toEqual({
       conversationId: expect.stringMatching(/^[0-9a-f-]{36}$/),
-      ...{ personaId: persona['personaId'], personaVersionId: persona['personaVersionId'] },
-      ...{ aiSystem: 'rehearsal', model: 'rehearsal', conversationStatus: 'open', conversationName: null },
-      ...{ chatMessagesCount: 2, chatStarted: false, areChatMessagesInBlob: false, chatMessagesBlobUri: null },
+      personaId: persona['personaId'],
+      personaVersionId: persona['personaVersionId'],
+      aiSystem: 'rehearsal',
+      model: 'rehearsal',
+      conversationStatus: 'open',
+      conversationName: null,
+      chatMessagesCount: 2,
+      chatStarted: false,
+      areChatMessagesInBlob: false,
+      chatMessagesBlobUri: null,
       configuration: { temperature: 0.5, rehearsal: { text: 'x' } },
-      ...{ metadata, externalUserId: 'user-1', isActive: true, isDeleted: false },
-      ...{ promptTokens: 0, completionTokens: 0, totalTokens: 0 },
+      metadata,
+      externalUserId: 'user-1',
+      isActive: true,
+      isDeleted: false,
+      promptTokens: 0,
+      completionTokens: 0,
+      totalTokens: 0,
     })
     const nothing = {
       toolCallId: null,
@@ -88,8 +98,11 @@ onEveryDatabase('conversations', (kind) => {
         { role: 'system', content: 'You are Ada.' },
         { role: 'assistant', content: 'Hello from Ada.' },
       ].map((message) => ({
-        ...{ ...message, ...nothing, conversationRunId: NIL },
-        ...{ messageId: expect.stringMatching(/^[0-9a-f-]{36}$/), timestamp: expect.stringMatching(/^\d{4}-.*Z$/) },
+        ...message,
+        ...nothing,
+        conversationRunId: NIL,
+        messageId: expect.stringMatching(/^[0-9a-f-]{36}$/),
+        timestamp: expect.stringMatching(/^\d{4}-.*Z$/),
       })),
     )
     expect(await read(answer.body.conversationId)).toEqual(answer.body)
@@ -125,13 +138,12 @@ onEveryDatabase('conversations', (kind) => {
       totalTokens: 0,
     })
     expect(reply).toMatchObject({
-      ...{
-        content: 'One two.',
-        messageId: first.body.messageId,
-        conversationRunId: first.body.runId,
-        completionTokens: 2,
-      },
-      ...{ promptTokens: first.body.usage.prompt_tokens, totalTokens: first.body.usage.total_tokens },
+      content: 'One two.',
+      messageId: first.body.messageId,
+      conversationRunId: first.body.runId,
+      completionTokens: 2,
+      promptTokens: first.body.usage.prompt_tokens,
+      totalTokens: first.body.usage.total_tokens,
     })
   })
 

@@ -59,7 +59,11 @@ onEveryDatabase('feedback', (kind) => {
     const replaced = await send({ feedbackId: ID.toUpperCase(), score: -5 })
     expect(replaced).toEqual([
       {
-        ...{ feedbackId: ID, score: -5, comments: null, tags: null, scoreConfidence: null },
+        feedbackId: ID,
+        score: -5,
+        comments: null,
+        tags: null,
+        scoreConfidence: null,
         timestamp: expect.anything(),
       },
     ])

@@ -165,17 +165,27 @@ onEveryDatabase('lists of conversations', (kind) => {
   test('are filtered by their metadata, whatever the keys and values are', async () => {
     const externalUserId = newUser()
     const metadata = {
-      ...{ plain: 'x', number: 7, float: 0.5, yes: true, no: false, nothing: null, empty: '', 'with space': 'a b' },
-      ...{ 'dot.ted': 'd', "quo'te": 'q', 'dou"ble': 'dq', 'back\\slash': 'b', $: 'dollar', ключ: 'значение 😀' },
-      ...{
-        '0': 'zero',
-        '[0]': 'bracket',
-        '%': 'percent',
-        deep: { er: 'no' },
-        list: ['x'],
-        UPPER: 'X',
-        a: { plain: 'nested' },
-      },
+      plain: 'x',
+      number: 7,
+      float: 0.5,
+      yes: true,
+      no: false,
+      nothing: null,
+      empty: '',
+      'with space': 'a b',
+      'dot.ted': 'd',
+      "quo'te": 'q',
+      'dou"ble': 'dq',
+      'back\\slash': 'b',
+      $: 'dollar',
+      ключ: 'значение 😀',
+      '0': 'zero',
+      '[0]': 'bracket',
+      '%': 'percent',
+      deep: { er: 'no' },
+      list: ['x'],
+      UPPER: 'X',
+      a: { plain: 'nested' },
     }
     const id = await start({ externalUserId, metadata })
     const other = await start({ externalUserId, metadata: { plain: 'y' } })

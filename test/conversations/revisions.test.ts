@@ -31,7 +31,9 @@ onEveryDatabase('changing what was said', (kind) => {
   const withReplies = async (...replies: (string | number)[]) => {
     provider.script(replies.map((reply) => (typeof reply === 'number' ? { status: reply } : chatReply([reply]))))
     const made = await server.call<Conversation>('POST', '/conversations', {
-      ...{ aiSystem: 'openai-compatible', model: 'm', systemMessage: 'Be kind' },
+      aiSystem: 'openai-compatible',
+      model: 'm',
+      systemMessage: 'Be kind',
     })
     return made.body.conversationId
   }

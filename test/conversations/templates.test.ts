@@ -27,8 +27,16 @@ onEveryDatabase('templates', (kind) => {
     const personaText =
       '{{text}}|{{ spaced }}|{{  spaced}}|{{number}}|{{yes}}|{{no}}|{{nothing}}|{{object}}|{{list}}|{{empty}}|{{text}}'
     const replacements = {
-      ...{ text: 'word', spaced: 'a b', number: -1.5, yes: true, no: false, nothing: null, empty: '' },
-      ...{ object: { a: [1, 'x', null], b: { c: 'ü' } }, list: [1, [2]], unused: 'x' },
+      text: 'word',
+      spaced: 'a b',
+      number: -1.5,
+      yes: true,
+      no: false,
+      nothing: null,
+      empty: '',
+      object: { a: [1, 'x', null], b: { c: 'ü' } },
+      list: [1, [2]],
+      unused: 'x',
     }
     const { body, headers } = await start({ personaText, personaGreeting: 'Hi {{text}}' }, replacements)
     expect(texts(body)).toEqual([
@@ -153,7 +161,9 @@ onEveryDatabase('templates', (kind) => {
 
   test('of a secret persona never leave the server once they are rendered', async () => {
     const { personaId } = await createPersona(server, {
-      ...{ personaText: 'The recipe of {{name}}', personaGreeting: 'Hello {{name}}', isSecret: true },
+      personaText: 'The recipe of {{name}}',
+      personaGreeting: 'Hello {{name}}',
+      isSecret: true,
       personaConfiguration: { rehearsal: { text: 'ok' } },
     })
     const body = { personaId, replacements: { name: 'Ada' }, externalUserId: 'secret-user' }

@@ -125,7 +125,9 @@ onEveryDatabase('clients', (kind) => {
     const heard = await Promise.all(readers.map((reader) => hear(reader)))
     for (const { text, isWhole, finishReason } of heard) {
       expect({ isWhole, finishReason, isAll: text === whole }).toEqual({
-        ...{ isWhole: true, finishReason: 'stop', isAll: true },
+        isWhole: true,
+        finishReason: 'stop',
+        isAll: true,
       })
     }
     report(context, 'clients that hardly read', { faults: readers.length, turns: 2, acknowledged: readers.length + 1 })

@@ -106,8 +106,18 @@ async function openLane(kind: DatabaseKind, seed: number): Promise<Lane> {
   await stop(await startFaultServer(env))
   const server = await startFaultServer(env)
   const lane: Lane = {
-    ...{ random, place, provider, env, server, mood: 'varied', talking: [], ledgers: [] },
-    ...{ kills: 0, restarted: 0, interrupted: 0, tally: emptyTally() },
+    random,
+    place,
+    provider,
+    env,
+    server,
+    mood: 'varied',
+    talking: [],
+    ledgers: [],
+    kills: 0,
+    restarted: 0,
+    interrupted: 0,
+    tally: emptyTally(),
   }
   answerWithChance(provider, random, () => lane.mood)
   return lane

@@ -67,7 +67,10 @@ describe.skipIf(!hasCurl)('the examples of the pages', () => {
     )
     const added = personaVersions.find(({ personaText }) => String(personaText).includes('by bicycle'))
     expect(added).toMatchObject({
-      ...{ isActive: false, personaGreeting: 'Welcome to {{city}}!', aiSystem: 'default', model: 'default' },
+      isActive: false,
+      personaGreeting: 'Welcome to {{city}}!',
+      aiSystem: 'default',
+      model: 'default',
       personaConfiguration: { temperature: 0.7, variables: { city: { required: true } } },
     })
   })

@@ -180,7 +180,8 @@ describe('endpoints', () => {
     const { body } = await server.call<{ paths: Record<string, object> }>('GET', '/openapi.json')
     endpoints = Object.entries(body.paths).flatMap(([path, methods]) =>
       Object.keys(methods).map((method) => ({
-        ...{ method: method.toUpperCase(), path },
+        method: method.toUpperCase(),
+        path,
         pattern: new RegExp(`^${path.replaceAll(/\{\w+\}/g, '[^/]+')}$`),
       })),
     )

@@ -41,9 +41,14 @@ function start(command: string, folder: string, env: Record<string, string> = {}
     // A group of its own, because a signal for npm has to reach what npm runs.
     detached: true,
     env: {
-      ...{ PATH, HOME: process.env['HOME'] ?? folder, TMPDIR: tmpdir(), npm_config_update_notifier: 'false' },
+      PATH,
+      HOME: process.env['HOME'] ?? folder,
+      TMPDIR: tmpdir(),
+      npm_config_update_notifier: 'false',
       // Any free port instead of 8787, and no Ollama of whoever runs the tests.
-      ...{ PORT: '0', OLLAMA_HOST: 'http://127.0.0.1:9', ...env },
+      PORT: '0',
+      OLLAMA_HOST: 'http://127.0.0.1:9',
+      ...env,
     },
   })
   const output = { stdout: '', stderr: '' }

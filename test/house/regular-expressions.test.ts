@@ -24,7 +24,8 @@ function expressionsIn(file: string): Found[] {
     [...line.matchAll(LITERAL)].map(([, source = '', flags = '']) => ({ at: file, source, flags })),
   )
   const patterns = [...lines.join('\n').matchAll(PATTERN)].map(([, escaped = '']) => ({
-    ...{ at: file, flags: 'u' },
+    at: file,
+    flags: 'u',
     source: escaped.replaceAll('\\\\', '\\'),
   }))
   return [...literals, ...patterns]

@@ -315,7 +315,8 @@ onEveryDatabase('bodies', (kind) => {
   test('may use every limit to the last unit', async () => {
     const wide = 'é'.repeat(32_768 - 4)
     const created = await server.call<Json>('POST', '/conversations', {
-      ...{ ...GENERAL, configuration: { rehearsal: { text: 'ok' } } },
+      ...GENERAL,
+      configuration: { rehearsal: { text: 'ok' } },
       metadata: { a: wide },
       externalUserId: '😀'.repeat(128),
     })

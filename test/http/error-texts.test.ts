@@ -33,8 +33,10 @@ onEveryDatabase('what others say when something goes wrong', (kind) => {
       return { result: { tools: [{ name: 'fail', description: 'Fails.', inputSchema: { type: 'object' } }] } }
     })
     server = await startApp(kind, {
-      ...{ OPENAI_COMPATIBLE_BASE_URL: `${provider.url}/v1`, OPENAI_COMPATIBLE_API_KEY: KEY },
-      ...{ DRAMATIS_ALLOW_PRIVATE_HOSTS: '127.0.0.1', DRAMATIS_SECRET_KEY: randomBytes(32).toString('base64') },
+      OPENAI_COMPATIBLE_BASE_URL: `${provider.url}/v1`,
+      OPENAI_COMPATIBLE_API_KEY: KEY,
+      DRAMATIS_ALLOW_PRIVATE_HOSTS: '127.0.0.1',
+      DRAMATIS_SECRET_KEY: randomBytes(32).toString('base64'),
     })
   })
   afterAll(async () => {
@@ -73,8 +75,13 @@ onEveryDatabase('what others say when something goes wrong', (kind) => {
     })
     service.on('/strange', (_request, response) => response.setHeader('content-type', 'a/\u009b31m\u00ad').end('x'))
     const http = (path: string) => ({
-      ...{ type: 'http', name: 'fail', description: 'Fails.', inputSchema: { type: 'object' }, method: 'GET' },
-      ...{ url: `${service.url}${path}`, headers: { 'x-key': '{{secret:GAPS}}' } },
+      type: 'http',
+      name: 'fail',
+      description: 'Fails.',
+      inputSchema: { type: 'object' },
+      method: 'GET',
+      url: `${service.url}${path}`,
+      headers: { 'x-key': '{{secret:GAPS}}' },
     })
     for (const tool of [http('/fails'), http('/strange'), { type: 'mcp', url: mcp.url }]) {
       const script = { rehearsal: { text: 'Done.', toolCalls: [[{ name: 'fail', input: {} }]] } }

@@ -147,7 +147,9 @@ onEveryDatabase('a turn with an Idempotency-Key', (kind) => {
     expect(same).toBe(text)
     const { conversationId } = JSON.parse(parseSse(text)[0]?.data ?? '') as Conversation
     await server.call('PATCH', `/conversations/${conversationId}/update`, {
-      ...{ conversationName: 'Later', conversationStatus: 'done', isActive: false },
+      conversationName: 'Later',
+      conversationStatus: 'done',
+      isActive: false,
     })
     expect((await server.call('POST', '/conversations', slow, key)).text).toBe(text)
     expect(await runs(conversationId)).toHaveLength(1)

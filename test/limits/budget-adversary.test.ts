@@ -51,8 +51,11 @@ onEveryDatabase('somebody who wants more than the daily budget', (kind: Database
 
   const start = async () => {
     const env = {
-      ...{ OPENAI_COMPATIBLE_BASE_URL: `${provider.url}/v1`, OPENAI_COMPATIBLE_MODEL: 'm', DRAMATIS_LEASE_MS: '500' },
-      ...{ DRAMATIS_ALLOW_PRIVATE_HOSTS: '127.0.0.1', DRAMATIS_TITLE_MODEL: 'openai-compatible:m' },
+      OPENAI_COMPATIBLE_BASE_URL: `${provider.url}/v1`,
+      OPENAI_COMPATIBLE_MODEL: 'm',
+      DRAMATIS_LEASE_MS: '500',
+      DRAMATIS_ALLOW_PRIVATE_HOSTS: '127.0.0.1',
+      DRAMATIS_TITLE_MODEL: 'openai-compatible:m',
     }
     servers = await Promise.all(Array.from({ length: nodes }, () => startServer(place, env)))
   }
@@ -81,8 +84,12 @@ onEveryDatabase('somebody who wants more than the daily budget', (kind: Database
   /** Personas of every kind that makes a call dearer than its text. */
   async function personasOf(admin: Caller): Promise<string[]> {
     const http = {
-      ...{ type: 'http', name: 'look', description: 'Looks it up. '.repeat(20), inputSchema: SCHEMA },
-      ...{ method: 'POST', url: `${service.url}/look` },
+      type: 'http',
+      name: 'look',
+      description: 'Looks it up. '.repeat(20),
+      inputSchema: SCHEMA,
+      method: 'POST',
+      url: `${service.url}/look`,
     }
     const format = { type: 'json_schema', json_schema: { name: 'form', schema: SCHEMA } }
     const configurations: Json[] = [
@@ -97,17 +104,13 @@ onEveryDatabase('somebody who wants more than the daily budget', (kind: Database
     return Promise.all(
       configurations.map(async (personaConfiguration, n) => {
         const made = await admin('POST', '/personas', {
-          ...{
-            personaName: `P${n}`,
-            personaDescription: 'x',
-            personaText: 'Be brief. '.repeat(n * 5),
-            personaGreeting: 'Hi',
-          },
-          ...{
-            aiSystem: 'openai-compatible',
-            model: 'm',
-            personaConfiguration: { timeouts: { firstTokenMs: 500, betweenTokensMs: 500 }, ...personaConfiguration },
-          },
+          personaName: `P${n}`,
+          personaDescription: 'x',
+          personaText: 'Be brief. '.repeat(n * 5),
+          personaGreeting: 'Hi',
+          aiSystem: 'openai-compatible',
+          model: 'm',
+          personaConfiguration: { timeouts: { firstTokenMs: 500, betweenTokensMs: 500 }, ...personaConfiguration },
         })
         expect(made.status).toBe(200)
         return made.body['personaId'] as string

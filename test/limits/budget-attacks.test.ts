@@ -34,8 +34,10 @@ onEveryDatabase('a daily budget of 20,000 tokens', (kind) => {
   beforeAll(async () => {
     ;[provider, service] = await Promise.all([startProviderServer(), startToolServer()])
     server = await startApp(kind, {
-      ...{ OPENAI_COMPATIBLE_BASE_URL: `${provider.url}/v1`, OPENAI_COMPATIBLE_MODEL: 'm' },
-      ...{ DRAMATIS_ALLOW_PRIVATE_HOSTS: '127.0.0.1', DRAMATIS_TITLE_MODEL: 'openai-compatible:m' },
+      OPENAI_COMPATIBLE_BASE_URL: `${provider.url}/v1`,
+      OPENAI_COMPATIBLE_MODEL: 'm',
+      DRAMATIS_ALLOW_PRIVATE_HOSTS: '127.0.0.1',
+      DRAMATIS_TITLE_MODEL: 'openai-compatible:m',
     })
   })
   afterAll(async () => {
@@ -60,7 +62,11 @@ onEveryDatabase('a daily budget of 20,000 tokens', (kind) => {
   /** A conversation with a persona that an administrator has made: it may have tools that reach out. */
   async function conversePersona(personaConfiguration: Json): Promise<string> {
     const persona = await server.call('POST', '/personas', {
-      ...{ personaName: 'P', personaDescription: 'x', personaText: 'Be brief.', ...MODEL, personaConfiguration },
+      personaName: 'P',
+      personaDescription: 'x',
+      personaText: 'Be brief.',
+      ...MODEL,
+      personaConfiguration,
     })
     return (await call('/conversations/persona', { personaId: persona.body['personaId'] })).body[
       'conversationId'
@@ -68,12 +74,10 @@ onEveryDatabase('a daily budget of 20,000 tokens', (kind) => {
   }
   const toolsOf = (n: number) =>
     Array.from({ length: n }, (_, i) => ({
-      ...{
-        type: 'client',
-        name: `tool_${i}`,
-        description: 'Looks it up. '.repeat(30),
-        inputSchema: { type: 'object' },
-      },
+      type: 'client',
+      name: `tool_${i}`,
+      description: 'Looks it up. '.repeat(30),
+      inputSchema: { type: 'object' },
     }))
 
   /** Says something, again and again, until it is refused; what the refusal was. */

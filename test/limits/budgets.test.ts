@@ -22,7 +22,8 @@ const REPLY = { text: 'One two three.' }
 
 async function createKey(server: Pick<RunningApp, 'call'>, dailyTokens?: number | null): Promise<Key> {
   const answer = await server.call('POST', '/api-keys', {
-    ...{ name: 'with a budget', scopes: ['conversations:read', 'conversations:write'] },
+    name: 'with a budget',
+    scopes: ['conversations:read', 'conversations:write'],
     ...(dailyTokens === undefined ? {} : { dailyTokens }),
   })
   expect(answer.status, answer.text).toBe(200)
@@ -61,7 +62,9 @@ onEveryDatabase('a daily token budget', (kind) => {
   /** A conversation whose replies may have `maxTokens`. */
   async function converse(rehearsal: Json, maxTokens?: number): Promise<string> {
     const { status, body, text } = await server.call('POST', '/conversations', {
-      ...{ aiSystem: 'rehearsal', model: 'rehearsal', systemMessage: 'Be brief.' },
+      aiSystem: 'rehearsal',
+      model: 'rehearsal',
+      systemMessage: 'Be brief.',
       configuration: { rehearsal, ...(maxTokens === undefined ? {} : { maxTokens }) },
     })
     expect(status, text).toBe(200)
@@ -216,7 +219,9 @@ onEveryDatabase('a daily token budget', (kind) => {
     const key = await createKey(server, 1_000_000)
     const call = <T>(method: string, path: string, body?: unknown) => server.call<T>(method, path, body, key.headers)
     const started = await call<{ totalTokens: number; conversationId: string }>('POST', '/conversations', {
-      ...{ aiSystem: 'rehearsal', model: 'rehearsal', message: 'Hi' },
+      aiSystem: 'rehearsal',
+      model: 'rehearsal',
+      message: 'Hi',
       configuration: { rehearsal: REPLY },
     })
     const id = started.body.conversationId

@@ -28,7 +28,8 @@ onEveryDatabase('what is done behind turns and beside them', (kind) => {
       return isLoud ? { ...chatReply(['A title']), before: gate.promise } : chatReply(['A quiet title'])
     })
     const { server, loud, quiet, start } = await startWithTwo(kind, {
-      ...{ OPENAI_COMPATIBLE_BASE_URL: `${provider.url}/v1`, DRAMATIS_TITLE_MODEL: 'openai-compatible:titles' },
+      OPENAI_COMPATIBLE_BASE_URL: `${provider.url}/v1`,
+      DRAMATIS_TITLE_MODEL: 'openai-compatible:titles',
     })
     for (let n = 0; n < 20; n++) await start(loud, { ...REHEARSAL, message: 'loud words' })
     for (const key of [quiet, await mateOf(server, loud)]) {
@@ -51,7 +52,11 @@ onEveryDatabase('what is done behind turns and beside them', (kind) => {
       configuration: {
         tools: [
           {
-            ...{ type: 'http', name, description: 'Does it.', inputSchema: { type: 'object' }, method: 'POST' },
+            type: 'http',
+            name,
+            description: 'Does it.',
+            inputSchema: { type: 'object' },
+            method: 'POST',
             url: `${service.url}/${name}`,
           },
         ],
@@ -144,14 +149,17 @@ onEveryDatabase('what is done behind turns and beside them', (kind) => {
     const gate = Promise.withResolvers<void>()
     const { services } = server.app
     const erasures = createEraseService({
-      ...{ ...services, database: { ...services.database, scrub: () => gate.promise } },
-      ...{ turns: { stopAll: async () => {} }, erasers: [] },
+      ...services,
+      database: { ...services.database, scrub: () => gate.promise },
+      turns: { stopAll: async () => {} },
+      erasers: [],
     })
     const ids = await Promise.all(Array.from({ length: 101 }, () => start(loud, REHEARSAL)))
     const idOf = (victim: string) => victim.slice('/conversations/'.length)
     const waiting = ids.slice(0, 100).map((victim) => erasures.eraseConversation(organizations.loud.id, idOf(victim)))
     await expect(erasures.eraseConversation(organizations.loud.id, idOf(ids[100] as string))).rejects.toMatchObject({
-      ...{ code: 'rate_limited', refusedBy: 'erasures' },
+      code: 'rate_limited',
+      refusedBy: 'erasures',
     })
     const other = erasures.eraseConversation(organizations.quiet.id, idOf(path))
     gate.resolve()

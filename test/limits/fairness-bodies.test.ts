@@ -57,7 +57,9 @@ onEveryDatabase('large bodies of one key', (kind) => {
       const abort = new AbortController()
       const url = `${server.url}/conversations`
       const sent = fetch(url, {
-        ...{ method: 'POST', body: HEAVY.lists, signal: abort.signal },
+        method: 'POST',
+        body: HEAVY.lists,
+        signal: abort.signal,
         headers: { 'content-type': 'application/json', ...loud },
       })
       setTimeout(() => abort.abort(), 20)

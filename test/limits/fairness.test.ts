@@ -75,7 +75,8 @@ onEveryDatabase('places for turns', (kind) => {
   let service: ToolServer
   let two: Awaited<ReturnType<typeof startWithTwo>>
   const env = {
-    ...{ DRAMATIS_RUNNING_TURNS_PER_KEY: '8', DRAMATIS_RUNNING_TURNS: '8' },
+    DRAMATIS_RUNNING_TURNS_PER_KEY: '8',
+    DRAMATIS_RUNNING_TURNS: '8',
     DRAMATIS_ALLOW_PRIVATE_HOSTS: '127.0.0.1',
   }
   beforeAll(async () => {
@@ -90,7 +91,9 @@ onEveryDatabase('places for turns', (kind) => {
   test('are not all for one organization, however many keys it has', async () => {
     const { server, loud, quiet, organizations, start, send, begin } = two
     const { secret } = await server.app.services.apiKeys.create(organizations.loud.id, {
-      ...{ name: 'second', scopes: SCOPES, expiresAt: null },
+      name: 'second',
+      scopes: SCOPES,
+      expiresAt: null,
     })
     const keys = [loud, { 'x-hl-api-key': secret }]
     // Streams of turns that say nothing have no headers yet; what counts is that the run is there.
@@ -124,8 +127,13 @@ onEveryDatabase('places for turns', (kind) => {
   test('are not held by turns that wait for an approval', async () => {
     const { server, loud, quiet, start, send, begin } = two
     const tool = {
-      ...{ type: 'http', name: 'pay', description: 'Pays.', inputSchema: { type: 'object' }, method: 'POST' },
-      ...{ url: `${service.url}/pay`, requiresApproval: true },
+      type: 'http',
+      name: 'pay',
+      description: 'Pays.',
+      inputSchema: { type: 'object' },
+      method: 'POST',
+      url: `${service.url}/pay`,
+      requiresApproval: true,
     }
     const asking = {
       ...REHEARSAL,

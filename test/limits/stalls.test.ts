@@ -109,7 +109,8 @@ onEveryDatabase('nobody waits long for', (kind) => {
     type = 'application/json',
   ): Promise<Received> =>
     client.send({
-      ...{ method, url: server.url + path },
+      method,
+      url: server.url + path,
       headers: { 'x-hl-api-key': ADMIN_KEY, ...(body !== undefined && { 'content-type': type }) },
       ...(body !== undefined && { body }),
     })
@@ -131,7 +132,9 @@ onEveryDatabase('nobody waits long for', (kind) => {
     ids.conversation = memberOf(long, 'conversationId')
     for (let i = 0; i < 60; i++) await create(`/conversations/${ids.conversation}/chat`, { message: LONGEST })
     const talk = await create('/conversations', {
-      ...{ ...model, message: 'x', configuration: { rehearsal: { text: 'word '.repeat(40_000) } } },
+      ...model,
+      message: 'x',
+      configuration: { rehearsal: { text: 'word '.repeat(40_000) } },
     })
     ids.talk = memberOf(talk, 'conversationId')
     ids.run = memberOf(await send('GET', `/conversations/${ids.talk}/runs`), 'runId')

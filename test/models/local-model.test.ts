@@ -63,8 +63,13 @@ describe.skipIf(!isThere)('a real local model (npm run test:local installs what 
 
   async function converse(model: string, personaConfiguration: Json = {}, text = 'Be Ada.'): Promise<string> {
     const persona = await server.call('POST', '/personas', {
-      ...{ personaName: 'Ada', personaDescription: 'For tests', personaText: text, personaGreeting: '' },
-      ...{ aiSystem: 'local', model, personaConfiguration: { temperature: 0, ...personaConfiguration } },
+      personaName: 'Ada',
+      personaDescription: 'For tests',
+      personaText: text,
+      personaGreeting: '',
+      aiSystem: 'local',
+      model,
+      personaConfiguration: { temperature: 0, ...personaConfiguration },
     })
     const begun = await server.call('POST', '/conversations/persona', { personaId: persona.body['personaId'] })
     if (begun.status !== 200) throw new Error(begun.text)

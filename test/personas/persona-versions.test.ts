@@ -337,13 +337,18 @@ onEveryDatabase('versions of a persona', (kind) => {
 
   test('keep a configuration as it was written, to the edges', async () => {
     const personaConfiguration = {
-      ...{ temperature: 2, topP: 0, topK: 1, maxTokens: 1, stop: ['END', '\n'], seed: -1 },
-      ...{ frequencyPenalty: -2, presencePenalty: 2, fallbacks: [{ aiSystem: 'OpenAi', model: 'gpt' }] },
-      ...{
-        timeouts: { firstTokenMs: 1_000 },
-        variables: { a: { default: null, description: 'An a' } },
-        ours: ['kept', null],
-      },
+      temperature: 2,
+      topP: 0,
+      topK: 1,
+      maxTokens: 1,
+      stop: ['END', '\n'],
+      seed: -1,
+      frequencyPenalty: -2,
+      presencePenalty: 2,
+      fallbacks: [{ aiSystem: 'OpenAi', model: 'gpt' }],
+      timeouts: { firstTokenMs: 1_000 },
+      variables: { a: { default: null, description: 'An a' } },
+      ours: ['kept', null],
     }
     const made = await create({ personaConfiguration })
     expect((await read(made.personaId))['personaConfiguration']).toEqual(personaConfiguration)

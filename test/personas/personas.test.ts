@@ -65,9 +65,20 @@ onEveryDatabase('personas', (kind) => {
     const made = await create()
     expect(made).toMatchObject({
       ...LEAST,
-      ...{ isActive: true, isApiEnabled: true, isChattable: true, isSecret: false, isTool: false, isChatbot: false },
-      ...{ personaText: null, personaGreeting: null, personaTags: null, imageUrl: null, dataspaceIds: null },
-      ...{ personaConfiguration: null, personaMetadata: null, seed: null },
+      isActive: true,
+      isApiEnabled: true,
+      isChattable: true,
+      isSecret: false,
+      isTool: false,
+      isChatbot: false,
+      personaText: null,
+      personaGreeting: null,
+      personaTags: null,
+      imageUrl: null,
+      dataspaceIds: null,
+      personaConfiguration: null,
+      personaMetadata: null,
+      seed: null,
       defaultVersionId: made.personaVersionId,
     })
     expect(await read(made.personaId)).toEqual(made)
@@ -93,19 +104,20 @@ onEveryDatabase('personas', (kind) => {
 
   test('keep all that they are created with', async () => {
     const fields = {
-      ...{
-        personaName: 'Ünï 漢字 😀',
-        personaDescription: 'All of it',
-        personaTags: 'a, b',
-        imageUrl: 'https://x.test/a.png',
-      },
-      ...{
-        personaText: 'You are {{name}}.\n',
-        personaGreeting: 'Hi {{ name }}',
-        aiSystem: 'anthropic',
-        model: 'some-model',
-      },
-      ...{ isActive: false, isApiEnabled: false, isSecret: true, isChattable: false, isTool: true, isChatbot: true },
+      personaName: 'Ünï 漢字 😀',
+      personaDescription: 'All of it',
+      personaTags: 'a, b',
+      imageUrl: 'https://x.test/a.png',
+      personaText: 'You are {{name}}.\n',
+      personaGreeting: 'Hi {{ name }}',
+      aiSystem: 'anthropic',
+      model: 'some-model',
+      isActive: false,
+      isApiEnabled: false,
+      isSecret: true,
+      isChattable: false,
+      isTool: true,
+      isChatbot: true,
       personaConfiguration: {
         temperature: 0.5,
         seed: 7,

@@ -144,7 +144,8 @@ onEveryDatabase('a secret persona', (kind) => {
     const inside = `connect ECONNREFUSED 10.1.2.3:8000 (upstream http://gpu-7:8000/v1, file /srv/models/secret.gguf, ${provider.url}/v1)`
     provider.always(json(503, openAiError(inside)))
     const personaId = await secret({
-      ...{ aiSystem: 'openai-compatible', model: 'm' },
+      aiSystem: 'openai-compatible',
+      model: 'm',
       personaConfiguration: { timeouts: { totalMs: 2_000 } },
     })
     const { body, text } = await server.call('PATCH', `/conversations/${await start(personaId)}/chat`, {

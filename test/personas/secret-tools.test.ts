@@ -6,8 +6,14 @@ import { onEveryDatabase } from '../support/databases.ts'
 const inputSchema = { type: 'object', properties: { id: { type: 'string' } } }
 const TOOLS: Json[] = [
   {
-    ...{ type: 'http', name: 'ask', description: 'Asks the oracle.', inputSchema, method: 'POST' },
-    ...{ url: 'https://canary.example/v1/{id}', headers: { 'x-canary': '{{secret:CANARY}}' }, timeoutMs: 4_711 },
+    type: 'http',
+    name: 'ask',
+    description: 'Asks the oracle.',
+    inputSchema,
+    method: 'POST',
+    url: 'https://canary.example/v1/{id}',
+    headers: { 'x-canary': '{{secret:CANARY}}' },
+    timeoutMs: 4_711,
     outputSchema: { type: 'object', properties: { canary: { type: 'string' } } },
   },
   { type: 'mcp', url: 'https://canary.example/mcp', headers: { 'x-canary': 'y' }, tools: ['offered'] },

@@ -28,8 +28,11 @@ onEveryDatabase('organizations', (kind) => {
     const asThem = <T>(method: string, path: string, body?: unknown) => server.call<T>(method, path, body, them)
     const persona = (
       await asThem<Persona>('POST', '/personas', {
-        ...{ personaName: 'Theirs', personaDescription: 'Private', personaText: 'Their secret text' },
-        ...{ aiSystem: 'rehearsal', model: 'rehearsal' },
+        personaName: 'Theirs',
+        personaDescription: 'Private',
+        personaText: 'Their secret text',
+        aiSystem: 'rehearsal',
+        model: 'rehearsal',
       })
     ).body
     const start = { personaId: persona.personaId, externalUserId: user, metadata: { of: 'them' } }
@@ -42,7 +45,9 @@ onEveryDatabase('organizations', (kind) => {
     const keys = await asThem<{ data: { id: string }[] }>('GET', '/api-keys')
     const page = await asThem<Page>('GET', '/conversations?pageSize=1')
     theirs = {
-      ...{ persona, conversation, runId: chat.body.runId },
+      persona,
+      conversation,
+      runId: chat.body.runId,
       keyId: keys.body.data[0]?.id ?? '',
       token: page.body.continuationToken ?? '',
     }

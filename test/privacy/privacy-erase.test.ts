@@ -33,7 +33,9 @@ async function leaveCanaries(server: RunningApp): Promise<string[]> {
       '/conversations',
       {
         ...GENERAL,
-        ...{ systemMessage: CANARY, message: long, configuration: { rehearsal: script, stop: `${CANARY}!` } },
+        systemMessage: CANARY,
+        message: long,
+        configuration: { rehearsal: script, stop: `${CANARY}!` },
         messages: [{ role: 'tool', content: CANARY, name: CANARY, toolCallId: CANARY }],
       },
       'two',
@@ -206,8 +208,10 @@ onEveryDatabase('erasing a user', (kind) => {
       throw new StorageError('the disk is full')
     }
     const failing = createEraseService({
-      ...{ ...server.app.services, database: { ...database, scrub } },
-      ...{ turns: { stopAll: async () => {} }, erasers: [] },
+      ...server.app.services,
+      database: { ...database, scrub },
+      turns: { stopAll: async () => {} },
+      erasers: [],
     })
     const organizationId = (await organizations.first())?.id as string
     await expect(failing.eraseUser(organizationId, USER)).rejects.toThrow('the disk is full')
@@ -269,11 +273,9 @@ onEveryDatabase('erasing a user', (kind) => {
     const place = await kind.create()
     const server = await serve(place)
     const started = await server.call('POST', '/conversations', {
-      ...{
-        ...GENERAL,
-        externalUserId: USER,
-        configuration: { rehearsal: { text: `${CANARY} `.repeat(2_000), tokensPerSecond: 100 } },
-      },
+      ...GENERAL,
+      externalUserId: USER,
+      configuration: { rehearsal: { text: `${CANARY} `.repeat(2_000), tokensPerSecond: 100 } },
     })
     const conversationId = started.body['conversationId'] as string
     void server.call('PATCH', `/conversations/${conversationId}/chat`, { message: CANARY }).catch(() => {})

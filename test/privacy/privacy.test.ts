@@ -101,7 +101,9 @@ onEveryDatabase('an export', (kind) => {
   test('has no system text of a secret persona, whoever asks', async () => {
     const persona = await createPersona(server, { isSecret: true, personaText: 'The hidden recipe' }, { text: 'Yes.' })
     const started = await server.call('POST', '/conversations/persona', {
-      ...{ personaId: persona['personaId'], externalUserId: 'curious', message: 'Hm?' },
+      personaId: persona['personaId'],
+      externalUserId: 'curious',
+      message: 'Hm?',
     })
     for (const format of ['jsonl', 'markdown', 'openai']) {
       const { status, text } = await download(
@@ -119,7 +121,10 @@ onEveryDatabase('an export', (kind) => {
     const start = async (externalUserId: string, text: string) =>
       (
         await server.call('POST', '/conversations', {
-          ...{ ...GENERAL, externalUserId, message: text, configuration: { rehearsal: { text: `re ${text}` } } },
+          ...GENERAL,
+          externalUserId,
+          message: text,
+          configuration: { rehearsal: { text: `re ${text}` } },
         })
       ).body['conversationId'] as string
     const kept = await start(user, 'first words')

@@ -11,8 +11,13 @@ onEveryDatabase('a key that may write and not read', (kind) => {
   beforeAll(async () => {
     server = await startApp(kind)
     const created = await server.call<{ conversationId: string; chatMessages: Json[] }>('POST', '/conversations', {
-      ...{ aiSystem: 'rehearsal', model: 'rehearsal', systemMessage: SAID, message: SAID, externalUserId: SAID },
-      ...{ metadata: { note: SAID }, configuration: { rehearsal: { text: SAID } } },
+      aiSystem: 'rehearsal',
+      model: 'rehearsal',
+      systemMessage: SAID,
+      message: SAID,
+      externalUserId: SAID,
+      metadata: { note: SAID },
+      configuration: { rehearsal: { text: SAID } },
     })
     id = created.body.conversationId
     messageId = created.body.chatMessages.at(-1)?.['messageId'] as string
@@ -22,11 +27,26 @@ onEveryDatabase('a key that may write and not read', (kind) => {
 
   /** All fields of a conversation as one gets them who may not read it. */
   const small = (written: Json = {}) => ({
-    ...{ conversationId: id, aiSystem: null, model: null, personaId: null, personaVersionId: null },
-    ...{ conversationStatus: null, conversationName: null, chatMessages: null, chatMessagesCount: null },
-    ...{ chatStarted: null, areChatMessagesInBlob: null, chatMessagesBlobUri: null, configuration: null },
-    ...{ metadata: null, externalUserId: null, isActive: true, isDeleted: false },
-    ...{ promptTokens: null, completionTokens: null, totalTokens: null },
+    conversationId: id,
+    aiSystem: null,
+    model: null,
+    personaId: null,
+    personaVersionId: null,
+    conversationStatus: null,
+    conversationName: null,
+    chatMessages: null,
+    chatMessagesCount: null,
+    chatStarted: null,
+    areChatMessagesInBlob: null,
+    chatMessagesBlobUri: null,
+    configuration: null,
+    metadata: null,
+    externalUserId: null,
+    isActive: true,
+    isDeleted: false,
+    promptTokens: null,
+    completionTokens: null,
+    totalTokens: null,
     ...written,
   })
 
@@ -85,7 +105,8 @@ onEveryDatabase('a key that may write and not read', (kind) => {
     }
     // Too long to be kept.
     const long = await server.call('POST', '/conversations', {
-      ...{ aiSystem: 'rehearsal', model: 'rehearsal' },
+      aiSystem: 'rehearsal',
+      model: 'rehearsal',
       messages: [{ role: 'user', content: 'x'.repeat(100_000) }],
     })
     const path = `/conversations/${long.body['conversationId']}/set-conversation-status`
@@ -103,8 +124,13 @@ onEveryDatabase('a key that may write and not read', (kind) => {
     const reader = await createKey(server, ['personas:write', 'personas:read'])
     for (const isSecret of [false, true]) {
       const { personaId } = await createPersona(server, {
-        ...{ isSecret, personaText: SAID, personaGreeting: SAID, personaDescription: SAID, personaTags: SAID },
-        ...{ personaMetadata: { note: SAID }, personaConfiguration: { stop: [SAID], seed: 7 } },
+        isSecret,
+        personaText: SAID,
+        personaGreeting: SAID,
+        personaDescription: SAID,
+        personaTags: SAID,
+        personaMetadata: { note: SAID },
+        personaConfiguration: { stop: [SAID], seed: 7 },
       })
       const versions = (await server.call<{ personaVersions: Json[] }>('GET', `/personas/${personaId}`)).body
       const versionId = versions.personaVersions[0]?.['personaVersionId']
@@ -127,7 +153,11 @@ onEveryDatabase('a key that may write and not read', (kind) => {
         }
       }
       const made = await server.call('POST', '/personas', {
-        ...{ personaName: 'a', personaDescription: 'b', aiSystem: 'rehearsal', model: 'rehearsal', personaText: 'c' },
+        personaName: 'a',
+        personaDescription: 'b',
+        aiSystem: 'rehearsal',
+        model: 'rehearsal',
+        personaText: 'c',
       })
       expect(made.body).toMatchObject({ personaName: 'a', personaText: 'c' })
     }

@@ -54,8 +54,13 @@ onEveryDatabase('the key of secrets', (kind) => {
   /** What a tool that names the secret TOKEN is answered, or sends. */
   async function resultOf(on: RunningApp, name = 'TOKEN'): Promise<string> {
     const tool = {
-      ...{ type: 'http', name: 'ask', description: 'Asks.', inputSchema: { type: 'object' }, method: 'GET' },
-      ...{ url: `${service.url}/echo/a`, headers: { 'x-token': `{{secret:${name}}}` } },
+      type: 'http',
+      name: 'ask',
+      description: 'Asks.',
+      inputSchema: { type: 'object' },
+      method: 'GET',
+      url: `${service.url}/echo/a`,
+      headers: { 'x-token': `{{secret:${name}}}` },
     }
     const script = { rehearsal: { text: 'Done.', toolCalls: [[{ name: 'ask', input: {} }]] } }
     service.requests.length = 0

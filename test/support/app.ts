@@ -85,7 +85,12 @@ export async function serve(
       ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
     })
   return {
-    ...{ url, app, config, place, logged, open },
+    url,
+    app,
+    config,
+    place,
+    logged,
+    open,
     async call<T>(method: string, path: string, body?: unknown, headers?: Record<string, string>) {
       const response = await open(method, path, body, headers)
       const text = await response.text()

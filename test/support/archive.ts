@@ -27,7 +27,11 @@ export async function createLong(server: RunningApp, count: number, more: Json =
     content: `${i} ${i % 7 === 0 ? 'é😀 "quoted"\n{}' : 'plain'}`,
   }))
   const { status, body, text } = await server.call<Conversation>('POST', '/conversations', {
-    ...{ aiSystem: 'rehearsal', model: 'rehearsal', systemMessage: 'Be brief.', messages, ...more },
+    aiSystem: 'rehearsal',
+    model: 'rehearsal',
+    systemMessage: 'Be brief.',
+    messages,
+    ...more,
   })
   expect([status, text.slice(0, 200)]).toEqual([200, expect.anything()])
   return body
@@ -65,7 +69,12 @@ export function archiverOn({ app, config }: RunningApp, parts: Partial<Parts> = 
   const { database = app.services.database, blobs = openBlobs(config.blobs), clock = () => Date.now() } = parts
   const { messages, afterDays } = { ...config.archive, ...parts }
   return createArchiver({
-    ...{ database, blobs, clock, ids: app.services.ids, openTurns: createOpenTurns({ database }) },
-    ...{ settings: { messages, afterDays }, log: { warn: () => {} } },
+    database,
+    blobs,
+    clock,
+    ids: app.services.ids,
+    openTurns: createOpenTurns({ database }),
+    settings: { messages, afterDays },
+    log: { warn: () => {} },
   })
 }

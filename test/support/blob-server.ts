@@ -54,7 +54,10 @@ async function start(
     for await (const chunk of request) chunks.push(chunk)
     const url = new URL(request.url ?? '/', 'http://store')
     const { status, body = '' } = answer({
-      ...{ method: request.method ?? '', path: url.pathname, query: url.searchParams, headers: request.headers },
+      method: request.method ?? '',
+      path: url.pathname,
+      query: url.searchParams,
+      headers: request.headers,
       body: Buffer.concat(chunks),
     })
     response.writeHead(status).end(request.method === 'HEAD' ? undefined : body)

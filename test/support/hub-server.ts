@@ -54,7 +54,11 @@ export async function startHub(): Promise<HubServer> {
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const hub: HubServer = {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    ...{ files: new Map(), requests: [], cuts: [], wrongChecksums: new Map(), ignoresRanges: false },
+    files: new Map(),
+    requests: [],
+    cuts: [],
+    wrongChecksums: new Map(),
+    ignoresRanges: false,
     gate: Promise.resolve(),
     close: () =>
       new Promise((resolve) => {

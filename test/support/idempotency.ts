@@ -12,7 +12,11 @@ type RunDto = {
 
 /** What a persona needs at least. */
 export const PERSONA = {
-  ...{ personaName: 'n', personaDescription: 'd', personaText: 't', aiSystem: 'rehearsal', model: 'rehearsal' },
+  personaName: 'n',
+  personaDescription: 'd',
+  personaText: 't',
+  aiSystem: 'rehearsal',
+  model: 'rehearsal',
 }
 
 let keys = 0

@@ -40,7 +40,9 @@ export async function startToolServer(): Promise<ToolServer> {
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const { port } = server.address() as AddressInfo
   return {
-    ...{ url: `http://127.0.0.1:${port}`, port, requests },
+    url: `http://127.0.0.1:${port}`,
+    port,
+    requests,
     on: (path, answer) => void answers.set(path, answer),
     asked: (path) => {
       const known = requests.find((request) => request.path.startsWith(path))

@@ -23,8 +23,14 @@ onEveryDatabase('calls that need an approval', (kind) => {
   })
 
   const tool = (name: string, more: Json = {}): Json => ({
-    ...{ type: 'http', name, description: 'Does it.', inputSchema: { type: 'object' }, method: 'POST' },
-    ...{ url: `${service.url}/${name}`, requiresApproval: true, ...more },
+    type: 'http',
+    name,
+    description: 'Does it.',
+    inputSchema: { type: 'object' },
+    method: 'POST',
+    url: `${service.url}/${name}`,
+    requiresApproval: true,
+    ...more,
   })
   const script = (...names: string[]) => ({
     rehearsal: { text: 'Done.', toolCalls: [names.map((name) => ({ name }))] },

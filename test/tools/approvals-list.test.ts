@@ -45,8 +45,13 @@ onEveryDatabase('the list of calls that wait for an approval', (kind) => {
   })
 
   const tool = (name: string): Json => ({
-    ...{ type: 'http', name, description: 'Does it.', inputSchema: { type: 'object' }, method: 'POST' },
-    ...{ url: `${service.url}/${name}`, requiresApproval: true },
+    type: 'http',
+    name,
+    description: 'Does it.',
+    inputSchema: { type: 'object' },
+    method: 'POST',
+    url: `${service.url}/${name}`,
+    requiresApproval: true,
   })
   const script = (...calls: { name: string; input?: Json }[]) => ({ rehearsal: { text: 'Done.', toolCalls: [calls] } })
   const list = async (query = '', headers: Record<string, string> = {}) => {

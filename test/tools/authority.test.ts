@@ -44,7 +44,12 @@ onEveryDatabase('who may define tools', (kind) => {
   })
 
   const http = (more: Json = {}): Json => ({
-    ...{ type: 'http', name: 'ask', description: 'Asks.', inputSchema, method: 'GET', url: `${service.url}/echo/{id}` },
+    type: 'http',
+    name: 'ask',
+    description: 'Asks.',
+    inputSchema,
+    method: 'GET',
+    url: `${service.url}/echo/{id}`,
     ...more,
   })
   const client: Json = { type: 'client', name: 'mine', description: 'Mine.', inputSchema }
@@ -123,7 +128,9 @@ onEveryDatabase('who may define tools', (kind) => {
       'POST',
       '/personas',
       {
-        ...{ personaName: 'P', personaDescription: 'D', ...REHEARSAL },
+        personaName: 'P',
+        personaDescription: 'D',
+        ...REHEARSAL,
         personaConfiguration: { tools: [http()], ...script('ask') },
       },
       writer,

@@ -15,7 +15,10 @@ import { itemsOf, startWithTools, watchWaits } from '../support/tools.ts'
 /** A step of a reply in which the model makes these calls, under ids of its own. */
 function callingReply(calls: readonly { id: string; name: string; input: Json }[]): Behaviour {
   const toolCalls = calls.map(({ id, name, input }, index) => ({
-    ...{ index, id, type: 'function', function: { name, arguments: JSON.stringify(input) } },
+    index,
+    id,
+    type: 'function',
+    function: { name, arguments: JSON.stringify(input) },
   }))
   return {
     headers: { 'content-type': 'text/event-stream' },
@@ -49,8 +52,10 @@ onEveryDatabase('calls whose model uses its ids again', (kind) => {
   let service: ToolServer
   const restart = async () => {
     server = await serve(place, {
-      ...{ OPENAI_COMPATIBLE_BASE_URL: `${provider.url}/v1`, OPENAI_COMPATIBLE_MODEL: 'm' },
-      ...{ DRAMATIS_ALLOW_PRIVATE_HOSTS: '127.0.0.1', DRAMATIS_LEASE_MS: '500' },
+      OPENAI_COMPATIBLE_BASE_URL: `${provider.url}/v1`,
+      OPENAI_COMPATIBLE_MODEL: 'm',
+      DRAMATIS_ALLOW_PRIVATE_HOSTS: '127.0.0.1',
+      DRAMATIS_LEASE_MS: '500',
     })
   }
   beforeAll(async () => {
@@ -67,8 +72,13 @@ onEveryDatabase('calls whose model uses its ids again', (kind) => {
   })
 
   const toolOf = (name: string, requiresApproval: boolean): Json => ({
-    ...{ type: 'http', name, description: 'Does it.', inputSchema: { type: 'object' }, method: 'POST' },
-    ...{ url: `${service.url}/${name}`, requiresApproval },
+    type: 'http',
+    name,
+    description: 'Does it.',
+    inputSchema: { type: 'object' },
+    method: 'POST',
+    url: `${service.url}/${name}`,
+    requiresApproval,
   })
   const converse = () =>
     startWithTools(
@@ -211,7 +221,8 @@ onEveryDatabase('calls whose model uses its ids again', (kind) => {
   test('and in a history each call of a message needs an id of its own', async () => {
     const toolCalls = [1, 2].map((n) => ({ toolCallId: 'call_0', name: 'ask', input: { n } }))
     const answer = await server.call('POST', '/conversations', {
-      ...{ aiSystem: 'rehearsal', model: 'rehearsal' },
+      aiSystem: 'rehearsal',
+      model: 'rehearsal',
       messages: [
         { role: 'user', content: 'Hi' },
         { role: 'assistant', content: '', toolCalls },

@@ -204,7 +204,9 @@ onEveryDatabase('tools that the caller runs', (kind) => {
   test('are checked when they are written', async () => {
     const create = (tools: unknown, more: Json = {}) =>
       server.call('POST', '/conversations', {
-        ...{ aiSystem: 'rehearsal', model: 'rehearsal', configuration: { tools, ...more } },
+        aiSystem: 'rehearsal',
+        model: 'rehearsal',
+        configuration: { tools, ...more },
       })
     const fieldOf = async (tools: unknown, more?: Json) =>
       expectError(await create(tools, more), 'bad_request').details[0]?.field
@@ -219,7 +221,10 @@ onEveryDatabase('tools that the caller runs', (kind) => {
     expect(await fieldOf([{ ...weather, inputSchema: broken }])).toBe('configuration.tools.0.inputSchema')
     expect(await fieldOf([weather], { maxToolSteps: 0 })).toBe('configuration.maxToolSteps')
     const persona = await server.call('POST', '/personas', {
-      ...{ personaName: 'P', personaDescription: 'd', aiSystem: 'rehearsal', model: 'rehearsal' },
+      personaName: 'P',
+      personaDescription: 'd',
+      aiSystem: 'rehearsal',
+      model: 'rehearsal',
       personaConfiguration: { tools: [{ type: 'client' }] },
     })
     expect(expectError(persona, 'bad_request').details[0]?.field).toBe('personaConfiguration.tools.0.name')

@@ -7,14 +7,12 @@ import { startToolServer } from '../support/tool-server.ts'
 import { itemsOf, readConversation, shapeOf, watchWaits } from '../support/tools.ts'
 
 const tool = (name: string, url: string, more: Json = {}) => ({
-  ...{
-    type: 'http',
-    name,
-    description: 'Asks.',
-    inputSchema: { type: 'object' },
-    method: 'POST',
-    url: `${url}/${name}`,
-  },
+  type: 'http',
+  name,
+  description: 'Asks.',
+  inputSchema: { type: 'object' },
+  method: 'POST',
+  url: `${url}/${name}`,
   ...more,
 })
 
@@ -22,14 +20,17 @@ onEveryDatabase('a server that dies while it calls tools', (kind) => {
   test('never makes a call again, and leaves pairs that a strict provider takes', async () => {
     const [place, service, provider] = await Promise.all([kind.create(), startToolServer(), startProviderServer()])
     const env = {
-      ...{ DRAMATIS_LEASE_MS: '500', DRAMATIS_ALLOW_PRIVATE_HOSTS: '127.0.0.1' },
-      ...{ OPENAI_COMPATIBLE_BASE_URL: `${provider.url}/v1`, OPENAI_COMPATIBLE_MODEL: 'm' },
+      DRAMATIS_LEASE_MS: '500',
+      DRAMATIS_ALLOW_PRIVATE_HOSTS: '127.0.0.1',
+      OPENAI_COMPATIBLE_BASE_URL: `${provider.url}/v1`,
+      OPENAI_COMPATIBLE_MODEL: 'm',
     }
     const dying = await startServer(place, env)
     service.on('/get_weather', () => {})
     provider.script([fixtureReply('chat-completions/tool-calls.sse')])
     const { body: started } = await dying.call('POST', '/conversations', {
-      ...{ aiSystem: 'openai-compatible', model: 'm' },
+      aiSystem: 'openai-compatible',
+      model: 'm',
       configuration: { tools: [tool('get_weather', service.url), tool('get_time', service.url, { idempotent: true })] },
     })
     const id = (started as Json)['conversationId'] as string
@@ -72,7 +73,8 @@ onEveryDatabase('a server that dies while it calls tools', (kind) => {
     const env = { DRAMATIS_LEASE_MS: '500', DRAMATIS_ALLOW_PRIVATE_HOSTS: '127.0.0.1' }
     const dying = await startServer(place, env)
     const { body: started } = await dying.call('POST', '/conversations', {
-      ...{ aiSystem: 'rehearsal', model: 'rehearsal' },
+      aiSystem: 'rehearsal',
+      model: 'rehearsal',
       configuration: {
         tools: [
           tool('look', service.url),

@@ -37,7 +37,12 @@ onEveryDatabase('tools that the server calls over HTTP', (kind) => {
   })
 
   const tool = (more: Json = {}): Json => ({
-    ...{ type: 'http', name: 'ask', description: 'Asks.', inputSchema, method: 'GET', url: `${service.url}/echo/{id}` },
+    type: 'http',
+    name: 'ask',
+    description: 'Asks.',
+    inputSchema,
+    method: 'GET',
+    url: `${service.url}/echo/{id}`,
     ...more,
   })
   const start = (tools: Json[], toolCalls: Json[][], more: Json = {}) =>
@@ -107,7 +112,9 @@ onEveryDatabase('tools that the server calls over HTTP', (kind) => {
 
   test('are part of the answer to a first message', async () => {
     const answer = await server.call<{ chatMessages: Json[]; chatMessagesCount: number }>('POST', '/conversations', {
-      ...{ aiSystem: 'rehearsal', model: 'r', message: 'Go' },
+      aiSystem: 'rehearsal',
+      model: 'r',
+      message: 'Go',
       configuration: {
         tools: [tool()],
         rehearsal: { text: 'Done.', toolCalls: [[{ name: 'ask', input: { id: 'a' } }]] },

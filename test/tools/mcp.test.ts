@@ -113,7 +113,9 @@ onEveryDatabase('tools of MCP servers', (kind) => {
     expect(preset.message).toContain('there is no preset rm')
     expect(preset.message).toContain('DRAMATIS_MCP_COMMANDS')
     const both = await server.call('POST', '/conversations', {
-      ...{ aiSystem: 'rehearsal', model: 'r', configuration: { tools: [{ type: 'mcp', url: mcp.url, preset: 'x' }] } },
+      aiSystem: 'rehearsal',
+      model: 'r',
+      configuration: { tools: [{ type: 'mcp', url: mcp.url, preset: 'x' }] },
     })
     expect(expectError(both, 'bad_request').details[0]?.field).toBe('configuration.tools.0')
   })

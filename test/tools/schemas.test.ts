@@ -51,7 +51,9 @@ onEveryDatabase('schemas from outside', (kind) => {
   })
 
   const toolWith = (schema: Json) => ({
-    ...{ type: 'client', name: 't', description: 'd' },
+    type: 'client',
+    name: 't',
+    description: 'd',
     inputSchema: { type: 'object', ...schema },
   })
   const formatWith = (schema: Json) => ({ type: 'json_schema', json_schema: { name: 'f', schema } })
@@ -80,7 +82,8 @@ onEveryDatabase('schemas from outside', (kind) => {
     test('are refused for the form of a reply', async () => {
       const of = { aiSystem: 'rehearsal', model: 'rehearsal' }
       const answer = await server.call('POST', '/conversations', {
-        ...{ ...of, configuration: { responseFormat: formatWith(schema) } },
+        ...of,
+        configuration: { responseFormat: formatWith(schema) },
       })
       expect(expectError(answer, 'bad_request').details[0]?.field).toBe(
         `configuration.responseFormat.json_schema.schema${place}`,
@@ -90,7 +93,8 @@ onEveryDatabase('schemas from outside', (kind) => {
 
   test('that are no schemas are refused, and the answer says where', async () => {
     const answer = await server.call('POST', '/conversations', {
-      ...{ aiSystem: 'rehearsal', model: 'rehearsal' },
+      aiSystem: 'rehearsal',
+      model: 'rehearsal',
       configuration: {
         tools: [toolWith({}), toolWith({ properties: { a: { type: 'any' } } })].map((t, i) => ({
           ...t,
@@ -119,10 +123,17 @@ onEveryDatabase('schemas from outside', (kind) => {
       components: { schemas: { Order: { type: 'array', items: [{ type: 'string' }], additionalItems: false } } },
     }
     const tool = {
-      ...{ type: 'http', name: 'get', description: 'd', method: 'POST', url: `${service.url}/echo`, inputSchema },
+      type: 'http',
+      name: 'get',
+      description: 'd',
+      method: 'POST',
+      url: `${service.url}/echo`,
+      inputSchema,
     }
     const persona = await createPersona(server, {
-      ...{ aiSystem: 'openai-compatible', model: 'm', personaConfiguration: { tools: [tool] } },
+      aiSystem: 'openai-compatible',
+      model: 'm',
+      personaConfiguration: { tools: [tool] },
     })
     expect((persona['personaConfiguration'] as { tools: Json[] }).tools[0]?.['inputSchema']).toEqual(inputSchema)
     const started = await server.call('POST', '/conversations/persona', { personaId: persona['personaId'] })

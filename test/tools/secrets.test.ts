@@ -39,8 +39,14 @@ onEveryDatabase('what a secret may be used for', (kind) => {
   })
 
   const tool = (more: Json = {}): Json => ({
-    ...{ type: 'http', name: 'ask', description: 'Asks.', inputSchema, method: 'GET', url: `${service.url}/echo/{id}` },
-    ...{ headers: { 'x-token': '{{secret:TOKEN}}' }, ...more },
+    type: 'http',
+    name: 'ask',
+    description: 'Asks.',
+    inputSchema,
+    method: 'GET',
+    url: `${service.url}/echo/{id}`,
+    headers: { 'x-token': '{{secret:TOKEN}}' },
+    ...more,
   })
   async function resultOf(one: Json): Promise<string> {
     const script = { rehearsal: { text: 'Done.', toolCalls: [[{ name: 'ask', input: { id: 'a' } }]] } }
@@ -67,7 +73,9 @@ onEveryDatabase('what a secret may be used for', (kind) => {
           'POST',
           '/personas',
           {
-            ...{ personaName: 'a', personaDescription: 'b', ...REHEARSAL },
+            personaName: 'a',
+            personaDescription: 'b',
+            ...REHEARSAL,
             personaConfiguration: { tools: [tool({ headers: { 'x-token': `{{secret:${name}}}` } })] },
           },
           writer,
@@ -255,13 +263,17 @@ onEveryDatabase('what a secret may be used for', (kind) => {
       service.on('/order/', (request, response) =>
         response.setHeader('content-type', 'application/json').end(
           JSON.stringify({
-            ...{ id: 7, note: `with ${request.headers['x-token']}`, half: SECRET.slice(0, 9), rest: SECRET.slice(9) },
+            id: 7,
+            note: `with ${request.headers['x-token']}`,
+            half: SECRET.slice(0, 9),
+            rest: SECRET.slice(9),
             lines: [{ sku: 'a', half: SECRET.slice(3) }],
           }),
         ),
       )
       const properties = {
-        ...{ id: {}, note: { type: 'string' } },
+        id: {},
+        note: { type: 'string' },
         lines: { type: 'array', items: { type: 'object', properties: { sku: {} } } },
       }
       const outputSchema = { type: 'object', properties }

@@ -29,7 +29,9 @@ onEveryDatabase('context', (kind) => {
 
   const start = async (configuration: Json = {}) => {
     const answer = await server.call<Conversation>('POST', '/conversations', {
-      ...{ aiSystem: 'openai-compatible', model: 'm', systemMessage: 'Be kind.' },
+      aiSystem: 'openai-compatible',
+      model: 'm',
+      systemMessage: 'Be kind.',
       configuration: { contextWindow: 2_048, maxTokens: 500, ...configuration },
     })
     expect(answer.status).toBe(200)
@@ -261,7 +263,10 @@ onEveryDatabase('context', (kind) => {
       content: LONG(n + 1),
     }))
     const made = await server.call<Conversation>('POST', '/conversations', {
-      ...{ aiSystem: 'openai-compatible', model: 'm', systemMessage: 'Be kind.', messages },
+      aiSystem: 'openai-compatible',
+      model: 'm',
+      systemMessage: 'Be kind.',
+      messages,
       configuration: { contextWindow: 2_048, maxTokens: 500, contextPolicy: 'summarize' },
     })
     const id = made.body.conversationId
@@ -289,7 +294,9 @@ onEveryDatabase('context', (kind) => {
       const make = async () =>
         (
           await one.call<Conversation>('POST', '/conversations', {
-            ...{ aiSystem: 'openai-compatible', model: 'm', systemMessage: 'Be kind.' },
+            aiSystem: 'openai-compatible',
+            model: 'm',
+            systemMessage: 'Be kind.',
             configuration: { contextWindow: 2_048, maxTokens: 500, contextPolicy: 'summarize' },
           })
         ).body.conversationId
@@ -328,7 +335,9 @@ onEveryDatabase('context', (kind) => {
       return isSummaryRequest(request) ? { isSilent: true } : chatReply(['Reply'])
     })
     const made = await dying.call('POST', '/conversations', {
-      ...{ aiSystem: 'openai-compatible', model: 'm', systemMessage: 'Be kind.' },
+      aiSystem: 'openai-compatible',
+      model: 'm',
+      systemMessage: 'Be kind.',
       configuration: { contextWindow: 2_048, maxTokens: 500, contextPolicy: 'summarize' },
     })
     const id = (made.body as Json)['conversationId'] as string

@@ -15,7 +15,10 @@ onEveryDatabase('a long answer', (kind) => {
 
   const start = async (more: Json = {}): Promise<string> => {
     const { status, body } = await server.call('POST', '/conversations', {
-      ...{ aiSystem: 'rehearsal', model: 'rehearsal', externalUserId: 'long', ...more },
+      aiSystem: 'rehearsal',
+      model: 'rehearsal',
+      externalUserId: 'long',
+      ...more,
     })
     expect(status).toBe(200)
     return body['conversationId'] as string
@@ -111,7 +114,10 @@ onEveryDatabase('a long answer', (kind) => {
     const wrong = Object.fromEntries(Array.from({ length: 30 }, (_, i) => [`v${i}`, 1]))
     const create = (variables: object) =>
       server.call('POST', '/personas', {
-        ...{ personaName: 'a', personaDescription: 'b', aiSystem: 'rehearsal', model: 'rehearsal' },
+        personaName: 'a',
+        personaDescription: 'b',
+        aiSystem: 'rehearsal',
+        model: 'rehearsal',
         personaConfiguration: { variables },
       })
     expect(expectError(await create(wrong), 'bad_request').details.length).toBe(10)

@@ -40,7 +40,10 @@ onEveryDatabase('a talk that a server remembers', (kind) => {
   const read = async (id: string) => (await there.call<Conversation>('GET', `/conversations/${id}`)).body
   const start = async (more: Json = {}) => {
     const answer = await here.call<Conversation>('POST', '/conversations', {
-      ...{ aiSystem: 'openai-compatible', model: 'm', systemMessage: 'Be kind.', ...more },
+      aiSystem: 'openai-compatible',
+      model: 'm',
+      systemMessage: 'Be kind.',
+      ...more,
     })
     expect(answer.status).toBe(200)
     return answer.body.conversationId

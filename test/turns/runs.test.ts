@@ -58,9 +58,17 @@ onEveryDatabase('runs', (kind) => {
     const runId = answer.body['runId'] as string
     const run = (await server.call<Run>('GET', `/conversations/${id}/runs/${runId.toUpperCase()}`)).body
     expect(run).toMatchObject({
-      ...{ runId, conversationId: id, kind: 'send', status: 'completed', finishReason: 'stop' },
-      ...{ messageId: answer.body['messageId'], usage: answer.body['usage'], aiSystem: 'rehearsal' },
-      ...{ restarts: 0, error: null, attempts: [{ outcome: 'completed', aiSystem: 'rehearsal', error: null }] },
+      runId,
+      conversationId: id,
+      kind: 'send',
+      status: 'completed',
+      finishReason: 'stop',
+      messageId: answer.body['messageId'],
+      usage: answer.body['usage'],
+      aiSystem: 'rehearsal',
+      restarts: 0,
+      error: null,
+      attempts: [{ outcome: 'completed', aiSystem: 'rehearsal', error: null }],
     })
     expect(run.durationMs).toBeGreaterThanOrEqual(run.timeToFirstTokenMs as number)
     expect((await runsOf(id)).data).toEqual([run])

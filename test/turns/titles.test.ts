@@ -83,7 +83,9 @@ onEveryDatabase('titles', (kind) => {
   test('it counts against the daily budget of the key that sent the message, and can be looked at like any run', async () => {
     behave('Leaking kettle')
     const made = await server.call('POST', '/api-keys', {
-      ...{ name: 'with a budget', scopes: ['conversations:read', 'conversations:write'], dailyTokens: 100_000 },
+      name: 'with a budget',
+      scopes: ['conversations:read', 'conversations:write'],
+      dailyTokens: 100_000,
     })
     const headers = { 'x-hl-api-key': made.body['key'] as string }
     const body = { aiSystem: 'openai-compatible', model: 'm', message: MESSAGE }

@@ -202,7 +202,8 @@ onEveryDatabase('streams over a socket', (kind) => {
       const preflight = await fetch(`${server.url}${c}/chat-sse`, {
         method: 'OPTIONS',
         headers: {
-          ...{ origin: PAGE, 'access-control-request-method': method },
+          origin: PAGE,
+          'access-control-request-method': method,
           'access-control-request-headers': 'content-type,x-hl-api-key,idempotency-key,last-event-id',
         },
       })

@@ -34,7 +34,9 @@ const listMessages = db.prepare<[string], ModelMessage>(
 )
 
 const provider = createOpenAICompatible({
-  ...{ name: 'bench', baseURL: PROVIDER_URL, apiKey: 'none' },
+  name: 'bench',
+  baseURL: PROVIDER_URL,
+  apiKey: 'none',
   includeUsage: true,
 })
 const app = fastify({ bodyLimit: 8 * 1024 * 1024 })

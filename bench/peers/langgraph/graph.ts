@@ -5,7 +5,9 @@ import { ChatOpenAI } from '@langchain/openai'
 
 const { PROVIDER_URL = '', MODEL = '', SYSTEM = '' } = process.env
 const model = new ChatOpenAI({
-  ...{ model: MODEL, apiKey: 'none', streaming: true },
+  model: MODEL,
+  apiKey: 'none',
+  streaming: true,
   configuration: { baseURL: PROVIDER_URL },
 })
 

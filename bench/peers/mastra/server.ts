@@ -16,7 +16,9 @@ const { PORT, PROVIDER_URL = '', MODEL = '', SYSTEM = '', DATABASE = '' } = proc
 const ALL_MESSAGES = 100_000
 
 const provider = createOpenAICompatible({
-  ...{ name: 'bench', baseURL: PROVIDER_URL, apiKey: 'none' },
+  name: 'bench',
+  baseURL: PROVIDER_URL,
+  apiKey: 'none',
   includeUsage: true,
 })
 const storage = new LibSQLStore({ id: 'bench', url: DATABASE })

@@ -21,10 +21,17 @@ export const flowise = createPeer({
   program: ({ folder, port, directory }) => ({
     args: ['--require', join(folder, 'token-lists.cjs'), join(folder, 'node_modules/flowise/bin/run'), 'start'],
     env: {
-      ...{ PORT: `${port}`, HOST: '127.0.0.1', OPENAI_API_KEY: 'none', HTTP_SECURITY_CHECK: 'false' },
-      ...{ DATABASE_PATH: directory, APIKEY_PATH: directory, SECRETKEY_PATH: directory },
-      ...{ LOG_PATH: join(directory, 'logs'), BLOB_STORAGE_PATH: join(directory, 'storage') },
-      ...{ DISABLE_FLOWISE_TELEMETRY: 'true', NODE_PATH: join(folder, 'node_modules') },
+      PORT: `${port}`,
+      HOST: '127.0.0.1',
+      OPENAI_API_KEY: 'none',
+      HTTP_SECURITY_CHECK: 'false',
+      DATABASE_PATH: directory,
+      APIKEY_PATH: directory,
+      SECRETKEY_PATH: directory,
+      LOG_PATH: join(directory, 'logs'),
+      BLOB_STORAGE_PATH: join(directory, 'storage'),
+      DISABLE_FLOWISE_TELEMETRY: 'true',
+      NODE_PATH: join(folder, 'node_modules'),
     },
   }),
   /** Makes the first account and the flow; its id is what turns are sent to. */

@@ -38,7 +38,9 @@ export function installPeer(name: string, rebuilds: readonly string[] = []): str
 
 function runNpm(folder: string, args: readonly string[]): void {
   const { status, stderr, error } = spawnSync('npm', [...args, '--no-audit', '--no-fund', '--loglevel=error'], {
-    ...{ cwd: folder, encoding: 'utf8', timeout: INSTALL_MS },
+    cwd: folder,
+    encoding: 'utf8',
+    timeout: INSTALL_MS,
     stdio: ['ignore', 'ignore', 'pipe'],
   })
   if (error) throw new Error(`npm ${args[0]}: ${error.message}`)

@@ -30,7 +30,10 @@ export const mastra = createPeer({
   program: ({ folder, port, providerUrl, directory }) => ({
     args: [join(folder, 'server.ts')],
     env: {
-      ...{ PORT: `${port}`, PROVIDER_URL: providerUrl, MODEL, SYSTEM },
+      PORT: `${port}`,
+      PROVIDER_URL: providerUrl,
+      MODEL,
+      SYSTEM,
       DATABASE: `file:${join(directory, 'mastra.db')}`,
     },
   }),
@@ -60,7 +63,10 @@ async function createThread(port: number, messages: number, how: 'whole' | 'wind
   const start = Date.now() - messages * 1_000
   for (let from = 0; from < messages; from += SAVED_AT_ONCE) {
     const part = said.slice(from, from + SAVED_AT_ONCE).map((message, i) => ({
-      ...{ ...message, threadId: id, resourceId: RESOURCE, type: 'text' },
+      ...message,
+      threadId: id,
+      resourceId: RESOURCE,
+      type: 'text',
       createdAt: new Date(start + (from + i) * 1_000).toISOString(),
     }))
     await postJson(port, SAVE, { messages: part })

@@ -36,7 +36,8 @@ export type Talk = {
 export function createPeer(spec: PeerSpec): Server {
   const folder = peerFolder(spec.name)
   return {
-    ...{ name: spec.name, title: spec.title },
+    name: spec.name,
+    title: spec.title,
     install: () => installPeer(spec.name, spec.rebuilds),
     versions: () => {
       const versions = spec.packages.map((name) => `${name} ${versionOf(name, folder)}`).join(', ')
@@ -49,7 +50,9 @@ export function createPeer(spec: PeerSpec): Server {
           const port = await freePort()
           const { args, env } = spec.program({ ...run, folder, port })
           const started = await startProcess({
-            ...{ directory: run.directory, wire: spec.wire(port, run, setUp ?? ''), args: [...nodeArguments, ...args] },
+            directory: run.directory,
+            wire: spec.wire(port, run, setUp ?? ''),
+            args: [...nodeArguments, ...args],
             until: setUp === null ? 'ready' : until,
             // Where a program is in TypeScript, it is not to pay for that.
             env: { NODE_COMPILE_CACHE: `${run.directory}/compiled`, ...env },
@@ -61,7 +64,8 @@ export function createPeer(spec: PeerSpec): Server {
           const wire = spec.wire(port, run, known)
           if (isNew && until === 'first turn') await takeFirstTurn(wire)
           return {
-            ...{ ...started, wire },
+            ...started,
+            wire,
             talk: (messages, how, copies) => spec.talk({ port, run, setUp: known, messages, how, copies }),
           }
         },

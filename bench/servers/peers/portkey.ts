@@ -32,7 +32,8 @@ export const portkey = createPeer({
 
 function completion(providerUrl: string, earlier: readonly Said[]): Call {
   const headers = {
-    ...{ 'x-portkey-provider': 'openai', 'x-portkey-custom-host': providerUrl },
+    'x-portkey-provider': 'openai',
+    'x-portkey-custom-host': providerUrl,
     authorization: 'Bearer none',
   }
   return { method: 'POST', path: '/v1/chat/completions', headers, body: completionRequest(earlier) }

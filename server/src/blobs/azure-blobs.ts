@@ -45,7 +45,9 @@ export function createAzureBlobs(location: AzureLocation): BlobStore {
   return createRemoteBlobs({
     name: `the container ${container}`,
     description: `azure://${container}/${prefix} at ${endpoint}`,
-    ...{ prefix, sign, keyElement: 'Name' },
+    prefix,
+    sign,
+    keyElement: 'Name',
     urlOf: (key) => new URL(`${base}/${key}`),
     listUrl: (beginning) => new URL(`${base}?restype=container&comp=list&prefix=${encodeURIComponent(beginning)}`),
   })

@@ -20,7 +20,11 @@ export type S3Location = Readonly<{
 export function createS3Blobs(location: S3Location): BlobStore {
   const { bucket, prefix, endpoint, region, accessKeyId, secretAccessKey, sessionToken } = location
   const client = new AwsClient({
-    ...{ accessKeyId, secretAccessKey, region, service: 's3', retries: 0 },
+    accessKeyId,
+    secretAccessKey,
+    region,
+    service: 's3',
+    retries: 0,
     ...(sessionToken === null ? {} : { sessionToken }),
   })
   const base = addressOf(location)
@@ -40,7 +44,9 @@ export function createS3Blobs(location: S3Location): BlobStore {
   return createRemoteBlobs({
     name: `the bucket ${bucket}`,
     description: `s3://${bucket}/${prefix}${endpoint === null ? '' : ` at ${endpoint}`}`,
-    ...{ prefix, sign, keyElement: 'Key' },
+    prefix,
+    sign,
+    keyElement: 'Key',
     urlOf: (key) => new URL(base + key),
     listUrl: (beginning) => new URL(`${base.replace(/\/$/, '')}?list-type=2&prefix=${encodeURIComponent(beginning)}`),
   })

@@ -45,7 +45,8 @@ export type CommandDefinition<O extends Options> = {
 export function defineCommand<const O extends Options>(definition: CommandDefinition<O>): Command {
   const { usage, details, options, required = [], optional = [], run } = definition
   return {
-    ...{ usage, details },
+    usage,
+    details,
     run: async (args, io) => {
       const { values, words } = parse(args, options)
       const missing = required[words.length]

@@ -29,7 +29,15 @@ function toJson({ persona, version }: PersonaAndVersion): object {
   const { id, name, description, isActive, isApiEnabled, organizationId } = persona
   const { aiSystem, model } = version
   return {
-    ...{ id, name, description, isActive, isApiEnabled, aiSystem, model, versionId: version.id, organizationId },
+    id,
+    name,
+    description,
+    isActive,
+    isApiEnabled,
+    aiSystem,
+    model,
+    versionId: version.id,
+    organizationId,
     createdAt: isoTime(persona.createdAt),
   }
 }
@@ -39,7 +47,10 @@ async function listAll({ personas }: Services, organizationId: string): Promise<
   let continuationToken: string | null = null
   do {
     const page: Awaited<ReturnType<typeof personas.list>> = await personas.list(organizationId, {
-      ...{ q: null, tag: null, pageSize: MAX_PAGE_SIZE, continuationToken },
+      q: null,
+      tag: null,
+      pageSize: MAX_PAGE_SIZE,
+      continuationToken,
     })
     for await (const one of page.items) all.push(one)
     continuationToken = page.tokenAtEnd

@@ -24,7 +24,10 @@ export const restoreCommand = defineCommand({
     ])
     const store = openBlobs(readSettings(io).blobs)
     const { bytes, former, blobs } = await restoreWithBlobs({
-      ...{ file, source, replace: values.force ?? false, at: Date.now() },
+      file,
+      source,
+      replace: values.force ?? false,
+      at: Date.now(),
       putBlob: ({ key, bytes, contentType }) => store.put(key, bytes, { contentType }),
     })
     if (blobs !== null) {

@@ -14,7 +14,9 @@ let fetch: typeof globalThis.fetch
 beforeAll(async () => {
   server = await startToolServer()
   fetch = await createBoundedFetch({
-    ...{ dispatcher, mostBytes: MOST, onTooLarge: (error) => tooLarge.push(error) },
+    dispatcher,
+    mostBytes: MOST,
+    onTooLarge: (error) => tooLarge.push(error),
     onRequest: () => {
       if (++requests > 100) throw new Error('too many')
     },

@@ -42,7 +42,9 @@ export function createGuardedAgent(options: GuardOptions): Dispatcher {
 
   return new Agent({
     // One request at a time on a connection: it must be clear whether a request was made.
-    ...{ allowH2: false, pipelining: 1, keepAliveTimeout: 4_000 },
+    allowH2: false,
+    pipelining: 1,
+    keepAliveTimeout: 4_000,
     connect(target, done) {
       const host = bareHost(target.hostname)
       if (allowed.has(host)) connectAnywhere(target, done)

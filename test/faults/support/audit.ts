@@ -83,7 +83,8 @@ export async function audit(url: string, ledger: Ledger, { isLocal = false } = {
   if (!isLocal) checkRestarts()
   checkTotals()
   return {
-    ...{ tally, problems },
+    tally,
+    problems,
     restarted: runs.filter(({ restarts }) => restarts > 0).length,
     interrupted: runs.filter(({ status }) => status === 'interrupted').length,
   }

@@ -60,7 +60,11 @@ export function createLedger(conversationId: string): Ledger {
   }
 
   return {
-    ...{ conversationId, said, heard, complaints, hear },
+    conversationId,
+    said,
+    heard,
+    complaints,
+    hear,
     say(text, { onCrash = 'keep', edits = null } = {}) {
       const one: Said = { text, onCrash, edits, resend: null, begunAt: ++clock, acknowledgedAt: null }
       said.push(one)

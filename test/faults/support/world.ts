@@ -20,7 +20,10 @@ export async function openWorld(kind: DatabaseKind, extra: Record<string, string
   const provider = await startProviderServer()
   const env = serverEnvironment(place, provider.url, extra)
   const world: World = {
-    ...{ place, provider, env, server: await startFaultServer(env) },
+    place,
+    provider,
+    env,
+    server: await startFaultServer(env),
     close: async () => {
       // A server that has ended by itself says why in its output, and the test only that nobody answers.
       const { exitCode } = world.server
@@ -61,7 +64,8 @@ export async function hear(opened: Open, onBlock: (block: Block, count: number) 
   const items = blocks.filter((block) => idOf(block) && !/^event: /m.test(block)).map(dataOf)
   const parsed = items.map((item) => JSON.parse(item) as Item)
   return {
-    ...{ blocks, isWhole },
+    blocks,
+    isWhole,
     text: parsed.map(({ choice }) => choice.message.content).join(''),
     finishReason: parsed.at(-1)?.choice.finish_reason ?? null,
   }

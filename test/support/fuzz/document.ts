@@ -38,7 +38,8 @@ export function readDocument(document: JsonObject) {
   function toOperation(path: string, method: string, operation: JsonObject): Operation {
     const security = (operation['security'] ?? []) as { ApiKeyAuth?: string[] }[]
     return {
-      ...{ method: method.toUpperCase(), path },
+      method: method.toUpperCase(),
+      path,
       parameters: (operation['parameters'] ?? []) as unknown as Parameter[],
       body: schemasOf(at(operation['requestBody'])['content']),
       responses: Object.fromEntries(

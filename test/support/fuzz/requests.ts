@@ -239,7 +239,10 @@ export function createRequests(operations: readonly Operation[], values: Values)
         ),
       })
       .map(({ sender, path, query, content, more, method }) => ({
-        ...{ operation, sender, method, body: content.body },
+        operation,
+        sender,
+        method,
+        body: content.body,
         // A link has its query already.
         target: path.startsWith('/') ? path + query : path,
         headers: { ...(content.type !== null && { 'content-type': content.type }), ...more },

@@ -66,10 +66,18 @@ const KNOWN_FIELDS: Record<string, fc.Arbitrary<JsonValue>> = {
 }
 
 const ID_FIELDS: Record<string, string> = {
-  ...{ conversationId: 'conversationId', personaId: 'personaId', personaVersionId: 'personaVersionId' },
-  ...{ defaultVersionId: 'personaVersionId', messageId: 'messageId', runId: 'runId', attachmentId: 'attachmentId' },
-  ...{ toolCallId: 'toolCallId', feedbackId: 'feedbackId', organizationId: 'organizationId', id: 'keyId' },
-  ...{ continuationToken: 'continuationToken' },
+  conversationId: 'conversationId',
+  personaId: 'personaId',
+  personaVersionId: 'personaVersionId',
+  defaultVersionId: 'personaVersionId',
+  messageId: 'messageId',
+  runId: 'runId',
+  attachmentId: 'attachmentId',
+  toolCallId: 'toolCallId',
+  feedbackId: 'feedbackId',
+  organizationId: 'organizationId',
+  id: 'keyId',
+  continuationToken: 'continuationToken',
 }
 
 /** Arbitrary values as the schemas of a document allow them. */

@@ -45,7 +45,10 @@ async function createFuzzed(server: RunningApp, name: string): Promise<FuzzedOrg
   const canary = `canary-${name}-${crypto.randomUUID().slice(0, 8)}`
   const admin = { 'x-hl-api-key': key }
   const organization: FuzzedOrganization = {
-    ...{ id, canary, keys: {}, secrets: [`secret-value-${canary}`] },
+    id,
+    canary,
+    keys: {},
+    secrets: [`secret-value-${canary}`],
     pool: new Map([['organizationId', [id]]]),
   }
   const call = async (method: string, path: string, body?: Json): Promise<Answer> => {
@@ -78,12 +81,21 @@ async function createFuzzed(server: RunningApp, name: string): Promise<FuzzedOrg
     ['Tools', false, { rehearsal, tools }],
   ] as const) {
     const persona = await call('POST', '/personas', {
-      ...{ personaName, isSecret, personaDescription: canary, personaText: `You are {{name}}, ${canary}.` },
-      ...{ personaGreeting: canary, aiSystem: 'rehearsal', model: 'rehearsal', personaConfiguration: configuration },
+      personaName,
+      isSecret,
+      personaDescription: canary,
+      personaText: `You are {{name}}, ${canary}.`,
+      personaGreeting: canary,
+      aiSystem: 'rehearsal',
+      model: 'rehearsal',
+      personaConfiguration: configuration,
     })
     const { personaId } = persona.body
     const { body } = await call('POST', '/conversations/persona', {
-      ...{ personaId, replacements: { name: canary }, metadata: { canary }, externalUserId: 'user-1' },
+      personaId,
+      replacements: { name: canary },
+      metadata: { canary },
+      externalUserId: 'user-1',
       message: `Hello ${canary}`,
     })
     const conversation = `/conversations/${body['conversationId']}`

@@ -56,7 +56,14 @@ function tokensOf({ dailyTokens, tokensUsedToday }: ApiKey): string {
 function toJson({ key, organization, status }: Listed): object {
   const { id, name, prefix, scopes, dailyTokens, tokensUsedToday } = key
   return {
-    ...{ id, name, prefix, status, scopes, organizationId: organization.id, dailyTokens, tokensUsedToday },
+    id,
+    name,
+    prefix,
+    status,
+    scopes,
+    organizationId: organization.id,
+    dailyTokens,
+    tokensUsedToday,
     createdAt: isoTime(key.createdAt),
     expiresAt: isoTime(key.expiresAt),
     revokedAt: isoTime(key.revokedAt),

@@ -71,8 +71,13 @@ export function createArchiver(deps: {
     const { bytes, sha256 } = await encodeSegment(messages)
     await claims.put({ organizationId: key.organizationId, blobKey }, bytes, { contentType: SEGMENT_TYPE })
     const segment = {
-      ...{ number, blobKey, sha256, byteCount: bytes.byteLength, messageCount: messages.length },
-      ...{ firstId: messages[0]?.id ?? '', lastId: messages.at(-1)?.id ?? '' },
+      number,
+      blobKey,
+      sha256,
+      byteCount: bytes.byteLength,
+      messageCount: messages.length,
+      firstId: messages[0]?.id ?? '',
+      lastId: messages.at(-1)?.id ?? '',
     }
     await decodeSegment(await blobs.get(blobKey), segment)
     return segment

@@ -52,7 +52,7 @@ test('the cache reads what is asked for again only once, and forgets what was re
   for (const blobKey of ['a', 'b', 'c']) {
     const { bytes, sha256 } = await encodeSegment(fc.sample(message(anyText), 1))
     stored.set(blobKey, bytes)
-    segments.push({ ...{ number: 1, firstId: '', lastId: '', messageCount: 1 }, blobKey, sha256, byteCount: 10 })
+    segments.push({ number: 1, firstId: '', lastId: '', messageCount: 1, blobKey, sha256, byteCount: 10 })
   }
   const asked: string[] = []
   let isDown = false

@@ -80,8 +80,13 @@ export async function findAttachment(
   const row = (await selectAttachment(database, { ...key, id }))[0]
   return (
     row && {
-      ...{ id: row.id, name: row.name, mediaType: row.media_type, byteCount: row.byte_count, tokens: row.tokens },
-      ...{ blobKey: row.blob_key, sha256: row.sha256 },
+      id: row.id,
+      name: row.name,
+      mediaType: row.media_type,
+      byteCount: row.byte_count,
+      tokens: row.tokens,
+      blobKey: row.blob_key,
+      sha256: row.sha256,
     }
   )
 }

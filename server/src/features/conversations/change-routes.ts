@@ -73,7 +73,10 @@ export function changeRoutes(deps: {
           },
         },
         schema: {
-          ...{ tags, summary, params, body },
+          tags,
+          summary,
+          params,
+          body,
           description: description === undefined ? ANSWER : `${description} ${ANSWER}`,
           response: answers(ConversationDto, 'not_found', 'gone'),
         },
@@ -96,7 +99,13 @@ export function changeRoutes(deps: {
       changeIn: (body: Static<B>) => ConversationChange,
     ) =>
       route(app as unknown as FastifyInstance, {
-        ...{ path, summary, body, changeIn, scope: 'conversations:write', tags: ['Conversations'], params: Path },
+        path,
+        summary,
+        body,
+        changeIn,
+        scope: 'conversations:write',
+        tags: ['Conversations'],
+        params: Path,
         carryOut: (request, body) => conversations.update(...keyOf(request), changeIn(body)),
       })
     change('set-active', 'Activate or deactivate', SetActiveRequest, ({ isActive }) => ({ isActive }))
@@ -124,7 +133,11 @@ export function changeRoutes(deps: {
 
     const feedback = { scope: 'feedback:write', tags: ['Feedback'], changeIn: () => ({}) } as const
     route(app as unknown as FastifyInstance, {
-      ...{ ...feedback, tags: [...feedback.tags], path: 'set-score', params: Path, body: SetConversationScoreRequest },
+      ...feedback,
+      tags: [...feedback.tags],
+      path: 'set-score',
+      params: Path,
+      body: SetConversationScoreRequest,
       summary: 'Score the whole conversation',
       carryOut: (request, { score, scoreText, scoreTags }) =>
         conversations.score(...keyOf(request), {
@@ -134,8 +147,11 @@ export function changeRoutes(deps: {
         }),
     })
     route(app as unknown as FastifyInstance, {
-      ...{ ...feedback, tags: [...feedback.tags], path: 'set-score/:messageId' },
-      ...{ params: MessagePath, body: SetMessageScoreRequest },
+      ...feedback,
+      tags: [...feedback.tags],
+      path: 'set-score/:messageId',
+      params: MessagePath,
+      body: SetMessageScoreRequest,
       summary: 'Give feedback on a message',
       description: 'The same `feedbackId` again replaces it.',
       carryOut: (request, body, { messageId }) => {

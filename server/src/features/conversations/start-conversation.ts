@@ -66,12 +66,19 @@ export function createConversationStarter(deps: {
     const messages = spoken.map(
       (message): Message => ({
         ...message,
-        ...{ id: ids.next(), runId: null, promptTokens: 0, completionTokens: 0, createdAt },
+        id: ids.next(),
+        runId: null,
+        promptTokens: 0,
+        completionTokens: 0,
+        createdAt,
       }),
     )
     const conversation: Conversation = {
       ...from,
-      ...{ id, aiSystem, model, createdAt },
+      id,
+      aiSystem,
+      model,
+      createdAt,
       organizationId: basics.organizationId,
       externalUserId: basics.externalUserId,
       metadata: basics.metadata,

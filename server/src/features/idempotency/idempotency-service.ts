@@ -49,7 +49,12 @@ export function createIdempotencyService(deps: { database: Database; clock: Cloc
   ): Statement {
     const { organizationId, conversationId, claim, bodyHash } = keyed
     return insertClaim(database, {
-      ...{ organizationId, id: claim.id, bodyHash, conversationId, runId, ...answer },
+      organizationId,
+      id: claim.id,
+      bodyHash,
+      conversationId,
+      runId,
+      ...answer,
       headers: textOf(headers),
       createdAt: clock(),
     })
@@ -97,9 +102,14 @@ export function createIdempotencyService(deps: { database: Database; clock: Cloc
       const bodyHash = hash(canonicalJson(body))
       const look = () => find(organizationId, id, bodyHash)
       return {
-        ...{ organizationId, conversationId, bodyHash, look, known: await look() },
+        organizationId,
+        conversationId,
+        bodyHash,
+        look,
+        known: await look(),
         // With the API key, because what one may not do another may.
-        ...{ starts, startName: `${keyId} ${id} ${bodyHash}` },
+        starts,
+        startName: `${keyId} ${id} ${bodyHash}`,
         claim: {
           id,
           statement: ({ conversationId, runId }, headers = {}) =>

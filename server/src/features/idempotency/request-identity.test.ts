@@ -29,7 +29,10 @@ function reversed(value: unknown): unknown {
 
 const ID = '0190a000-0000-7000-8000-00000000000a'
 const act = (fields: Partial<Act> = {}): Act => ({
-  ...{ method: 'PATCH', route: '/personas/:personaId', operation: undefined, parameters: { personaId: ID } },
+  method: 'PATCH',
+  route: '/personas/:personaId',
+  operation: undefined,
+  parameters: { personaId: ID },
   ...fields,
 })
 

@@ -9,7 +9,7 @@ const Listing = Named('AiSystemListing', {
   label: Type.String(),
   isUsable: Type.Boolean(),
   why: Type.Unsafe<string | null>({
-    ...{ type: ['string', 'null'] },
+    type: ['string', 'null'],
     description: 'What is in the way. Addresses and folders of the inside only for keys with `admin:read`.',
   }),
   defaultModel: NullableText(),

@@ -103,8 +103,20 @@ export function createPersonaService(deps: {
     const { name, description, tags, imageUrl, metadata } = input
     const { isActive, isApiEnabled, isSecret, isChattable, isTool, isChatbot } = input
     const persona: Persona = {
-      ...{ id, organizationId, name, description, tags, imageUrl, metadata, defaultVersionId: version.id },
-      ...{ isActive, isApiEnabled, isSecret, isChattable, isTool, isChatbot },
+      id,
+      organizationId,
+      name,
+      description,
+      tags,
+      imageUrl,
+      metadata,
+      defaultVersionId: version.id,
+      isActive,
+      isApiEnabled,
+      isSecret,
+      isChattable,
+      isTool,
+      isChatbot,
       revision: 0,
       createdAt: version.createdAt,
       modifiedAt: null,

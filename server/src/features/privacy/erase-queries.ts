@@ -74,7 +74,9 @@ const selectErasures = prepareRead((db, p: Parameters<{ createdBefore: number }>
 /** Erasures of all organizations that began at `createdBefore` or earlier and are not over. */
 export async function findErasures(database: Database, createdBefore: number): Promise<Erasure[]> {
   return (await selectErasures(database, { createdBefore })).map((row) => ({
-    ...{ organizationId: row.organization_id, id: row.id, createdAt: row.created_at },
+    organizationId: row.organization_id,
+    id: row.id,
+    createdAt: row.created_at,
     target:
       row.external_user_id !== null
         ? { externalUserId: row.external_user_id }

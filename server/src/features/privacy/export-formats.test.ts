@@ -7,16 +7,38 @@ import { type ExportFormat, FORMATS } from './export-formats.ts'
 const ID = '01890000-0000-7000-8000-000000000001'
 const AT = Date.parse('2026-01-02T03:04:05.678Z')
 const CONVERSATION: Conversation = {
-  ...{ id: ID, organizationId: ID, personaId: null, personaVersionId: null, externalUserId: null, status: 'open' },
-  ...{ name: null, aiSystem: 'rehearsal', model: 'rehearsal', configuration: null, metadata: null, dataspaceIds: null },
-  ...{ isActive: true, isStarted: true, messageCount: 0, archivedCount: 0, systemMessageId: null, lastMessageId: null },
-  ...{ promptTokens: 0, completionTokens: 0, createdAt: AT, isSecret: false },
+  id: ID,
+  organizationId: ID,
+  personaId: null,
+  personaVersionId: null,
+  externalUserId: null,
+  status: 'open',
+  name: null,
+  aiSystem: 'rehearsal',
+  model: 'rehearsal',
+  configuration: null,
+  metadata: null,
+  dataspaceIds: null,
+  isActive: true,
+  isStarted: true,
+  messageCount: 0,
+  archivedCount: 0,
+  systemMessageId: null,
+  lastMessageId: null,
+  promptTokens: 0,
+  completionTokens: 0,
+  createdAt: AT,
+  isSecret: false,
 }
 
 type Said = Pick<Message, 'role' | 'name' | 'content'>
 const toMessage = (said: Said, i: number): Message => ({
-  ...{ id: ID.replace(/.{3}$/, String(i).padStart(3, '0')), toolCallId: null, runId: null, createdAt: AT },
-  ...{ promptTokens: 0, completionTokens: 0 },
+  id: ID.replace(/.{3}$/, String(i).padStart(3, '0')),
+  toolCallId: null,
+  runId: null,
+  createdAt: AT,
+  promptTokens: 0,
+  completionTokens: 0,
   ...said,
 })
 

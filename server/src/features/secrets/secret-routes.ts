@@ -42,7 +42,9 @@ export function secretRoutes(secrets: SecretService): FastifyPluginAsyncTypebox 
       {
         config: { scope: 'admin:write' },
         schema: {
-          ...{ tags, params: Path, body: PutSecretRequest },
+          tags,
+          params: Path,
+          body: PutSecretRequest,
           summary: 'Keep a secret for the headers of tools',
           description:
             'Replaces one with the same name. Without `hosts` a new one may go to any host, and one that is there to those it has. Needs `DRAMATIS_SECRET_KEY`.',
@@ -85,7 +87,7 @@ export function secretRoutes(secrets: SecretService): FastifyPluginAsyncTypebox 
       '/secrets/:name',
       {
         config: { scope: 'admin:write' },
-        schema: { ...{ tags, params: Path }, summary: 'Delete a secret', response: answersNothing('not_found') },
+        schema: { tags, params: Path, summary: 'Delete a secret', response: answersNothing('not_found') },
       },
       async (request, reply) => {
         await secrets.remove(request.caller.organizationId, request.params.name)

@@ -4,8 +4,13 @@ import { ToolError } from './server-tool.ts'
 import type { HttpTool } from './tool-settings.ts'
 
 const tool = (more: Partial<HttpTool> = {}): HttpTool => ({
-  ...{ type: 'http', name: 't', description: 'd', inputSchema: { type: 'object' }, method: 'GET' },
-  ...{ url: 'https://example.com/a/{id}?x=1', ...more },
+  type: 'http',
+  name: 't',
+  description: 'd',
+  inputSchema: { type: 'object' },
+  method: 'GET',
+  url: 'https://example.com/a/{id}?x=1',
+  ...more,
 })
 
 describe('a request', () => {

@@ -52,7 +52,9 @@ export function createToolService(deps: {
   // One turn may need a process for each of its servers.
   const ofKey = Math.max(Math.ceil(ofOrganization * 0.75), Math.min(MOST_SERVERS, ofOrganization))
   const places = createFairQueue({
-    ...{ atOnce: deps.mostProcesses, most: MOST_WAITING, atOnceEach: [ofOrganization, ofKey] },
+    atOnce: deps.mostProcesses,
+    most: MOST_WAITING,
+    atOnceEach: [ofOrganization, ofKey],
   })
   const known: McpDeps['known'] = createRemembered(deps.clock, LISTS)
 

@@ -117,7 +117,9 @@ export function limitRequests(
 
 function refusal(state: BucketState): AppError {
   return new AppError('rate_limited', `this API key may send ${state.limit} requests a minute`, {
-    ...{ refusedBy: 'request_rate', quota: state, retryAfterMs: state.retryAfterMs },
+    refusedBy: 'request_rate',
+    quota: state,
+    retryAfterMs: state.retryAfterMs,
   })
 }
 

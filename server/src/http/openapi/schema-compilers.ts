@@ -88,7 +88,9 @@ function createAjv(how: { coerceTypes: boolean; allErrors: boolean }): Ajv {
     useDefaults: true,
     // Our own schemas are checked by a test (route-schemas.test.ts): here that takes longer than to compile them. And
     // optimizing what is compiled takes twice the time, for checks that are no faster (20 ns a message).
-    ...{ meta: false, validateSchema: false, code: { optimize: false } },
+    meta: false,
+    validateSchema: false,
+    code: { optimize: false },
     // Lengths count UTF-16 units, like the languages most clients are written in. The option works and warns of its age.
     unicode: false,
     logger: false,

@@ -7,7 +7,10 @@ function setUp(options: { atOnce?: number; atOnceEach?: readonly number[]; most?
   const errors: [unknown, string][] = []
   const dropped: string[] = []
   const background = createBackground({
-    ...{ atOnce: 2, atOnceEach: [2], most: 10, ...options },
+    atOnce: 2,
+    atOnceEach: [2],
+    most: 10,
+    ...options,
     onError: (error, name) => errors.push([error, name]),
     onDropped: (name) => dropped.push(name),
   })

@@ -14,7 +14,9 @@ function setUp(cost: number, options: { share?: number; burstMs?: number } = {})
       return cost
     },
     {
-      ...{ share: 0.02, burstMs: 1_000, ...options },
+      share: 0.02,
+      burstMs: 1_000,
+      ...options,
       now: () => time,
       sleep: (ms) => {
         pauses.push(ms)

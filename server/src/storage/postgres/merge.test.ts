@@ -121,8 +121,12 @@ describe('what PostgreSQL is sent of a batch', () => {
 
 const insertSecret = prepareWrite<{ organization: string; name: string; sealed: string }>((db, p) =>
   db.insertInto('secret').values({
-    ...{ organization_id: p('organization'), name: p('name'), sealed: p('sealed'), key_id: '-' },
-    ...{ created_at: 1, modified_at: 1 },
+    organization_id: p('organization'),
+    name: p('name'),
+    sealed: p('sealed'),
+    key_id: '-',
+    created_at: 1,
+    modified_at: 1,
   }),
 )
 const changeSecret = prepareWrite<{ organization: string; name: string; sealed: string }>((db, p) =>

@@ -51,15 +51,19 @@ export function createConversationTurns(deps: {
      */
     takeMessage(key: ConversationKey, message: Message, replyMessageId: string, seen: Standing | null): Statement[] {
       const change = {
-        ...{ organizationId: key.organizationId, id: key.conversationId },
-        ...{ userMessageId: message.id, lastMessageId: replyMessageId },
+        organizationId: key.organizationId,
+        id: key.conversationId,
+        userMessageId: message.id,
+        lastMessageId: replyMessageId,
       }
       const open =
         seen === null
           ? openConversationForMessage(database, change)
           : openConversationAsSeen(database, {
               ...change,
-              ...{ seenLast: seen.lastMessageId, seenCount: seen.messageCount, seenName: seen.name },
+              seenLast: seen.lastMessageId,
+              seenCount: seen.messageCount,
+              seenName: seen.name,
             })
       return [open, insertMessage(database, key, message)]
     },
@@ -70,8 +74,10 @@ export function createConversationTurns(deps: {
      */
     reserveReply: (key: ConversationKey, seen: string | null, replyMessageId: string | null): Statement =>
       reserveLastMessage(database, {
-        ...{ organizationId: key.organizationId, id: key.conversationId },
-        ...{ seen, lastMessageId: replyMessageId },
+        organizationId: key.organizationId,
+        id: key.conversationId,
+        seen,
+        lastMessageId: replyMessageId,
       }),
 
     /** Takes messages out of the conversation and keeps them beside it. */
@@ -91,8 +97,12 @@ export function createConversationTurns(deps: {
     /** Stores messages that are not a reply, such as the results of calls. They cost nothing. */
     addMessages: (key: ConversationKey, messages: readonly Message[]): Statement[] => [
       settleConversation(database, {
-        ...{ organizationId: key.organizationId, id: key.conversationId },
-        ...{ messages: messages.length, promptTokens: 0, completionTokens: 0, name: null },
+        organizationId: key.organizationId,
+        id: key.conversationId,
+        messages: messages.length,
+        promptTokens: 0,
+        completionTokens: 0,
+        name: null,
       }),
       ...messages.map((message) => insertMessage(database, key, message)),
     ],

@@ -19,7 +19,10 @@ export function beginBatch(
   const { database, budgets, nodeId, leaseMs } = deps
   const { organizationId, conversationId, runId } = turn
   const holder = {
-    ...{ organization_id: organizationId, conversation_id: conversationId, run_id: runId, node_id: nodeId },
+    organization_id: organizationId,
+    conversation_id: conversationId,
+    run_id: runId,
+    node_id: nodeId,
     expires_at: turn.acceptedAt + leaseMs,
   }
   return [
@@ -29,10 +32,19 @@ export function beginBatch(
       ? joinLine(database, { ...holder, most: MOST_WAITING })
       : holdConversation(database, { ...holder, fence: turn.fence }),
     insertRun(database, {
-      ...{ organizationId, conversationId, runId, ...turn.target, kind: turn.kind },
-      ...{ userMessageId: turn.userMessage.id, replyMessageId: turn.replyMessageId },
-      ...{ requestId: origin.requestId, onCrash: origin.onCrash, claimId: turn.claimId },
-      ...{ apiKeyId: origin.keyId, budgetDay: turn.budget?.day ?? null, at: turn.acceptedAt },
+      organizationId,
+      conversationId,
+      runId,
+      ...turn.target,
+      kind: turn.kind,
+      userMessageId: turn.userMessage.id,
+      replyMessageId: turn.replyMessageId,
+      requestId: origin.requestId,
+      onCrash: origin.onCrash,
+      claimId: turn.claimId,
+      apiKeyId: origin.keyId,
+      budgetDay: turn.budget?.day ?? null,
+      at: turn.acceptedAt,
       reservedTokens: turn.budget?.reservedTokens ?? 0,
       status: turn.isInLine ? 'accepted' : 'running',
       startedAt: turn.isInLine ? null : turn.acceptedAt,

@@ -12,14 +12,25 @@ const hi = message('m2', 'assistant', 'Hi')
 const question = message('m3', 'user', 'How are you?')
 
 const conversation = {
-  ...{ id: 'c', organizationId: 'o', systemText: 'Be brief.', systemMessageId: 's', aiSystem: 'ollama', model: 'm' },
-  ...{ lastMessageId: 'm2', messageCount: 3, configuration: null },
+  id: 'c',
+  organizationId: 'o',
+  systemText: 'Be brief.',
+  systemMessageId: 's',
+  aiSystem: 'ollama',
+  model: 'm',
+  lastMessageId: 'm2',
+  messageCount: 3,
+  configuration: null,
 } as ConversationForTurn
 
 function draft(fields: Partial<Draft> = {}): Draft {
   return {
-    ...{ organizationId: 'o', conversationId: 'c', conversation, userMessage: question },
-    ...{ standing: { lastMessageId: 'm2', messageCount: 3, name: null }, ...fields },
+    organizationId: 'o',
+    conversationId: 'c',
+    conversation,
+    userMessage: question,
+    standing: { lastMessageId: 'm2', messageCount: 3, name: null },
+    ...fields,
   } as Draft
 }
 

@@ -43,8 +43,15 @@ export function toAnswerMessages(
     last = made.ids.nextAfter(last)
     const { content } = answers.find((answer) => answer.toolCallId === toolCallId) as ToolAnswer
     return {
-      ...{ id: last, role: 'tool', content, toolCallId, name, runId: made.runId },
-      ...{ promptTokens: 0, completionTokens: 0, createdAt: made.at },
+      id: last,
+      role: 'tool',
+      content,
+      toolCallId,
+      name,
+      runId: made.runId,
+      promptTokens: 0,
+      completionTokens: 0,
+      createdAt: made.at,
     }
   })
 }

@@ -29,16 +29,31 @@ export function draftTurn(
   const newId = () => (lastMessageId ? ids.nextAfter(lastMessageId) : ids.next())
   const runId = newId()
   const messageOf = ({ text, attachments }: Said): Message => ({
-    ...{ id: newId(), role: 'user', content: text, toolCallId: null, name: null },
+    id: newId(),
+    role: 'user',
+    content: text,
+    toolCallId: null,
+    name: null,
     ...(attachments.length > 0 && { attachments: [...attachments] }),
-    ...{ runId, promptTokens: 0, completionTokens: 0, createdAt: acceptedAt },
+    runId,
+    promptTokens: 0,
+    completionTokens: 0,
+    createdAt: acceptedAt,
   })
   const made = typeof asked === 'function' ? asked({ runId, at: acceptedAt }) : asked
   const userMessage = 'text' in made ? messageOf(made) : made
   return {
-    ...{ organizationId: origin.organizationId, conversationId: conversation.id, runId },
-    ...{ conversation, userMessage, replyMessageId: newId(), kind },
-    ...{ isInLine: place === 'in line', fence: FIRST_FENCE, acceptedAt, claimId: origin.claim?.id ?? null },
+    organizationId: origin.organizationId,
+    conversationId: conversation.id,
+    runId,
+    conversation,
+    userMessage,
+    replyMessageId: newId(),
+    kind,
+    isInLine: place === 'in line',
+    fence: FIRST_FENCE,
+    acceptedAt,
+    claimId: origin.claim?.id ?? null,
     keyId: origin.keyId,
     target: { aiSystem: conversation.aiSystem, model: conversation.model },
     budget: null,

@@ -101,7 +101,10 @@ export function createSummarizer(deps: SideDeps & { ids: IdSource; background: B
     // Somebody else makes it, or the conversation is gone.
     if (!(await tryWrite(database, [beginSummary(database, claim)]))) return null
     const result = await callAside(deps, {
-      ...{ chain, caller: turn.accepted, signal, context: summaryRequest(earlier?.text ?? null, taken, size) },
+      chain,
+      caller: turn.accepted,
+      signal,
+      context: summaryRequest(earlier?.text ?? null, taken, size),
       settings: { maxTokens, timeouts: { totalMs: SUMMARY_MS } },
       budget: deps.budgets.beside(turn.accepted),
     })

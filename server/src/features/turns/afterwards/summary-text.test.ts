@@ -6,8 +6,15 @@ import { countToSummarize, cutToTokens, firstThatFit, summaryRequest } from './s
 
 function message(role: MessageRole, content: string, n = 0): Message {
   return {
-    ...{ id: String(n).padStart(4, '0'), role, content, toolCallId: null, name: role === 'tool' ? 'search' : null },
-    ...{ runId: null, promptTokens: 0, completionTokens: 0, createdAt: n },
+    id: String(n).padStart(4, '0'),
+    role,
+    content,
+    toolCallId: null,
+    name: role === 'tool' ? 'search' : null,
+    runId: null,
+    promptTokens: 0,
+    completionTokens: 0,
+    createdAt: n,
   } as Message
 }
 

@@ -47,12 +47,10 @@ export function createTitler(
     // Somebody has named it, an earlier turn has, or it is gone.
     if (!found || found.isDeleted || found.conversation.name !== extract) return
     const result = await callAside(deps, {
-      ...{
-        chain: [chosen],
-        caller: accepted,
-        context: titleRequest(userMessage.content, reply?.content ?? ''),
-        signal,
-      },
+      chain: [chosen],
+      caller: accepted,
+      context: titleRequest(userMessage.content, reply?.content ?? ''),
+      signal,
       settings: { maxTokens: MOST_WRITTEN, timeouts: { totalMs: TITLE_MS } },
       budget: deps.budgets.beside(accepted),
     })

@@ -11,15 +11,13 @@ type Spoken = { role: MessageRole; content: string; toolCalls?: ToolCall[]; tool
 
 function talkOf(spoken: readonly Spoken[]): Message[] {
   return spoken.map((message) => ({
-    ...{
-      id: ids.next(),
-      toolCallId: null,
-      name: null,
-      runId: null,
-      promptTokens: 0,
-      completionTokens: 0,
-      createdAt: 0,
-    },
+    id: ids.next(),
+    toolCallId: null,
+    name: null,
+    runId: null,
+    promptTokens: 0,
+    completionTokens: 0,
+    createdAt: 0,
     ...message,
   }))
 }

@@ -74,8 +74,14 @@ export function closingMessages(history: readonly Message[], at: number): Messag
     return open.map(
       ({ id, name }, n): Message => ({
         id: shiftId(message.id, behind + n + 1),
-        ...{ role: 'tool', content: NOT_ANSWERED, toolCallId: id, name, runId: message.runId },
-        ...{ promptTokens: 0, completionTokens: 0, createdAt: at },
+        role: 'tool',
+        content: NOT_ANSWERED,
+        toolCallId: id,
+        name,
+        runId: message.runId,
+        promptTokens: 0,
+        completionTokens: 0,
+        createdAt: at,
       }),
     )
   })

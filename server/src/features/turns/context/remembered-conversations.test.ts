@@ -14,8 +14,13 @@ const messages = (from: number, to: number) => Array.from({ length: to - from },
 /** A conversation whose newest message is `last`, with a system message besides. */
 function conversation(last: number, fields: Partial<ConversationForTurn> = {}): ConversationForTurn {
   return {
-    ...{ id: 'c', organizationId: 'o', systemText: null, systemMessageId: 's' },
-    ...{ lastMessageId: idOf(last), messageCount: last + 2, ...fields },
+    id: 'c',
+    organizationId: 'o',
+    systemText: null,
+    systemMessageId: 's',
+    lastMessageId: idOf(last),
+    messageCount: last + 2,
+    ...fields,
   } as ConversationForTurn
 }
 const standingOf = ({ lastMessageId, messageCount }: ConversationForTurn): Omit<Standing, 'name'> => ({

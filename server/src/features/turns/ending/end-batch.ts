@@ -62,7 +62,10 @@ export function endBatch(
   const { lengths: eventLengths } = encodeEvents(events)
   // A regenerated reply takes the place of what stands between the question and it, but only once there is one.
   const replaced = () => ({
-    ...{ from: successorOf(turn.userMessageId), before: firstIdOf(replyMessageId), by: runId, at: endedAt },
+    from: successorOf(turn.userMessageId),
+    before: firstIdOf(replyMessageId),
+    by: runId,
+    at: endedAt,
   })
   const statements = [
     // The conversation before the turn, as when a turn is accepted: the other way round they deadlock on PostgreSQL.

@@ -60,7 +60,14 @@ export function createEndStore(deps: EndStoreDeps) {
     const { isUsageEstimated, ...runEnd } = end
     const isFromUser = accepted.userMessage.role === 'user'
     const { statements, messages } = endBatch(deps, {
-      ...{ organizationId, conversationId, runId, fence, kind, replyMessageId, isUsageEstimated, budget },
+      organizationId,
+      conversationId,
+      runId,
+      fence,
+      kind,
+      replyMessageId,
+      isUsageEstimated,
+      budget,
       userMessageId: accepted.userMessage.id,
       aiSystem: progress.aiSystem,
       model: progress.model,
@@ -79,7 +86,9 @@ export function createEndStore(deps: EndStoreDeps) {
     const stored = isStored ? runEnd : await endWithoutText(key)
     const shown: RunEnd = stored ?? {
       ...runEnd,
-      ...{ status: 'interrupted', finishReason: 'interrupted', error: INTERRUPTED },
+      status: 'interrupted',
+      finishReason: 'interrupted',
+      error: INTERRUPTED,
     }
     if (stored) reply.close(shown)
     else reply.lose()

@@ -135,8 +135,15 @@ export function createRecovery(deps: {
     const { conversation } = found
     const earlier = run.budget && (await spentSoFar(conversation, run, []))
     return {
-      ...{ ...key, conversation, userMessage, replyMessageId: run.replyMessageId, kind: run.kind },
-      ...{ isInLine: fence === null, fence: fence ?? 1, acceptedAt: run.createdAt, claimId: run.claimId },
+      ...key,
+      conversation,
+      userMessage,
+      replyMessageId: run.replyMessageId,
+      kind: run.kind,
+      isInLine: fence === null,
+      fence: fence ?? 1,
+      acceptedAt: run.createdAt,
+      claimId: run.claimId,
       budget: run.budget,
       keyId: run.apiKeyId,
       standing: null,
@@ -188,8 +195,12 @@ export function createRecovery(deps: {
       const [held, waiting] = await Promise.all([selectRunningTurns(database, {}), selectWaitingTurns(database, {})])
       const orphans = [...held, ...waiting.map((row) => ({ ...row, fence: null }))].map(
         (row): Orphan => ({
-          ...{ organizationId: row.organization_id, conversationId: row.conversation_id, runId: row.run_id },
-          ...{ fence: row.fence, nodeId: row.node_id, expiresAt: row.expires_at },
+          organizationId: row.organization_id,
+          conversationId: row.conversation_id,
+          runId: row.run_id,
+          fence: row.fence,
+          nodeId: row.node_id,
+          expiresAt: row.expires_at,
         }),
       )
       const abandoned = orphans.filter((orphan) => isAbandoned(orphan) || isStrayStill(orphan))

@@ -52,6 +52,9 @@ export const INTERRUPTED_RESULT =
 export function repairsOf(events: readonly ReplyEvent[]): ToolEvent[] {
   const last = stepsOf(events).findLast(({ calls }) => calls.length > 0)
   return (last ? openCalls(last) : []).map(({ id, name }) => ({
-    ...{ kind: 'result' as const, toolCallId: id, name, content: INTERRUPTED_RESULT },
+    kind: 'result' as const,
+    toolCallId: id,
+    name,
+    content: INTERRUPTED_RESULT,
   }))
 }

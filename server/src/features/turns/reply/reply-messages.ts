@@ -34,7 +34,12 @@ export function messagesOf(
   const common = { runId: run.runId, promptTokens: 0, completionTokens: 0, createdAt: run.at }
   const messages = steps.flatMap(({ text, calls, results }): Message[] => [
     {
-      ...{ id: '', role: 'assistant', content: text, toolCallId: null, name: null, ...common },
+      id: '',
+      role: 'assistant',
+      content: text,
+      toolCallId: null,
+      name: null,
+      ...common,
       ...(calls.length > 0 && { toolCalls: [...calls] }),
     },
     ...calls.flatMap(({ id, name }): Message[] =>

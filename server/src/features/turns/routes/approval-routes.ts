@@ -58,9 +58,14 @@ export function approvalRoutes(approvals: ApprovalList): FastifyPluginAsyncTypeb
 async function* print(call: WaitingCall): Pieces {
   const { conversationId, runId, toolCallId, name, input, personaId, externalUserId } = call
   yield JSON.stringify({
-    ...{ conversationId, runId, toolCallId, name, input },
+    conversationId,
+    runId,
+    toolCallId,
+    name,
+    input,
     waitingSince: new Date(call.createdAt).toISOString(),
     expiresAt: new Date(call.expiresAt).toISOString(),
-    ...{ personaId, externalUserId },
+    personaId,
+    externalUserId,
   })
 }

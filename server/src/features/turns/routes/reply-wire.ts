@@ -103,7 +103,10 @@ export function toChatResponse(turn: ReadableRun, end: RunEnd, requestId: string
         finish_reason: end.finishReason,
         index: 0,
         message: {
-          ...{ role: 'assistant', content: last?.text ?? '', toolCallId: null, name: null },
+          role: 'assistant',
+          content: last?.text ?? '',
+          toolCallId: null,
+          name: null,
           ...(toolCalls.length > 0 && { toolCalls }),
         },
       },

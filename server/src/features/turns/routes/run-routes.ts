@@ -33,7 +33,9 @@ export function runRoutes(deps: { runs: RunService; stopper: RunStopper }): Fast
       {
         config: { scope: 'conversations:read' },
         schema: {
-          ...{ tags, params: Path, querystring: ListQuery },
+          tags,
+          params: Path,
+          querystring: ListQuery,
           summary: 'List the runs of a conversation',
           response: answers(RunPage, 'not_found', 'gone'),
         },
@@ -54,7 +56,8 @@ export function runRoutes(deps: { runs: RunService; stopper: RunStopper }): Fast
       {
         config: { scope: 'conversations:read' },
         schema: {
-          ...{ tags, params: RunPath },
+          tags,
+          params: RunPath,
           summary: 'Read the record of a run',
           response: answers(RunDto, 'not_found', 'gone'),
         },
@@ -67,7 +70,9 @@ export function runRoutes(deps: { runs: RunService; stopper: RunStopper }): Fast
       {
         config: { scope: 'conversations:read', mayLast: true },
         schema: {
-          ...{ tags, params: RunPath, querystring: EventsQuery },
+          tags,
+          params: RunPath,
+          querystring: EventsQuery,
           summary: 'Read the events of a run, or the rest of them',
           description:
             'The same server-sent events as the first time, behind `Last-Event-ID` or `after`: what is there at once, ' +

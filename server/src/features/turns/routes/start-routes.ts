@@ -147,7 +147,9 @@ export function startRoutes(deps: {
       {
         config,
         schema: {
-          ...{ tags, description, summary: 'Start a conversation with a persona' },
+          tags,
+          description,
+          summary: 'Start a conversation with a persona',
           querystring: TurnOptions,
           body: CreatePersonaConversationRequest,
           response: answersAs<Static<typeof ConversationDto>>(CONVERSATION_OR_EVENTS, ...OF_A_TURN),

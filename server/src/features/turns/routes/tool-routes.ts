@@ -43,7 +43,10 @@ export function toolRoutes(deps: {
       {
         config: { scope: 'conversations:write', isNewWork: true, mayLast: true, idempotency: { keeps: 'run' } },
         schema: {
-          ...{ tags, params: Path, querystring: TurnOptions, body: ToolResults },
+          tags,
+          params: Path,
+          querystring: TurnOptions,
+          body: ToolResults,
           summary: 'Give the results of the tools that you run',
           description:
             'For a reply that has ended with `tool_calls`: each of its calls needs a result. The reply goes on, whole at ' +
@@ -66,7 +69,10 @@ export function toolRoutes(deps: {
         {
           config: { scope: 'conversations:write', idempotency: { keeps: 'answer' } },
           schema: {
-            ...{ tags, summary, params: RunPath, body: Call },
+            tags,
+            summary,
+            params: RunPath,
+            body: Call,
             response: answers(DecisionDto, 'not_found', 'gone', 'conflict'),
           },
         },

@@ -62,7 +62,9 @@ export function turnRoutes(deps: { turns: TurnService; runs: RunService }): Fast
 
     for (const name of ['chat', 'continue-sync']) {
       app.route({
-        ...{ method: [...method], url: url(name), config: configOfSending },
+        method: [...method],
+        url: url(name),
+        config: configOfSending,
         schema: { ...sending, summary: 'Continue, whole reply at once', response: answers(ChatResponse, ...OF_A_TURN) },
         handler: async (request, reply) => answerWhole(request, reply, await send(request, reply)),
       })
@@ -70,7 +72,9 @@ export function turnRoutes(deps: { turns: TurnService; runs: RunService }): Fast
 
     for (const name of ['chat-sse', 'continue-sse']) {
       app.route({
-        ...{ method: [...method], url: url(name), config: configOfSending },
+        method: [...method],
+        url: url(name),
+        config: configOfSending,
         schema: {
           ...sending,
           summary: 'Continue, the reply as server-sent events',
@@ -82,7 +86,9 @@ export function turnRoutes(deps: { turns: TurnService; runs: RunService }): Fast
 
     for (const name of ['chat-http2', 'continue']) {
       app.route({
-        ...{ method: [...method], url: url(name), config: configOfSending },
+        method: [...method],
+        url: url(name),
+        config: configOfSending,
         schema: {
           ...sending,
           summary: 'Continue, the reply as a JSON array that is written as it grows',
@@ -100,7 +106,9 @@ export function turnRoutes(deps: { turns: TurnService; runs: RunService }): Fast
       {
         config,
         schema: {
-          ...{ tags, params: Path, querystring: TurnOptions },
+          tags,
+          params: Path,
+          querystring: TurnOptions,
           summary: 'Replace the last reply',
           description: `The old reply stays until there is a new one, and is kept beside the conversation. ${twoWays}`,
           response: answersAs<ChatResponse>(WHOLE_OR_EVENTS, ...OF_A_TURN),
@@ -118,7 +126,10 @@ export function turnRoutes(deps: { turns: TurnService; runs: RunService }): Fast
       {
         config,
         schema: {
-          ...{ tags, params: MessagePath, querystring: TurnOptions, body: EditedMessage },
+          tags,
+          params: MessagePath,
+          querystring: TurnOptions,
+          body: EditedMessage,
           summary: 'Change the last message of the user',
           description: `The old message and its reply are kept beside the conversation. ${twoWays}`,
           response: answersAs<ChatResponse>(WHOLE_OR_EVENTS, ...OF_A_TURN),

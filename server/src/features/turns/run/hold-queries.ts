@@ -169,6 +169,8 @@ export async function findTurnsOf(
     .where('organization_id', '=', organizationId)
     .where('conversation_id', 'in', conversationIds)
   return (await database.scan(query.compile(), organizationId)).map(({ conversation_id, run_id }) => ({
-    ...{ organizationId, conversationId: conversation_id, runId: run_id },
+    organizationId,
+    conversationId: conversation_id,
+    runId: run_id,
   }))
 }

@@ -78,11 +78,17 @@ export function createWaitingLine(deps: {
       await database.write([
         leaveLine(database, { organizationId, conversationId, runId }),
         holdNext(database, {
-          ...{ organization_id: organizationId, conversation_id: conversationId, run_id: runId },
-          ...{ fence: turn.fence, node_id: nodeId, expires_at: now + leaseMs },
+          organization_id: organizationId,
+          conversation_id: conversationId,
+          run_id: runId,
+          fence: turn.fence,
+          node_id: nodeId,
+          expires_at: now + leaseMs,
         }),
         startRun(database, {
-          ...{ organizationId, conversationId, runId },
+          organizationId,
+          conversationId,
+          runId,
           status: nextStatus('accepted', 'start'),
           at: now,
         }),

@@ -32,7 +32,9 @@ type Running = LiveTurn & { stop(stop: Stop): void; isWaiting(): boolean }
 
 /** How a run is here that goes on to wait on another server, or on this one when it has started again. */
 const LEFT: RunEnd = {
-  ...{ status: 'waiting', finishReason: 'interrupted', usage: { promptTokens: 0, completionTokens: 0 } },
+  status: 'waiting',
+  finishReason: 'interrupted',
+  usage: { promptTokens: 0, completionTokens: 0 },
   error: INTERRUPTED,
 }
 
@@ -73,7 +75,11 @@ export function createTurnRunner(
       abort.abort()
     }
     const reply = replyLog.open({
-      ...{ organizationId, conversationId, runId, fence, stored: accepted.resumption?.events ?? [] },
+      organizationId,
+      conversationId,
+      runId,
+      fence,
+      stored: accepted.resumption?.events ?? [],
       onLost: (reason) => stop({ lost: reason }),
     })
     const key = { organizationId, conversationId, runId }
@@ -153,7 +159,12 @@ export function createTurnRunner(
     askings.set(runId, askApproval)
     try {
       await takeSteps(deps, {
-        ...{ accepted, context, toolbox, budget, reply, signal },
+        accepted,
+        context,
+        toolbox,
+        budget,
+        reply,
+        signal,
         progress,
         askApproval,
         enterCall,
