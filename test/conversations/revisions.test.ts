@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { createConversation, expectError, type Json, parseSse, type RunningApp, startApp } from '../support/app.ts'
+import { createConversation, expectError, type Json, parseSse, type RunningApp } from '../support/app.ts'
+import { startAppWithProvider } from '../support/app-with-provider.ts'
 import { onEveryDatabase } from '../support/databases.ts'
-import { chatReply, type ProviderServer, startProviderServer } from '../support/provider-server.ts'
+import { chatReply, type ProviderServer } from '../support/provider-server.ts'
 
 type Message = { role: string; content: string; messageId: string }
 type Conversation = { chatMessages: Message[]; chatMessagesCount: number; totalTokens: number; conversationId: string }
@@ -12,13 +13,9 @@ onEveryDatabase('changing what was said', (kind) => {
   let server: RunningApp
   let provider: ProviderServer
   beforeAll(async () => {
-    provider = await startProviderServer()
-    server = await startApp(kind, { OPENAI_COMPATIBLE_BASE_URL: `${provider.url}/v1` })
+    ;({ server, provider } = await startAppWithProvider(kind))
   })
-  afterAll(async () => {
-    await server.close()
-    await provider.close()
-  })
+  afterAll(() => server.close())
 
   const read = async (id: string) => (await server.call<Conversation>('GET', `/conversations/${id}`)).body
   const talk = (messages: Message[]) => messages.map(({ role, content }) => `${role}: ${content}`)

@@ -8,10 +8,10 @@ import {
   type Json,
   parseSse,
   type RunningApp,
-  startApp,
 } from '../support/app.ts'
+import { startAppWithProvider } from '../support/app-with-provider.ts'
 import { onEveryDatabase } from '../support/databases.ts'
-import { fixtureReply, type ProviderServer, startProviderServer } from '../support/provider-server.ts'
+import { fixtureReply, type ProviderServer } from '../support/provider-server.ts'
 
 type Conversation = { conversationId: string; chatMessages: { role: string; content: string }[]; totalTokens: number }
 
@@ -23,17 +23,12 @@ onEveryDatabase('errors', (kind) => {
   let server: RunningApp
   let provider: ProviderServer
   beforeAll(async () => {
-    provider = await startProviderServer()
-    server = await startApp(kind, {
-      OPENAI_COMPATIBLE_BASE_URL: `${provider.url}/v1`,
+    ;({ server, provider } = await startAppWithProvider(kind, {
       OPENAI_COMPATIBLE_API_KEY: PROVIDER_KEY,
       DRAMATIS_BODY_LIMIT: '200000',
-    })
+    }))
   })
-  afterAll(async () => {
-    await server.close()
-    await provider.close()
-  })
+  afterAll(() => server.close())
 
   const read = async (id: string) => (await server.call<Conversation>('GET', `/conversations/${id}`)).body
   const general = async (fields: Json) => {

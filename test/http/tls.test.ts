@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { connect as connectTls } from 'node:tls'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { ADMIN_KEY, type Json, parseSse, type RunningApp, startApp } from '../support/app.ts'
+import { expectArrayWrites } from '../support/array-writes.ts'
 import { onEveryDatabase } from '../support/databases.ts'
 
 type Item = { choice: { message: { content: string } } }
@@ -15,16 +16,6 @@ const TEXT = 'One two three four five.'
 const TOKENS = ['One', ' two', ' three', ' four', ' five.', '']
 const PAGE = 'https://page.example'
 const KEY = { 'x-hl-api-key': ADMIN_KEY }
-
-function expectArrayWrites(writes: string[]): void {
-  expect(writes).toHaveLength(TOKENS.length + 1)
-  expect(writes[0]).toMatch(/^\[\{.+\}$/)
-  for (const write of writes.slice(1, -1)) expect(write).toMatch(/^,\{.+\}$/)
-  expect(writes.at(-1)).toBe(']')
-  for (let n = 1; n < writes.length; n++) expect(JSON.parse(`${writes.slice(0, n).join('')}]`)).toHaveLength(n)
-  const items = JSON.parse(writes.join('')) as Item[]
-  expect(items.map(({ choice }) => choice.message.content)).toEqual(TOKENS)
-}
 
 onEveryDatabase('TLS', (kind) => {
   let server: RunningApp
@@ -170,7 +161,7 @@ onEveryDatabase('TLS', (kind) => {
     expect(array.headers['content-type']).toMatch(/^application\/json/)
     expect(array.headers['access-control-allow-origin']).toBe(PAGE)
     expect(array.headers['x-dramatis-run-id']).toMatch(/^[0-9a-f-]{36}$/)
-    expectArrayWrites(array.pieces)
+    expectArrayWrites(array.pieces, TOKENS)
     const sse = await http2('PATCH', `/conversations/${id}/chat-sse`, { message: 'Hi' }, { ...KEY, origin: PAGE })
     expect(sse.headers['content-type']).toMatch(/^text\/event-stream/)
     expect(sse.headers['access-control-allow-origin']).toBe(PAGE)
@@ -223,7 +214,7 @@ onEveryDatabase('TLS', (kind) => {
       request.end('{"message":"Hi"}')
     })
     expect(version).toBe('1.1')
-    expectArrayWrites(writes)
+    expectArrayWrites(writes, TOKENS)
   })
 
   test('plain HTTP on the port of TLS does not stop the server', async () => {

@@ -1,17 +1,10 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
-import {
-  type Answer,
-  createConversation,
-  expectError,
-  type Json,
-  type RunningApp,
-  serve,
-  startApp,
-} from '../support/app.ts'
+import { type Answer, createConversation, expectError, type Json, type RunningApp, serve } from '../support/app.ts'
+import { startAppWithProvider } from '../support/app-with-provider.ts'
 import { onEveryDatabase } from '../support/databases.ts'
 import { startServer } from '../support/process.ts'
-import { chatReply, type ProviderServer, startProviderServer } from '../support/provider-server.ts'
+import { chatReply, type ProviderServer } from '../support/provider-server.ts'
 
 type Key = { id: string; headers: { 'x-hl-api-key': string } }
 type Usage = { prompt_tokens: number; completion_tokens: number; total_tokens: number }
@@ -51,13 +44,9 @@ onEveryDatabase('a daily token budget', (kind) => {
   let server: RunningApp
   let provider: ProviderServer
   beforeAll(async () => {
-    provider = await startProviderServer()
-    server = await startApp(kind, { OPENAI_COMPATIBLE_BASE_URL: `${provider.url}/v1`, OPENAI_COMPATIBLE_MODEL: 'm' })
+    ;({ server, provider } = await startAppWithProvider(kind, { OPENAI_COMPATIBLE_MODEL: 'm' }))
   })
-  afterAll(async () => {
-    await server.close()
-    await provider.close()
-  })
+  afterAll(() => server.close())
 
   /** A conversation whose replies may have `maxTokens`. */
   async function converse(rehearsal: Json, maxTokens?: number): Promise<string> {

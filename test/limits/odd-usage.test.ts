@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
-import { type Json, type RunningApp, startApp } from '../support/app.ts'
+import type { Json, RunningApp } from '../support/app.ts'
+import { startAppWithProvider } from '../support/app-with-provider.ts'
 import { onEveryDatabase } from '../support/databases.ts'
-import { type ProviderServer, startProviderServer } from '../support/provider-server.ts'
+import type { ProviderServer } from '../support/provider-server.ts'
 
 /** What a provider may write where a number of tokens belongs, as JSON. */
 const ODD = [
@@ -18,18 +19,14 @@ onEveryDatabase('an odd number of tokens', (kind) => {
   let provider: ProviderServer
   let key: { 'x-hl-api-key': string }
   beforeAll(async () => {
-    provider = await startProviderServer()
-    server = await startApp(kind, { OPENAI_COMPATIBLE_BASE_URL: `${provider.url}/v1` })
+    ;({ server, provider } = await startAppWithProvider(kind))
   })
   beforeEach(async () => {
     const scopes = ['conversations:read', 'conversations:write']
     const made = await server.call('POST', '/api-keys', { name: 'with a budget', scopes, dailyTokens: 1_000_000 })
     key = { 'x-hl-api-key': made.body['key'] as string }
   })
-  afterAll(async () => {
-    await server.close()
-    await provider.close()
-  })
+  afterAll(() => server.close())
 
   const answerWith = (usage: string) => {
     const chunk = (json: string) => `data: ${json}\n\n`

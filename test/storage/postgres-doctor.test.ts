@@ -6,9 +6,9 @@ import { join } from 'node:path'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { openPostgres } from '../../server/src/storage/postgres/postgres.ts'
-import { freePort } from '../faults/support/own-postgres.ts'
 import { PGBOUNCER_MISSING, pgbouncer, withPgbouncer } from '../faults/support/pgbouncer.ts'
 import { databaseKinds, type TestDatabase } from '../support/databases.ts'
+import { freePort } from '../support/free-port.ts'
 import { environmentOf, runCli } from '../support/process.ts'
 
 const postgres = databaseKinds.find(({ name }) => name === 'postgres')

@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
-import { expectError, type Json, type RunningApp, startApp } from '../support/app.ts'
+import { expectError, type Json, type RunningApp } from '../support/app.ts'
+import { startAppWithProvider } from '../support/app-with-provider.ts'
 import { onEveryDatabase } from '../support/databases.ts'
-import { chatReply, fixtureReply, type ProviderServer, startProviderServer } from '../support/provider-server.ts'
+import { chatReply, fixtureReply, type ProviderServer } from '../support/provider-server.ts'
 import { itemsOf, readConversation, shapeOf, startWithTools, type Whole } from '../support/tools.ts'
 
 const schema = { type: 'object', properties: { city: { type: 'string' } } }
@@ -15,16 +16,11 @@ onEveryDatabase('tools that the caller runs', (kind) => {
   let server: RunningApp
   let provider: ProviderServer
   beforeAll(async () => {
-    provider = await startProviderServer()
-    server = await startApp(kind, {
-      OPENAI_COMPATIBLE_BASE_URL: `${provider.url}/v1`,
+    ;({ server, provider } = await startAppWithProvider(kind, {
       OPENAI_COMPATIBLE_MODEL: 'm',
-    })
+    }))
   })
-  afterAll(async () => {
-    await server.close()
-    await provider.close()
-  })
+  afterAll(() => server.close())
   beforeEach(() => {
     provider.requests.length = 0
   })

@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { type RunningApp, startApp } from '../support/app.ts'
+import type { RunningApp } from '../support/app.ts'
+import { startAppWithProvider } from '../support/app-with-provider.ts'
 import { onEveryDatabase } from '../support/databases.ts'
-import { chatReply, type ProviderServer, startProviderServer } from '../support/provider-server.ts'
+import { chatReply, type ProviderServer } from '../support/provider-server.ts'
 
 type Conversation = { conversationId: string; conversationName: string | null; totalTokens: number }
 type Run = { kind: string; status: string; model: string; usage: { total_tokens: number } }
@@ -13,16 +14,11 @@ onEveryDatabase('titles', (kind) => {
   let server: RunningApp
   let provider: ProviderServer
   beforeAll(async () => {
-    provider = await startProviderServer()
-    server = await startApp(kind, {
-      OPENAI_COMPATIBLE_BASE_URL: `${provider.url}/v1`,
+    ;({ server, provider } = await startAppWithProvider(kind, {
       DRAMATIS_TITLE_MODEL: 'openai-compatible:small:1b',
-    })
+    }))
   })
-  afterAll(async () => {
-    await server.close()
-    await provider.close()
-  })
+  afterAll(() => server.close())
 
   const isTitleRequest = ({ body }: { body: unknown }) => (body as { model: string }).model === 'small:1b'
   const titleRequests = () => provider.requests.filter(isTitleRequest)

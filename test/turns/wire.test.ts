@@ -3,6 +3,7 @@ import { connect as connectTcp } from 'node:net'
 import { Worker } from 'node:worker_threads'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { ADMIN_KEY, createConversation, type Json, parseSse, type RunningApp, startApp } from '../support/app.ts'
+import { expectArrayWrites } from '../support/array-writes.ts'
 import { onEveryDatabase } from '../support/databases.ts'
 
 type Item = Json & {
@@ -57,16 +58,6 @@ function expectSseChunks(chunks: string[], runId: string, atOnce: boolean): void
   expect(events.map(({ data }) => (JSON.parse(data) as Item).choice.message.content)).toEqual(TOKENS)
 }
 
-function expectArrayWrites(writes: string[]): void {
-  expect(writes).toHaveLength(TOKENS.length + 1)
-  expect(writes[0]).toMatch(/^\[\{.+\}$/)
-  for (const write of writes.slice(1, -1)) expect(write).toMatch(/^,\{.+\}$/)
-  expect(writes.at(-1)).toBe(']')
-  for (let n = 1; n < writes.length; n++) expect(JSON.parse(`${writes.slice(0, n).join('')}]`)).toHaveLength(n)
-  const items = JSON.parse(writes.join('')) as Item[]
-  expect(items.map(({ choice }) => choice.message.content)).toEqual(TOKENS)
-}
-
 onEveryDatabase('streams over a socket', (kind) => {
   let server: RunningApp
   beforeAll(async () => {
@@ -116,7 +107,7 @@ onEveryDatabase('streams over a socket', (kind) => {
       const id = await createConversation(server, { text: TEXT, tokensPerSecond })
       const answer = await raw(`/conversations/${id}/chat-http2`, '{"message":"Hi"}')
       expect(answer.headers.get('content-type')).toMatch(/^application\/json/)
-      expectArrayWrites(chunksOf(answer.body))
+      expectArrayWrites(chunksOf(answer.body), TOKENS)
     },
   )
 

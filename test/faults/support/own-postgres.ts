@@ -1,9 +1,9 @@
 import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'vitest'
 import type { DatabaseKind } from '../../support/databases.ts'
+import { freePort } from '../../support/free-port.ts'
 
 /** A PostgreSQL that a test may switch off and on again. */
 export type OwnPostgres = {
@@ -96,15 +96,4 @@ export async function createOwnPostgres({
       rmSync(directory, { recursive: true, force: true })
     },
   }
-}
-
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const probe = createServer()
-    probe.once('error', reject)
-    probe.listen(0, '127.0.0.1', () => {
-      const address = probe.address()
-      probe.close(() => resolve(typeof address === 'object' && address ? address.port : 0))
-    })
-  })
 }

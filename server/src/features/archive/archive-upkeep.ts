@@ -7,7 +7,7 @@ const ROUND_EVERY_MS = 60_000
 type Log = { info(fields: object, message: string): void; warn(fields: object, message: string): void }
 
 /** Archives in the background, a round at a time; `stop` waits for the segment that is being written, and no longer. */
-export function keepArchiving(deps: { archiver: Pick<Archiver, 'round'>; log: Log }): Repeated {
+export function lookAfterArchive(deps: { archiver: Pick<Archiver, 'round'>; log: Log }): Repeated {
   const { archiver, log } = deps
   const warn = (error: unknown) => log.warn({ err: error }, 'archiving failed; it will be tried again')
   let isStopping = false

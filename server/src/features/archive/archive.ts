@@ -8,7 +8,7 @@ import type { OpenTurns } from '../turns/run/open-turns.ts'
 import { createBlobEraser } from '../unclaimed-blobs/blob-eraser.ts'
 import { createArchiveReader } from './archive-reader.ts'
 import { archiveRoutes } from './archive-routes.ts'
-import { keepArchiving } from './archive-upkeep.ts'
+import { lookAfterArchive } from './archive-upkeep.ts'
 import { type ArchiveSettings, createArchiver } from './archiver.ts'
 import { prefixOf } from './segment.ts'
 
@@ -31,7 +31,7 @@ export function createArchive(deps: {
     /** Begins to archive in the background. */
     begin(how: { settings: ArchiveSettings; openTurns: OpenTurns }) {
       const archiver = createArchiver({ ...deps, ...how })
-      return { archiver, upkeep: keepArchiving({ archiver, log: deps.log }) }
+      return { archiver, upkeep: lookAfterArchive({ archiver, log: deps.log }) }
     },
   }
 }

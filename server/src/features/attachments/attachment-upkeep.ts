@@ -5,7 +5,7 @@ import type { AttachmentService } from './attachment-service.ts'
 const LOOK_EVERY_MS = 600_000
 
 /** Gives up files that were uploaded and never sent, from time to time. */
-export function keepAttachments(deps: {
+export function lookAfterAttachments(deps: {
   attachments: Pick<AttachmentService, 'sweepUnused'>
   log: { info(fields: object, message: string): void; warn(fields: object, message: string): void }
 }): Repeated {

@@ -6,7 +6,7 @@ import type { Database } from '../../storage/database.ts'
 import { createBlobEraser } from '../unclaimed-blobs/blob-eraser.ts'
 import { attachmentRoutes } from './attachment-routes.ts'
 import { createAttachmentService, prefixOf } from './attachment-service.ts'
-import { keepAttachments } from './attachment-upkeep.ts'
+import { lookAfterAttachments } from './attachment-upkeep.ts'
 
 /** Files that stand with messages. */
 export function createAttachments(deps: {
@@ -24,6 +24,6 @@ export function createAttachments(deps: {
     routes: (conversations: Parameters<typeof attachmentRoutes>[0]['conversations']) =>
       attachmentRoutes({ attachments: service, conversations }),
     erase: createBlobEraser({ ...deps, discard: service.discard, prefixOf }),
-    upkeep: keepAttachments({ attachments: service, log: deps.log }),
+    upkeep: lookAfterAttachments({ attachments: service, log: deps.log }),
   }
 }

@@ -197,7 +197,7 @@ export async function sweepClaims({ database, clock }: { database: Database; clo
 }
 
 /** Does that from time to time. */
-export function keepClaims(deps: {
+export function lookAfterClaims(deps: {
   database: Database
   clock: Clock
   log: { warn(fields: object, message: string): void }

@@ -152,7 +152,7 @@ function stopped(): AppError {
 }
 
 /** Goes on with what a server has left unfinished: at once, and then from time to time. */
-export function keepErasures(deps: {
+export function lookAfterErasures(deps: {
   erasures: Pick<EraseService, 'resume' | 'stop'>
   log: { info(fields: object, message: string): void; warn(fields: object, message: string): void }
 }): Repeated {

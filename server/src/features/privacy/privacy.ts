@@ -10,7 +10,7 @@ import type { RunService } from '../turns/run-service.ts'
 import type { RunStopper } from '../turns/run-stopper.ts'
 import type { Eraser } from '../unclaimed-blobs/blob-eraser.ts'
 import { deleteRoutes } from './delete-routes.ts'
-import { createEraseService, keepErasures } from './erase-service.ts'
+import { createEraseService, lookAfterErasures } from './erase-service.ts'
 import { createExportService } from './export-service.ts'
 import { privacyRoutes } from './privacy-routes.ts'
 
@@ -34,5 +34,5 @@ export function createPrivacy(deps: {
     await app.register(deleteRoutes({ ...deps, erasures }))
     await app.register(privacyRoutes({ exports, erasures }))
   }
-  return { routes, upkeep: keepErasures({ erasures, log: deps.log }) }
+  return { routes, upkeep: lookAfterErasures({ erasures, log: deps.log }) }
 }

@@ -25,7 +25,7 @@ import { createTurnContexts } from './context/turn-contexts.ts'
 import { createTokenBudgets } from './limits/token-budget.ts'
 import { createTurnLimits } from './limits/turn-limits.ts'
 import { createRecovery } from './recovering/recovery.ts'
-import { keepTurns } from './recovering/turn-upkeep.ts'
+import { lookAfterTurns } from './recovering/turn-upkeep.ts'
 import { createReplyLog } from './reply/reply-log.ts'
 import { createApprovalList } from './routes/approval-list.ts'
 import { approvalRoutes } from './routes/approval-routes.ts'
@@ -143,7 +143,7 @@ export function createTurns(deps: {
   const stopper = createRunStopper({ ...shared, runner, runs, contexts })
   const service = createTurnService({ acceptance, runner, stopper, conversations: conversationTurns, files })
   const recovery = createRecovery({ ...shared, contexts, runner, limits })
-  let upkeep: ReturnType<typeof keepTurns> | undefined
+  let upkeep: ReturnType<typeof lookAfterTurns> | undefined
 
   const routes: FastifyPluginAsyncTypebox = async (app) => {
     const turns = { turns: service, runs }
@@ -168,7 +168,7 @@ export function createTurns(deps: {
     async begin(): Promise<void> {
       const recovered = await recovery.sweep()
       if (recovered.ended + recovered.restarted > 0) log.warn(recovered, 'took care of runs that their server had left')
-      upkeep = keepTurns({ ...shared, runner, recovery, contexts })
+      upkeep = lookAfterTurns({ ...shared, runner, recovery, contexts })
     },
 
     /** Takes no more turns, also not those that other servers leave. */

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import type { RawStream } from './raw-stream.ts'
-import { keepAwake, sseEvent } from './sse.ts'
+import { pingWhileQuiet, sseEvent } from './sse.ts'
 
 beforeEach(() => {
   vi.useFakeTimers()
@@ -19,7 +19,7 @@ function watch() {
       return true
     },
   } as RawStream
-  return { pings, pinger: keepAwake(stream, Date.now, 1_000) }
+  return { pings, pinger: pingWhileQuiet(stream, Date.now, 1_000) }
 }
 
 test('an event is its lines and an empty one', () => {

@@ -13,7 +13,7 @@ export const PING_AFTER_MS = 14_000
 export type Pinger = { wrote(): void; stop(): void }
 
 /** Sends `: ping` whenever nothing has been written for a while. One timer for the stream and not one for each item. */
-export function keepAwake(stream: RawStream, clock: () => number, afterMs = PING_AFTER_MS): Pinger {
+export function pingWhileQuiet(stream: RawStream, clock: () => number, afterMs = PING_AFTER_MS): Pinger {
   let lastWrite = clock()
   let timer = setTimeout(check, afterMs)
 

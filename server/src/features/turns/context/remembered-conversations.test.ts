@@ -52,24 +52,24 @@ function setup(mostUnits?: number) {
 
 describe('what was kept', () => {
   test('is found by its organization alone', () => {
-    const { keep, find } = setup()
+    const { remember, find } = setup()
     const kept = conversation(1)
-    keep(kept, { messages: messages(0, 2), isWhole: true })
+    remember(kept, { messages: messages(0, 2), isWhole: true })
     expect(find({ organizationId: 'o', conversationId: 'c' })).toBe(kept)
     expect(find({ organizationId: 'other', conversationId: 'c' })).toBeUndefined()
     expect(find({ organizationId: 'o', conversationId: 'other' })).toBeUndefined()
   })
 
   test('is what was kept last', () => {
-    const { keep, find } = setup()
-    keep(conversation(1), { messages: messages(0, 2), isWhole: true })
-    keep(conversation(3), { messages: messages(0, 4), isWhole: true })
+    const { remember, find } = setup()
+    remember(conversation(1), { messages: messages(0, 2), isWhole: true })
+    remember(conversation(3), { messages: messages(0, 4), isWhole: true })
     expect(find({ organizationId: 'o', conversationId: 'c' })?.lastMessageId).toBe(idOf(3))
   })
 
   test('is gone when it is forgotten, and takes no place then', () => {
-    const { keep, find, forget, size } = setup()
-    keep(conversation(1), { messages: messages(0, 2), isWhole: true })
+    const { remember, find, forget, size } = setup()
+    remember(conversation(1), { messages: messages(0, 2), isWhole: true })
     expect(size()).toBeGreaterThan(0)
     forget('c')
     forget('c')
@@ -79,32 +79,35 @@ describe('what was kept', () => {
 })
 
 describe('bounds', () => {
-  const keepTalk = ({ keep }: ReturnType<typeof setup>, id: string, content: string) =>
-    keep(conversation(0, { id }), { messages: [message(0, content)], isWhole: true })
+  const rememberTalk = ({ remember }: ReturnType<typeof setup>, id: string, content: string) =>
+    remember(conversation(0, { id }), { messages: [message(0, content)], isWhole: true })
   const known = ({ find }: ReturnType<typeof setup>, ids: string) =>
     [...ids].filter((conversationId) => find({ organizationId: 'o', conversationId })).join('')
 
   test('those that were left longest ago go first', () => {
     const talk = setup(10_000)
-    for (const id of 'abc') keepTalk(talk, id, 'x'.repeat(1_000))
+    for (const id of 'abc') rememberTalk(talk, id, 'x'.repeat(1_000))
     expect([known(talk, 'abc'), talk.size() <= 10_000]).toEqual(['abc', true])
-    keepTalk(talk, 'a', 'again')
-    keepTalk(talk, 'd', 'x'.repeat(1_000))
+    rememberTalk(talk, 'a', 'again')
+    rememberTalk(talk, 'd', 'x'.repeat(1_000))
     expect([known(talk, 'abcd'), talk.size() <= 10_000]).toEqual(['acd', true])
   })
 
   test('one that is larger than all may be is not kept', () => {
     const talk = setup(10_000)
-    keepTalk(talk, 'a', 'x')
-    keepTalk(talk, 'b', 'x'.repeat(10_000))
+    rememberTalk(talk, 'a', 'x')
+    rememberTalk(talk, 'b', 'x'.repeat(10_000))
     expect([known(talk, 'ab'), talk.size()]).toEqual(['', 0])
   })
 
   test('a system text counts, and so does each message', () => {
     const talk = setup(20_000)
-    talk.keep(conversation(0, { systemText: 'x'.repeat(20_000) }), { messages: [], isWhole: true })
+    talk.remember(conversation(0, { systemText: 'x'.repeat(20_000) }), { messages: [], isWhole: true })
     expect(talk.size()).toBe(0)
-    talk.keep(conversation(99), { messages: messages(0, 100).map((one) => ({ ...one, content: '' })), isWhole: true })
+    talk.remember(conversation(99), {
+      messages: messages(0, 100).map((one) => ({ ...one, content: '' })),
+      isWhole: true,
+    })
     expect(talk.size()).toBe(0)
   })
 
@@ -112,7 +115,7 @@ describe('bounds', () => {
     const sizeWith = (fields: object, messageFields: object) => {
       const talk = setup()
       const one = { ...message(0), ...messageFields } as Message
-      talk.keep(conversation(0, fields), { messages: [one], isWhole: true })
+      talk.remember(conversation(0, fields), { messages: [one], isWhole: true })
       return talk.size()
     }
     const large = { text: 'x'.repeat(5_000) }
@@ -124,7 +127,7 @@ describe('bounds', () => {
 
   test('what nobody goes on with is also forgotten without another turn', () => {
     const talk = setup()
-    keepTalk(talk, 'a', 'x')
+    rememberTalk(talk, 'a', 'x')
     talk.pass(9 * MINUTE)
     talk.forgetOldest()
     expect(known(talk, 'a')).toBe('a')
@@ -135,11 +138,11 @@ describe('bounds', () => {
 
   test('what nobody goes on with for ten minutes is forgotten with the next turn of anybody', () => {
     const talk = setup()
-    keepTalk(talk, 'a', 'x')
+    rememberTalk(talk, 'a', 'x')
     talk.pass(6 * MINUTE)
-    keepTalk(talk, 'b', 'x')
+    rememberTalk(talk, 'b', 'x')
     talk.pass(5 * MINUTE)
-    keepTalk(talk, 'c', 'x')
+    rememberTalk(talk, 'c', 'x')
     expect(known(talk, 'abc')).toBe('bc')
   })
 
@@ -156,7 +159,7 @@ describe('bounds', () => {
         for (const { id, length, isForgotten, pass } of acts) {
           talk.pass(pass)
           if (isForgotten) talk.forget(id)
-          else keepTalk(talk, id, 'x'.repeat(length))
+          else rememberTalk(talk, id, 'x'.repeat(length))
           expect(talk.size()).toBeLessThanOrEqual(20_000)
         }
         for (const id of 'abcde') talk.forget(id)
@@ -171,7 +174,7 @@ describe('reading', () => {
   function remembering(from: number, isWhole: boolean) {
     const talk = setup()
     const left = conversation(9)
-    talk.keep(left, { messages: messages(from, 10), isWhole })
+    talk.remember(left, { messages: messages(from, 10), isWhole })
     return { ...talk, left, newest: message(10), database: stored(messages(0, 11)) }
   }
 
@@ -242,7 +245,7 @@ describe('reading', () => {
           const from = Math.min(split, length)
           const talk = setup()
           const left = conversation(length - 1)
-          talk.keep(left, { messages: all.slice(from, length), isWhole: from === 0 })
+          talk.remember(left, { messages: all.slice(from, length), isWhole: from === 0 })
           const full = stored(all).read
           const read = talk.readFrom(left, standingOf(left), message(length), stored(all).read)
           for (const { before, limit } of looks) {
@@ -260,9 +263,9 @@ describe('reading', () => {
     // One message in it is as long as another.
     const window = await readWindow(database.read, idOf(499), 100 * tokensOf(message(499)))
     expect(window).toMatchObject({ isWhole: false, messages: { length: 100 } })
-    const { keep, readFrom } = setup()
+    const { remember, readFrom } = setup()
     const left = conversation(499)
-    keep(left, window)
+    remember(left, window)
     database.reads.length = 0
     const read = readFrom(left, standingOf(left), message(500), database.read)
     const next = await readWindow(read, idOf(500), 100 * tokensOf(message(500)))
@@ -274,9 +277,9 @@ describe('reading', () => {
   test('knows where a summary ends that stands for what is older', async () => {
     const all = messages(0, 101)
     const database = stored(all)
-    const { keep, readFrom } = setup()
+    const { remember, readFrom } = setup()
     const left = conversation(99)
-    keep(left, await readWindow(database.read, idOf(99), 100_000, idOf(79)))
+    remember(left, await readWindow(database.read, idOf(99), 100_000, idOf(79)))
     database.reads.length = 0
     const read = readFrom(left, standingOf(left), message(100), database.read)
     const idsBehind = async (n: number) =>
@@ -301,7 +304,7 @@ describe('reading', () => {
           const idOr = (n: number | null) => (n === null ? null : idOf(Math.min(n, length - 1)))
           const talk = setup()
           const left = conversation(length - 1)
-          talk.keep(left, await readWindow(read, idOf(length - 1), budget, idOr(end)))
+          talk.remember(left, await readWindow(read, idOf(length - 1), budget, idOr(end)))
           const remembered = talk.readFrom(left, standingOf(left), message(length), read)
           const next = await readWindow(remembered, idOf(length), nextBudget, idOr(nextEnd))
           expect(next).toEqual(await readWindow(read, idOf(length), nextBudget, idOr(nextEnd)))
@@ -322,7 +325,7 @@ describe('reading', () => {
           const from = Math.min(split, length)
           const talk = setup()
           const left = conversation(length - 1)
-          talk.keep(left, { messages: all.slice(from, length), isWhole: from === 0 })
+          talk.remember(left, { messages: all.slice(from, length), isWhole: from === 0 })
           const newest = message(length)
           const read = talk.readFrom(left, standingOf(left), newest, stored(all).read)
           expect(await readWindow(read, newest.id, budget)).toEqual(

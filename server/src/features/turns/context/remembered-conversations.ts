@@ -58,7 +58,7 @@ export function createRememberedConversations({
     forgetOldest,
 
     /** Keeps what a turn has left: the conversation as it stands now, and the window that was sent with the reply behind it. */
-    keep(conversation: ConversationForTurn, window: Window): void {
+    remember(conversation: ConversationForTurn, window: Window): void {
       forget(conversation.id)
       const own = unitsOf(conversation, window.messages)
       units += own

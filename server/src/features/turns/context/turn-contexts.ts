@@ -75,7 +75,7 @@ export function createTurnContexts(deps: {
     /** A conversation as its last turn here has left it, which others may have changed. */
     recall: remembered.find,
     /** Keeps what a turn has left: the conversation as it stands now, and what was sent with the reply behind it. */
-    remember: (conversation: ConversationForTurn, window: Window) => remembered.keep(conversation, window),
+    remember: (conversation: ConversationForTurn, window: Window) => remembered.remember(conversation, window),
     forget: remembered.forget,
     forgetOldest: remembered.forgetOldest,
   }

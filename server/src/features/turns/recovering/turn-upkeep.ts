@@ -18,7 +18,7 @@ const FORGET_EVERY_MS = 60_000
  * What has to happen while turns are under way: their leases are renewed, abandoned turns are taken care of, runs that
  * another node wants to stop are stopped, and conversations that are over are forgotten. Gives back how to end it.
  */
-export function keepTurns(deps: {
+export function lookAfterTurns(deps: {
   database: Database
   clock: Clock
   runner: Pick<TurnRunner, 'count' | 'stop'>

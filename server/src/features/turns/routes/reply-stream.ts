@@ -1,6 +1,6 @@
 import type { FastifyReply } from 'fastify'
 import { openRawStream, type RawStream } from '../../../http/answers/raw-stream.ts'
-import { keepAwake, sseEvent } from '../../../http/answers/sse.ts'
+import { pingWhileQuiet, sseEvent } from '../../../http/answers/sse.ts'
 import type { ReadableRun } from '../reply/readable-run.ts'
 import type { ReplyEvent } from '../reply/reply-event.ts'
 import type { ReplyView } from '../reply/reply-log.ts'
@@ -76,7 +76,7 @@ function writeEvents(stream: RawStream, run: ReadableRun, printer: ItemPrinter, 
   const { reply, runId } = run
   let n = from
   let isWaiting = false
-  const pinger = keepAwake(stream, Date.now)
+  const pinger = pingWhileQuiet(stream, Date.now)
   const unwatch = reply.watch(advance)
   stream.onClose(() => {
     pinger.stop()
