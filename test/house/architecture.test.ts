@@ -1,81 +1,9 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
 import { expect, test } from 'vitest'
+import { INSIDE, MAY_ENTER } from '../../scripts/rooms.ts'
 
 const SOURCE = join(import.meta.dirname, '../../server/src')
-
-/** Which rooms each room may enter, besides itself. The order of the features is that of DESIGN: none reaches back. */
-const MECHANISMS = ['http', 'net', 'storage', 'models', 'blobs', 'schema-checks']
-const BASE = ['lib', 'errors']
-const FEATURES = [
-  'idempotency',
-  'organizations',
-  'api-keys',
-  'secrets',
-  'tools',
-  'personas',
-  'feedback',
-  'unclaimed-blobs',
-  'attachments',
-  'conversations',
-  'turns',
-  'model-list',
-  'archive',
-  'privacy',
-]
-const TOP = [
-  'services',
-  'main',
-  'serve',
-  'listen-error',
-  'cli',
-  'app',
-  'api-examples',
-  'bootstrap',
-  'banner',
-  'config',
-  'compile-cache',
-]
-
-const MAY_ENTER: Record<string, string[]> = {
-  lib: [],
-  errors: ['lib'],
-  ...Object.fromEntries(MECHANISMS.map((room) => [room, BASE])),
-  models: [...BASE, 'net'],
-  ...Object.fromEntries(FEATURES.map((room, i) => [room, [...BASE, ...MECHANISMS, ...FEATURES.slice(0, i)]])),
-  config: [...BASE, 'http', 'models', 'storage', 'blobs', 'net'],
-  ...Object.fromEntries(
-    TOP.filter((room) => room !== 'config').map((room) => [room, [...BASE, ...MECHANISMS, ...FEATURES, ...TOP]]),
-  ),
-}
-
-/** The rooms within a room, and files that stand between them, in their order: each may enter those before it. */
-const INSIDE: Record<string, string[]> = {
-  'features/turns': [
-    'run',
-    'reply',
-    'context',
-    'limits',
-    'turn',
-    'accepting',
-    'ending',
-    'running',
-    'recovering',
-    'afterwards',
-    'run-service',
-    'run-stopper',
-    'turn-service',
-    'routes',
-    'turns',
-  ],
-  'features/conversations': ['conversation', 'message-pieces', 'for-archive', 'for-turns', 'for-export'],
-  'features/tools': ['tool-settings', 'check-tools', 'hiding', 'outgoing', 'http-tool', 'mcp', 'toolbox'],
-  'features/attachments': ['attachment', 'checks', 'attachment-service'],
-  models: ['hosted-providers', 'model', 'errors', 'chat-completions', 'local', 'providers', 'calling'],
-  storage: ['database', 'migrations', 'sqlite', 'postgres', 'open-database'],
-  http: ['answers', 'connections', 'limits', 'requests', 'openapi', 'errors', 'server'],
-  lib: ['text', 'process', 'fairness'],
-}
 
 const CALLERS = ['turns', 'model-list']
 
