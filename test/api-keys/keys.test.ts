@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { createApiKeyService } from '../../server/src/features/api-keys/api-key-service.ts'
 import { SCOPES, type Scope } from '../../server/src/http/requests/caller.ts'
 import {
   ADMIN_KEY,
@@ -79,6 +80,17 @@ onEveryDatabase('API keys', (kind) => {
     expect(first.body.key).toMatch(/^dram_/)
     const again = await rotate(once.id, {}, key)
     expect(again.body).toEqual({ ...first.body, key: null })
+  })
+
+  test('are rotated once by servers whose clocks differ', async () => {
+    const { id } = await create({ name: 'clocks', scopes: ['personas:read'] })
+    const { database, ids, organizations } = server.app.services
+    const organization = await organizations.first()
+    let now = Date.now()
+    const service = createApiKeyService({ database, ids, clock: () => now-- })
+    const rotations = [0, 0, 0].map((graceMs) => service.rotate(organization?.id ?? '', id, graceMs))
+    const outcomes = (await Promise.allSettled(rotations)).map(({ status }) => status)
+    expect(outcomes.sort()).toEqual(['fulfilled', 'rejected', 'rejected'])
   })
 
   test('are not rotated by who may do less, nor from another organization', async () => {

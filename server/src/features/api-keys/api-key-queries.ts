@@ -44,17 +44,17 @@ export const selectApiKey = prepareRead((db, p: Parameters<{ organizationId: str
     .where('id', '=', p('id')),
 )
 
-/** Gives a key that is valid at `now` an end. */
+/** Gives a key an end that is still as it was read: `knownEnd` is its end then, 0 for none. */
 export const endApiKey = prepareWrite(
-  (db, p: Parameters<{ organizationId: string; id: string; now: number; expiresAt: number }>) =>
+  (db, p: Parameters<{ organizationId: string; id: string; knownEnd: number; expiresAt: number }>) =>
     db
       .updateTable('api_key')
       .set({ expires_at: p('expiresAt') })
       .where('organization_id', '=', p('organizationId'))
       .where('id', '=', p('id'))
       .where('revoked_at', 'is', null)
-      .where((eb) => eb.or([eb('expires_at', 'is', null), eb('expires_at', '>', p('now'))])),
-  { guard: 'api_key_is_valid' },
+      .where((eb) => eb(eb.fn.coalesce('expires_at', eb.lit(0)), '=', p('knownEnd'))),
+  { guard: 'api_key_is_as_read' },
 )
 
 export const selectApiKeyEnd = prepareRead((db, p: Parameters<{ organizationId: string; id: string }>) =>

@@ -181,7 +181,11 @@ export function createApiKeyService(deps: { database: Database; ids: IdSource; c
       })
       await writeOr(
         database,
-        [endApiKey(database, { organizationId, id, now, expiresAt: formerExpiresAt }), statement],
+        // Of several that have read it as it was, one gets through, whatever their clocks say.
+        [
+          endApiKey(database, { organizationId, id, knownEnd: former.expires_at ?? 0, expiresAt: formerExpiresAt }),
+          statement,
+        ],
         noValidKey,
       )
       found.clear()
