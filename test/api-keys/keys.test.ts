@@ -86,8 +86,17 @@ onEveryDatabase('API keys', (kind) => {
     const { id } = await create({ name: 'clocks', scopes: ['personas:read'] })
     const { database, ids, organizations } = server.app.services
     const organization = await organizations.first()
+    // Each is a millisecond behind the one before, and none writes before all have read.
     let now = Date.now()
-    const service = createApiKeyService({ database, ids, clock: () => now-- })
+    const allHaveRead = Promise.withResolvers<void>()
+    let reads = 0
+    const read: typeof database.read = async (statement) => {
+      const rows = await database.read(statement)
+      if (++reads === 3) allHaveRead.resolve()
+      await allHaveRead.promise
+      return rows as never
+    }
+    const service = createApiKeyService({ database: { ...database, read }, ids, clock: () => now-- })
     const rotations = [0, 0, 0].map((graceMs) => service.rotate(organization?.id ?? '', id, graceMs))
     const outcomes = (await Promise.allSettled(rotations)).map(({ status }) => status)
     expect(outcomes.sort()).toEqual(['fulfilled', 'rejected', 'rejected'])
