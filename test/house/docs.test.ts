@@ -149,10 +149,31 @@ test('every page can be reached from the README', () => {
 
 test('the files that pages name exist', () => {
   const named = PAGES.flatMap((page) =>
-    [...textOf(page).matchAll(/(?<![\w./-])(?:server\/src|test|docs)\/[\w./-]*/g)].map(([file]) => `${page}: ${file}`),
+    [...textOf(page).matchAll(/(?<![\w./-])(?:server\/src|test|docs|scripts)\/[\w./-]*/g)].map(
+      ([file]) => `${page}: ${file}`,
+    ),
   )
   expect(named.length).toBeGreaterThan(10)
   expect(named.filter((one) => !existsSync(join(ROOT, one.split(': ')[1] as string)))).toEqual([])
+})
+
+test('the scripts that pages name exist', () => {
+  const { scripts } = JSON.parse(textOf('package.json')) as { scripts: Record<string, string> }
+  const named = PAGES.flatMap((page) =>
+    [...textOf(page).matchAll(/\bnpm run\s+([a-z][\w:]*)/g)].map(([, script]) => `${page}: ${script}`),
+  )
+  expect(named.length).toBeGreaterThan(10)
+  expect(named.filter((one) => !((one.split(': ')[1] as string) in scripts))).toEqual([])
+})
+
+test('the changelog has the version of the packages, the newest first', () => {
+  const { version } = JSON.parse(textOf('server/package.json')) as { version: string }
+  const headings = [...textOf('CHANGELOG.md').matchAll(/^## (.*)$/gm)].map(([, heading]) => heading)
+  expect(headings[0]).toBe('[Unreleased]')
+  expect(headings[1]).toMatch(new RegExp(`^\\[${version.replaceAll('.', '\\.')}\\] - \\d{4}-\\d{2}-\\d{2}$`))
+  const kinds = [...textOf('CHANGELOG.md').matchAll(/^### (.*)$/gm)].map(([, kind]) => kind)
+  const known = ['Added', 'Changed', 'Deprecated', 'Removed', 'Fixed', 'Security']
+  expect(kinds.filter((kind) => !known.includes(kind as string))).toEqual([])
 })
 
 test('decisions are numbered without gaps and have their three parts', () => {

@@ -6,6 +6,10 @@ export const ROOT = join(import.meta.dirname, '../..')
 /** Every page of the documentation, as a path from the root of the repository. */
 export const PAGES = [
   'README.md',
+  'ARCHITECTURE.md',
+  'CONTRIBUTING.md',
+  'CHANGELOG.md',
+  'SECURITY.md',
   ...readdirSync(join(ROOT, 'docs'), { recursive: true, encoding: 'utf8' })
     .filter((file) => file.endsWith('.md'))
     .map((file) => `docs/${file}`),
