@@ -29,6 +29,8 @@ export function environmentOf(place: TestDatabase, extra: Record<string, string>
     DRAMATIS_DATA_DIR: place.directory,
     DRAMATIS_DATABASE_URL: place.url,
     DRAMATIS_SHUTDOWN_GRACE_MS: '200',
+    // A machine that runs many tests at once is late, and that is not what they test.
+    DRAMATIS_SHED_DELAY_MS: '0',
     // A port where nothing answers: tests must not find the Ollama of whoever runs them.
     OLLAMA_HOST: 'http://127.0.0.1:9',
     ...extra,

@@ -45,7 +45,7 @@ const HAS_DIGIT = /[0-9]/
 const IS_WORD = Uint8Array.from({ length: 0x80 }, (_, code) => (/[0-9a-z]/i.test(String.fromCharCode(code)) ? 1 : 0))
 
 /** What numbers the items of a list. */
-const NUMBERING = /"\d{1,6}"\s{0,64}:|^\s{0,64}\d{1,6}[.):](?=\s)/gm
+const NUMBERING = /"\d{1,6}"\s{0,64}:|^[^\S\n]{0,64}\d{1,6}[.):](?=\s)/gm
 
 /**
  * A layer of letters and digits alone: what is left of a word whose letters have been quoted, joined with hyphens or
