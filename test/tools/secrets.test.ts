@@ -303,10 +303,10 @@ onEveryDatabase('what a secret may be used for', (kind) => {
       expect(await asked(text(`no: ${bare}`, { isError: true }))).toBe('Error: no: [secret]')
       expect(await asked({ result: { structuredContent: { a: SECRET } } })).toBe('{"a":"[secret]"}')
       const resource = { uri: 'a:b', text: Buffer.from(SECRET).toString('hex') }
-      expect(await asked({ result: { content: [{ type: 'resource', resource }] } })).toBe('[secret]')
+      expect(await asked({ result: { content: [{ type: 'resource', resource }] } })).toBe('(resource: a:b)\n[secret]')
       expect(await asked({ result: { content: [{ type: 'image', mimeType: SECRET }] } })).toBe('([secret]: not shown)')
       const failed = await asked({ error: { code: -32_603, message: SECRET, data: SECRET } })
-      expect(failed).toMatch(/^Error: the MCP server has failed: it answered with -32603\.$/)
+      expect(failed).toBe('Error: the MCP server has failed: it answered with the error -32603: [secret].')
       await mcp.close()
     })
   })

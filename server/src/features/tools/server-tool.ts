@@ -4,8 +4,8 @@ import { printable } from '../../lib/text/printable.ts'
 /** What is wrong with a value: nothing, or some issues such as `/city must be string`. */
 export type CheckValue = (schema: JsonObject, value: JsonObject) => Promise<string[]>
 
-/** What can be seen to be wrong with a schema, and where; null if nothing. */
-export type RefusalOf = (schema: JsonObject) => Promise<{ path: string; issue: string } | null>
+/** Compiles schemas. Null if all can be used, else what is wrong with one of them, and where. */
+export type CompileSchemas = (schemas: readonly JsonObject[]) => Promise<{ path: string; issue: string } | null>
 
 /** A tool that the server runs. */
 export type ServerTool = {

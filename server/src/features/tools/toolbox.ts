@@ -12,7 +12,8 @@ import type { McpPreset } from './mcp/mcp-process.ts'
 import type { McpDeps, McpServer } from './mcp/mcp-tools.ts'
 import { createOutgoing } from './outgoing.ts'
 import { createRemembered } from './remembered.ts'
-import type { CheckValue, RefusalOf, ServerTool } from './server-tool.ts'
+import { schemaForModels } from './schema-for-models.ts'
+import type { CheckValue, CompileSchemas, ServerTool } from './server-tool.ts'
 import { type ConfiguredTool, type McpTools, maxStepsOf, toolsOf } from './tool-settings.ts'
 
 /** Milliseconds for which the list of an MCP server's tools is believed, and of how many servers. */
@@ -44,7 +45,7 @@ export function createToolService(deps: {
   presets: ReadonlyMap<string, McpPreset>
   /** Processes of MCP servers at the same time. */
   mostProcesses: number
-  schemaChecks: Pick<SchemaChecks, 'issuesOf' | 'refusalOf'>
+  schemaChecks: Pick<SchemaChecks, 'issuesOf' | 'compile'>
   log: McpDeps['log']
 }) {
   const { secrets, dispatcher, presets, schemaChecks, log } = deps
@@ -85,7 +86,7 @@ export function createToolService(deps: {
       const outgoing = createOutgoing()
       const path = [organizationId, keyId ?? '']
       const checkValue: CheckValue = (schema, value) => schemaChecks.issuesOf(path, schema, value)
-      const refusalOf: RefusalOf = (schema) => schemaChecks.refusalOf(path, schema)
+      const compile: CompileSchemas = (schemas) => schemaChecks.compile(path, schemas)
       const mcp = {
         dispatcher,
         fillHeaders,
@@ -96,7 +97,7 @@ export function createToolService(deps: {
         organizationId,
         isSecret,
         checkValue,
-        refusalOf,
+        compile,
         log,
       }
       const servers = await openServers(serversOf(tools), mcp, signal)
@@ -106,7 +107,7 @@ export function createToolService(deps: {
       for (const tool of tools) {
         if (isMcp(tool)) continue
         const { name, description, inputSchema } = tool
-        definitions.push({ name, description, inputSchema })
+        definitions.push({ name, description, inputSchema: schemaForModels(inputSchema) })
         const http = { dispatcher, fillHeaders, outgoing, checkValue }
         found.set(name, tool.type === 'client' ? 'client' : createHttpTool(tool, http))
       }

@@ -1,24 +1,22 @@
 import type { Dispatcher } from 'undici'
 import { AppError } from '../../../errors.ts'
-import { isJsonObject } from '../../../lib/json.ts'
 import type { ToolDefinition } from '../../../models/tool-call.ts'
 import { AnswerTooLarge } from '../../../net/bounded-fetch.ts'
-import { forbiddenIn } from '../../../net/guarded-agent.ts'
 import { HOW_TO_START } from '../check-tools.ts'
 import type { FillHeaders } from '../fill-headers.ts'
-import type { HideSecrets } from '../hiding/hide-secrets.ts'
 import { DEFAULT_TIMEOUT_MS } from '../http-tool.ts'
 import type { Outgoing } from '../outgoing.ts'
-import { type CheckValue, type RefusalOf, type ServerTool, ToolError } from '../server-tool.ts'
+import { schemaForModels } from '../schema-for-models.ts'
+import { type CheckValue, type CompileSchemas, type ServerTool, ToolError } from '../server-tool.ts'
 import type { McpTools } from '../tool-settings.ts'
+import type { ListedTool } from './listed-tool.ts'
 import { createMcpConnection, type McpSession } from './mcp-connection.ts'
-import { type ListedTool, listTools } from './mcp-listing.ts'
+import { failureOf, McpFailure, reasonOf } from './mcp-failure.ts'
+import { type Listing, listTools } from './mcp-listing.ts'
 import type { McpPreset } from './mcp-process.ts'
-import { checkOutput, usableOf } from './mcp-schemas.ts'
+import { toResult } from './mcp-result.ts'
+import { checkOutput, type OddSchema, usableOf } from './mcp-schemas.ts'
 import { openTransport } from './mcp-transport.ts'
-
-/** Parts of a result that are looked at. */
-const MOST_PARTS = 1_000
 
 export type McpTool = { definition: ToolDefinition; tool: ServerTool }
 export type McpServer = { tools: McpTool[]; close(): Promise<void> }
@@ -36,7 +34,7 @@ export type McpDeps = {
   /** Whether nobody may hear how the server is configured. */
   isSecret: boolean
   checkValue: CheckValue
-  refusalOf: RefusalOf
+  compile: CompileSchemas
   log: { warn(fields: object, message: string): void }
 }
 
@@ -56,16 +54,14 @@ export async function openMcpServer(server: McpTools, deps: McpDeps, signal: Abo
     const known = deps.known.get(key)
     if (known) return known
     try {
-      const { tools, left } = await connection.use(({ client, hide }) => listTools(client, hide, { timeout, signal }))
-      if (Object.keys(left).length > 0) {
-        deps.log.warn({ organizationId: deps.organizationId, left }, `some tools of ${label} are not offered`)
-      }
-      const usable = await usableOf(tools, label, deps)
+      const listing = await connection.use(({ client, hide }) => listTools(client, hide, { timeout, signal }))
+      const { usable, odd } = await usableOf(listing.tools, deps.compile)
+      tellOdd(listing, odd, label, deps)
       deps.known.set(key, usable)
       return usable
     } catch (error) {
       await connection.close()
-      throw unusable(label, error)
+      throw unusable(label, error, deps.isSecret)
     }
   }
 
@@ -75,7 +71,7 @@ export async function openMcpServer(server: McpTools, deps: McpDeps, signal: Abo
       definition: {
         name: name.replaceAll(/[^\w-]/g, '_').slice(0, 64),
         description,
-        inputSchema: { ...inputSchema, type: 'object' },
+        inputSchema: schemaForModels(inputSchema),
       },
       tool: {
         requiresApproval: server.requiresApproval === true,
@@ -133,30 +129,17 @@ async function connect(
     await client.connect(transport, options)
   } catch (error) {
     await close()
-    throw error
+    throw failureOf(error, hide)
   }
   return { client, hide, broken, close }
 }
 
-/** What the model gets to see: the texts, and a word about what is none. */
-function toResult(result: object, hide: HideSecrets): string {
-  const { content, structuredContent, isError } = result as Record<string, unknown>
-  const all = Array.isArray(content) ? content : []
-  const parts = all
-    .slice(0, MOST_PARTS)
-    .filter(isJsonObject)
-    .map((part) => {
-      if (part['type'] === 'text') return String(part['text'])
-      const { resource } = part
-      if (isJsonObject(resource) && typeof resource['text'] === 'string') return resource['text']
-      return `(${String(part['mimeType'] ?? part['type'])}: not shown)`
-    })
-  if (all.length > MOST_PARTS) parts.push(`(${all.length - MOST_PARTS} more: not shown)`)
-  const text =
-    parts.length > 0 || structuredContent === undefined ? parts.join('\n') : JSON.stringify(structuredContent)
-  const shown = hide(text)
-  if (isError === true) throw new ToolError(shown === '' ? 'the tool failed.' : shown)
-  return shown
+/** Says which tools are not offered, or not as they are listed, and why. */
+function tellOdd({ left, more, remarks }: Listing, odd: readonly OddSchema[], label: string, deps: McpDeps): void {
+  const { log, organizationId } = deps
+  if (left.length > 0) log.warn({ organizationId, left, more }, `some tools of ${label} are not offered`)
+  if (remarks.length > 0) log.warn({ organizationId, remarks }, `the list of tools of ${label} is odd`)
+  for (const { consequence, isLeft: _, ...about } of odd) log.warn(about, `a tool of ${label} ${consequence}`)
 }
 
 function checkPreset({ preset, command }: McpTools, { presets, isSecret }: McpDeps): void {
@@ -176,22 +159,10 @@ function labelOf({ url, preset }: McpTools): string {
   return `the MCP server ${url === undefined ? preset : new URL(url).origin}`
 }
 
-function unusable(label: string, error: unknown): AppError {
+function unusable(label: string, error: unknown, isSecret: boolean): AppError {
   const reason = reasonOf(error)
   // Not the error itself: it may quote what was sent, headers with secrets too.
   const cause = new Error(`${label} cannot be used: ${reason}`)
-  return new AppError('unavailable', `an MCP server of this conversation cannot be used: ${reason}`, { cause })
-}
-
-/** In words that quote nothing of what it sent. */
-function reasonOf(error: unknown): string {
-  const forbidden = forbiddenIn(error)
-  if (forbidden) return forbidden.message
-  if (error instanceof ToolError) return error.message.replace(/\.$/, '')
-  if (error instanceof AnswerTooLarge) return error.message
-  const { code } = (error ?? {}) as { code?: unknown }
-  if (code === -32_000) return 'the connection has ended'
-  if (code === -32_001) return 'it did not answer in time'
-  if (typeof code === 'number') return `it answered with ${code}`
-  return typeof code === 'string' ? `it cannot be reached (${code})` : 'it cannot be reached'
+  const told = isSecret && error instanceof McpFailure ? error.short : reason
+  return new AppError('unavailable', `an MCP server of this conversation cannot be used: ${told}`, { cause })
 }
