@@ -9,7 +9,8 @@ export class AnswerTooLarge extends Error {
 }
 
 /**
- * Makes a `fetch` whose connections are the dispatcher's, which follows no redirect, and whose answers break off with
+ * Makes a `fetch` whose connections are the dispatcher's, which follows no redirect (one is an error, or the answer where
+ * `redirect` is `manual`), and whose answers break off with
  * {@link AnswerTooLarge} behind `mostBytes`: counted as they are read, behind their decompression, so that no more than
  * that is ever unpacked. `onRequest` is told of every request before it is made, and what it throws is thrown.
  */
@@ -18,11 +19,12 @@ export async function createBoundedFetch(options: {
   mostBytes: number
   /** Of an answer that is no success; as many by default. */
   mostOfError?: number
+  redirect?: 'error' | 'manual'
   onRequest?(): void
   /** Is told of an answer that is too large: who reads a stream of events may not hear of it in another way. */
   onTooLarge?(error: AnswerTooLarge): void
 }): Promise<typeof globalThis.fetch> {
-  const { dispatcher, mostBytes, mostOfError = mostBytes, onRequest, onTooLarge } = options
+  const { dispatcher, mostBytes, mostOfError = mostBytes, redirect = 'error', onRequest, onTooLarge } = options
   // Loaded where it is used: the start needs none of it.
   const { fetch, Response } = await import('undici')
 
@@ -45,9 +47,7 @@ export async function createBoundedFetch(options: {
 
   const through = async (input: string | URL, init?: RequestInit) => {
     onRequest?.()
-    return bounded(
-      await fetch(input, { ...(init as Parameters<typeof undiciFetch>[1]), dispatcher, redirect: 'error' }),
-    )
+    return bounded(await fetch(input, { ...(init as Parameters<typeof undiciFetch>[1]), dispatcher, redirect }))
   }
   return through as unknown as typeof globalThis.fetch
 }

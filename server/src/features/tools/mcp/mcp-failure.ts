@@ -67,7 +67,7 @@ function ofStatus(status: number, message: string): Read {
   const short = `it answered with ${status}${error?.code === undefined ? '' : ` and the error ${error.code}`}`
   const isRedirect = status >= 300 && status < 400
   return {
-    short: isRedirect ? `${short}, a redirect to another host` : short,
+    short: isRedirect ? `${short}, a redirect that is not followed` : short,
     words,
     isSessionGone: status === 404 || (status === 400 && SESSION_GONE.test(words || body)),
   }

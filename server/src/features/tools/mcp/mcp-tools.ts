@@ -1,7 +1,6 @@
 import type { Dispatcher } from 'undici'
 import { AppError } from '../../../errors.ts'
 import type { ToolDefinition } from '../../../models/tool-call.ts'
-import { AnswerTooLarge } from '../../../net/bounded-fetch.ts'
 import { HOW_TO_START } from '../check-tools.ts'
 import type { FillHeaders } from '../fill-headers.ts'
 import { DEFAULT_TIMEOUT_MS } from '../http-tool.ts'
@@ -10,13 +9,13 @@ import { schemaForModels } from '../schema-for-models.ts'
 import { type CheckValue, type CompileSchemas, type ServerTool, ToolError } from '../server-tool.ts'
 import type { McpTools } from '../tool-settings.ts'
 import type { ListedTool } from './listed-tool.ts'
-import { createMcpConnection, type McpSession } from './mcp-connection.ts'
-import { failureOf, McpFailure, reasonOf } from './mcp-failure.ts'
+import { createMcpConnection } from './mcp-connection.ts'
+import { McpFailure, reasonOf } from './mcp-failure.ts'
 import { type Listing, listTools } from './mcp-listing.ts'
 import type { McpPreset } from './mcp-process.ts'
 import { toResult } from './mcp-result.ts'
 import { checkOutput, type OddSchema, usableOf } from './mcp-schemas.ts'
-import { openTransport } from './mcp-transport.ts'
+import { openSession } from './mcp-session.ts'
 
 export type McpTool = { definition: ToolDefinition; tool: ServerTool }
 export type McpServer = { tools: McpTool[]; close(): Promise<void> }
@@ -47,7 +46,7 @@ export async function openMcpServer(server: McpTools, deps: McpDeps, signal: Abo
   checkPreset(server, deps)
   const label = labelOf(server)
   const timeout = server.timeoutMs ?? DEFAULT_TIMEOUT_MS
-  const connection = createMcpConnection(() => connect(server, deps, { timeout, signal }))
+  const connection = createMcpConnection(() => openSession(server, deps, { timeout, signal }))
 
   async function list(): Promise<ListedTool[]> {
     const key = JSON.stringify([deps.organizationId, server])
@@ -96,42 +95,6 @@ export async function openMcpServer(server: McpTools, deps: McpDeps, signal: Abo
     }),
   )
   return { tools, close: connection.close }
-}
-
-async function connect(
-  server: McpTools,
-  deps: McpDeps,
-  options: { timeout: number; signal: AbortSignal },
-): Promise<McpSession> {
-  // Loaded when it is used: it takes some 30 MB.
-  const { Client } = await import('@modelcontextprotocol/sdk/client/index.js')
-  const client = new Client({ name: 'dramatis', version: '0.1.0' })
-  const { promise: broken, reject: fail } = Promise.withResolvers<never>()
-  // Somebody listens only while it is used.
-  broken.catch(() => {})
-  const { transport, hide, release } = await openTransport(server, deps, { ...options, onTooLarge: fail })
-  client.onerror = (error) => {
-    if (error instanceof AnswerTooLarge) fail(error)
-  }
-  client.onclose = () => fail(new Error('the connection has ended'))
-  const end = async () => {
-    await release()
-    await client.close().catch(() => {})
-    // The client knows nothing of one that never came to be.
-    await transport.close()
-  }
-  let ending: Promise<void> | null = null
-  const close = () => {
-    ending ??= end()
-    return ending
-  }
-  try {
-    await client.connect(transport, options)
-  } catch (error) {
-    await close()
-    throw failureOf(error, hide)
-  }
-  return { client, hide, broken, close }
 }
 
 /** Says which tools are not offered, or not as they are listed, and why. */

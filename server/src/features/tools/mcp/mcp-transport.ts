@@ -7,6 +7,8 @@ import type { HideSecrets } from '../hiding/hide-secrets.ts'
 import type { Outgoing } from '../outgoing.ts'
 import { ToolError } from '../server-tool.ts'
 import type { McpTools } from '../tool-settings.ts'
+import { followingOnHost } from './follow-redirects.ts'
+import { createEventsTransport } from './mcp-events.ts'
 import { createProcessTransport, type McpPreset } from './mcp-process.ts'
 
 /** Bytes of one answer of a server, decompressed, which is parsed on the main thread; and of all that a process writes. */
@@ -22,7 +24,7 @@ export type OpenTransport = {
   release(): Promise<void>
 }
 
-type TransportDeps = {
+export type TransportDeps = {
   dispatcher: Dispatcher
   fillHeaders: FillHeaders
   outgoing: Outgoing
@@ -30,10 +32,14 @@ type TransportDeps = {
   /** Waits for a place for a process, which organizations and their keys share; gives the function that gives it back. */
   enterProcess(signal: AbortSignal): Promise<() => void>
 }
-type Options = { timeout: number; signal: AbortSignal; onTooLarge(error: AnswerTooLarge): void }
+export type TransportOptions = { timeout: number; signal: AbortSignal; onTooLarge(error: AnswerTooLarge): void }
 
 /** The way to an MCP server, with a bound to what comes back. */
-export function openTransport(server: McpTools, deps: TransportDeps, options: Options): Promise<OpenTransport> {
+export function openTransport(
+  server: McpTools,
+  deps: TransportDeps,
+  options: TransportOptions,
+): Promise<OpenTransport> {
   return server.url === undefined ? openProcess(server, deps, options) : openHttp(server, server.url, deps, options)
 }
 
@@ -42,18 +48,20 @@ async function openHttp(
   server: McpTools,
   url: string,
   { dispatcher, fillHeaders, outgoing }: TransportDeps,
-  { onTooLarge }: Options,
+  { onTooLarge }: TransportOptions,
 ): Promise<OpenTransport> {
   const { headers, hide } = await fillHeaders(server.headers ?? {}, url)
   const { StreamableHTTPClientTransport } = await import('@modelcontextprotocol/sdk/client/streamableHttp.js')
   let isOver = false
-  const fetch = await createBoundedFetch({
+  const bounded = await createBoundedFetch({
     dispatcher,
     mostBytes: MOST_BYTES_OF_ANSWER,
+    redirect: 'manual',
     // The last word is said even when nothing may be asked any more.
     onRequest: () => isOver || outgoing.take(),
     onTooLarge,
   })
+  const fetch = followingOnHost(bounded)
   const transport = new StreamableHTTPClientTransport(new URL(url), {
     fetch: (input, init) =>
       opensStream(init) ? Promise.resolve(new Response(null, { status: 405 })) : fetch(input, init),
@@ -70,6 +78,29 @@ async function openHttp(
   }
 }
 
+/** The older way of HTTP, for servers that know no other. */
+export async function openEvents(
+  server: McpTools,
+  url: string,
+  { dispatcher, fillHeaders, outgoing }: TransportDeps,
+  { timeout, signal, onTooLarge }: TransportOptions,
+): Promise<OpenTransport> {
+  const { headers, hide } = await fillHeaders(server.headers ?? {}, url)
+  const of = { dispatcher, redirect: 'manual' as const, onRequest: outgoing.take, onTooLarge }
+  const [stream, send] = await Promise.all([
+    createBoundedFetch({ ...of, mostBytes: MOST_BYTES_OF_PROCESS }),
+    createBoundedFetch({ ...of, mostBytes: MOST_BYTES_OF_ANSWER }),
+  ])
+  const transport = createEventsTransport({
+    url,
+    headers,
+    fetch: { stream: followingOnHost(stream), send: followingOnHost(send) },
+    mostBytesOfMessage: MOST_BYTES_OF_ANSWER,
+    signal: AbortSignal.any([signal, AbortSignal.timeout(timeout)]),
+  })
+  return { transport, hide, release: async () => {} }
+}
+
 /**
  * Whether a request would open the stream for what a server says of its own accord, which nobody here listens to: the
  * answer is then that of a server that has none. One that goes on reading an answer names where it was.
@@ -82,7 +113,7 @@ function opensStream(init: RequestInit | undefined): boolean {
 async function openProcess(
   { preset = '' }: McpTools,
   { presets, enterProcess, outgoing }: TransportDeps,
-  { timeout, signal }: Options,
+  { timeout, signal }: TransportOptions,
 ): Promise<OpenTransport> {
   outgoing.take()
   const late = AbortSignal.any([signal, AbortSignal.timeout(timeout)])
