@@ -33,6 +33,9 @@ const Tool = Type.Object({
 export const ToolSettings = Type.Object({
   tools: optional(Type.Array(Tool, { maxItems: MOST_TOOLS })),
   maxToolSteps: optional(Type.Integer({ minimum: 1, maximum: 64 })),
+  toolSearch: optional(
+    Type.Boolean({ description: 'Whether the model searches tools of MCP servers when there are more than it takes.' }),
+  ),
 })
 export type ToolSettings = Static<typeof ToolSettings>
 /** A tool whose members nobody has checked yet. */
@@ -84,4 +87,9 @@ export function toolsOf(configuration: JsonObject | null): ConfiguredTool[] {
 
 export function maxStepsOf(configuration: JsonObject | null): number {
   return (configuration as ToolSettings | null)?.maxToolSteps ?? DEFAULT_STEPS
+}
+
+/** Whether the model looks for tools when there are more than it can be told of. */
+export function isSearched(configuration: JsonObject | null): boolean {
+  return (configuration as ToolSettings | null)?.toolSearch === true
 }

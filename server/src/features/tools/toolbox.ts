@@ -10,22 +10,31 @@ import type { SecretService } from '../secrets/secret-service.ts'
 import { MOST_SERVERS } from './check-tools.ts'
 import type { McpPreset } from './mcp/mcp-process.ts'
 import type { McpDeps, McpServer } from './mcp/mcp-tools.ts'
+import { type FoundTool, offerTools } from './offered-tools.ts'
 import { createOutgoing } from './outgoing.ts'
 import { createRemembered } from './remembered.ts'
 import { schemaForModels } from './schema-for-models.ts'
 import type { CheckValue, CompileSchemas, ServerTool } from './server-tool.ts'
-import { type ConfiguredTool, type McpTools, maxStepsOf, toolsOf } from './tool-settings.ts'
+import {
+  type ClientTool,
+  type ConfiguredTool,
+  type HttpTool,
+  isSearched,
+  type McpTools,
+  maxStepsOf,
+  toolsOf,
+} from './tool-settings.ts'
 
 /** Milliseconds for which the list of an MCP server's tools is believed, and of how many servers. */
 const LISTS = { lifetimeMs: 60_000, most: 128 }
 /** Runs that may wait for a place for a process. */
 const MOST_WAITING = 1_000
-/** Tools that a model is told of; providers take about as many. */
-const MOST_DEFINITIONS = 128
 
 /** What the model of one turn may call. */
 export type Toolbox = {
-  definitions: readonly ToolDefinition[]
+  readonly definitions: readonly ToolDefinition[]
+  /** What those who send messages should know of them, in sentences. */
+  warnings: readonly string[]
   /** How often the model may call something before it has to answer. */
   maxSteps: number
   /** `client` for what the caller runs; undefined for what there is not. */
@@ -100,31 +109,30 @@ export function createToolService(deps: {
         compile,
         log,
       }
+      const http = { dispatcher, fillHeaders, outgoing, checkValue }
+      const toFound = (tool: HttpTool | ClientTool): FoundTool => {
+        const { name, description, inputSchema } = tool
+        const definition = { name, description, inputSchema: schemaForModels(inputSchema) }
+        return { definition, tool: tool.type === 'client' ? 'client' : createHttpTool(tool, http) }
+      }
       const servers = await openServers(serversOf(tools), mcp, signal)
 
-      const definitions: ToolDefinition[] = []
-      const found = new Map<string, ServerTool | 'client'>()
-      for (const tool of tools) {
-        if (isMcp(tool)) continue
-        const { name, description, inputSchema } = tool
-        definitions.push({ name, description, inputSchema: schemaForModels(inputSchema) })
-        const http = { dispatcher, fillHeaders, outgoing, checkValue }
-        found.set(name, tool.type === 'client' ? 'client' : createHttpTool(tool, http))
-      }
-      const offered = servers.flatMap((server) => server.tools)
-      const room = Math.max(0, MOST_DEFINITIONS - definitions.length)
-      if (offered.length > room) {
-        log.warn({ organizationId, offered: room, of: offered.length }, 'some tools of MCP servers are not offered')
-      }
-      for (const { definition, tool } of offered.slice(0, room)) {
-        const name = freeName(definition.name, found)
-        definitions.push({ ...definition, name })
-        found.set(name, tool)
-      }
+      const own = tools.filter((tool) => !isMcp(tool)).map(toFound)
+      const offered = offerTools(
+        own,
+        servers.flatMap((server) => server.tools),
+        isSearched(configuration),
+      )
+      const { left, warnings } = offered
+      if (warnings.length > 0)
+        log.warn({ organizationId, left }, `some tools of MCP servers are not offered: ${warnings}`)
       return {
-        definitions,
+        get definitions() {
+          return offered.definitions()
+        },
+        warnings,
         maxSteps: maxStepsOf(configuration),
-        find: (name) => found.get(name),
+        find: offered.find,
         close: async () => void (await Promise.allSettled(servers.map((server) => server.close()))),
       }
     },
@@ -140,13 +148,4 @@ function serversOf(tools: readonly ConfiguredTool[]): McpTools[] {
 
 function isMcp(tool: ConfiguredTool): tool is McpTools {
   return tool.type === 'mcp'
-}
-
-/** Two servers may have tools with the same name: the later ones get a number. */
-function freeName(name: string, taken: ReadonlyMap<string, unknown>): string {
-  if (!taken.has(name)) return name
-  for (let n = 2; ; n++) {
-    const other = `${name.slice(0, 60)}_${n}`
-    if (!taken.has(other)) return other
-  }
 }

@@ -6,6 +6,8 @@ import type { ReplyView } from './reply-log.ts'
 export type ReadableRun = Pick<RunKey, 'conversationId' | 'runId'> & {
   messageId: string
   reply: ReplyView
+  /** What there is to say about it besides the reply, in sentences; of a run that this process executes. */
+  warnings?: readonly string[]
   /** Of a run that this process executes. */
   ended?: Promise<RunEnd>
 }
@@ -17,6 +19,8 @@ export type LiveTurn = RunKey & {
   /** The id that the reply has, or will have. */
   messageId: string
   reply: ReplyView
+  /** Become more until the model is asked. */
+  warnings: readonly string[]
   /** Resolves when everything is stored. Never rejects. */
   ended: Promise<RunEnd>
   /** Makes it stop; its text so far is kept. */

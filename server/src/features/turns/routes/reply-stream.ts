@@ -7,6 +7,7 @@ import type { ReplyView } from '../reply/reply-log.ts'
 import type { RunEnd } from '../run/run.ts'
 import { createItemPrinter, errorJson, errorOf, type ItemPrinter } from './reply-wire.ts'
 import { failureBeforeText } from './run-outcome.ts'
+import { tellWarnings } from './turn-request.ts'
 
 export type StreamOptions = {
   format: 'sse' | 'array'
@@ -41,6 +42,7 @@ export async function streamReply(reply: FastifyReply, run: ReadableRun, options
   const { format, from, preamble = '', headersAfterMs = HEADERS_AFTER_MS, closingPauseMs = CLOSING_PAUSE_MS } = options
   reply.header('x-dramatis-run-id', run.runId)
   await eventOrTimeout(run.reply, from, headersAfterMs)
+  tellWarnings(reply, run)
   const error = failureBeforeText(run)
   if (error) throw error
 

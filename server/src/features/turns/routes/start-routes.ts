@@ -29,7 +29,14 @@ import type { TurnService } from '../turn-service.ts'
 import { lastOf, openingAgain, openingOf, upToReply } from './first-turn.ts'
 import { streamReply } from './reply-stream.ts'
 import { endOf, failureOfWhole } from './run-outcome.ts'
-import { attach, cancelOnDisconnect, originOf, type TurnHttpRequest, TurnOptions } from './turn-request.ts'
+import {
+  attach,
+  cancelOnDisconnect,
+  originOf,
+  type TurnHttpRequest,
+  TurnOptions,
+  tellWarnings,
+} from './turn-request.ts'
 import { Events, OF_A_TURN } from './turn-schemas.ts'
 
 const tags = ['Conversations']
@@ -89,6 +96,7 @@ export function startRoutes(deps: {
     }
     reply.header('x-dramatis-run-id', run.runId)
     const end = await endOf(run)
+    tellWarnings(reply, run)
     const error = failureOfWhole(run, end)
     if (error) throw error
     const { organizationId } = request.caller

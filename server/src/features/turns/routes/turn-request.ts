@@ -41,9 +41,18 @@ export function originOf(request: TurnHttpRequest): TurnOrigin {
 export async function answerWhole(request: { id: string }, reply: FastifyReply, run: ReadableRun) {
   reply.header('x-dramatis-run-id', run.runId)
   const end = await endOf(run)
+  tellWarnings(reply, run)
   const error = failureOfWhole(run, end)
   if (error) throw error
   return toChatResponse(run, end, request.id)
+}
+
+/** Says in the header `warning` what there is to say about a run besides its reply. */
+export function tellWarnings(reply: FastifyReply, { warnings = [] }: ReadableRun): void {
+  if (warnings.length === 0) return
+  const told = reply.getHeader('warning')
+  const ours = warnings.map((warning) => `299 dramatis "${warning}"`)
+  reply.header('warning', [...(told === undefined ? [] : [told]), ...ours].join(', '))
 }
 
 /** Whether a reply that can come in two ways is to come as server-sent events. */

@@ -28,7 +28,7 @@ import { takeSteps } from './turn-steps.ts'
 
 export type TurnRunner = ReturnType<typeof createTurnRunner>
 
-type Running = LiveTurn & { stop(stop: Stop): void; isWaiting(): boolean }
+type Running = LiveTurn & { warnings: string[]; stop(stop: Stop): void; isWaiting(): boolean }
 
 /** How a run is here that goes on to wait on another server, or on this one when it has started again. */
 const LEFT: RunEnd = {
@@ -92,7 +92,7 @@ export function createTurnRunner(
     const { userMessage, replyMessageId: messageId } = accepted
     const isWaiting = () => askings.get(runId)?.isWaiting() ?? false
     const cancel = () => stop({ reason: 'cancelled' })
-    const turn: Running = { ...key, userMessage, messageId, reply, ended, stop, cancel, isWaiting }
+    const turn: Running = { ...key, userMessage, messageId, reply, warnings: [], ended, stop, cancel, isWaiting }
     running.set(runId, turn)
     return turn
   }
@@ -148,6 +148,7 @@ export function createTurnRunner(
     progress.sent = sent
     if (!(await closeOpenCalls(key, window.messages))) progress.window = window
     const toolbox = await tools.open(accepted, conversation, signal)
+    if (toolbox) running.get(accepted.runId)?.warnings.push(...toolbox.warnings)
     const enterCall = (aborted: AbortSignal) => toolCalls.enter([key.organizationId, accepted.keyId ?? ''], aborted)
     progress.beside = { ...(toolbox && { tools: toolbox.definitions }), ...formatOf(conversation.configuration) }
     const budget = deps.budgets.ofRun(accepted)
