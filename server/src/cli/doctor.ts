@@ -10,9 +10,9 @@ const MARKS: Record<Finding['state'], string> = { ok: 'ok  ', note: 'note', brok
 export const doctorCommand = defineCommand({
   usage: '[--deep]',
   details: [
-    'Looks at the runtime, the configuration, the database and its disk, the keys of secrets, the address, and the',
-    'providers, and changes nothing. Each provider that is configured is asked for the list of its models with your key,',
-    'which costs nothing.',
+    'Looks at the runtime, the configuration, the database and its disk, the keys of secrets, the address, the providers',
+    'and the MCP servers, and changes nothing. Each provider that is configured is asked for the list of its models with',
+    'your key, which costs nothing. Each MCP server of a persona or a preset is asked for its tools; none is called.',
     'The exit code is 1 when something is BAD.',
     '',
     '  --deep   Reads all of the database, however large it is.',
@@ -33,10 +33,11 @@ async function examine(env: Io['env'], isDeep: boolean): Promise<Finding[]> {
   const node = ok('node', `Node.js ${process.versions.node}`)
   try {
     const { config, warnings } = readConfig(env)
-    const [{ examineAddress }, { examineProviders }, { examineStoredSecrets }] = await Promise.all([
+    const [{ examineAddress }, { examineProviders }, { examineStoredSecrets }, { examineTools }] = await Promise.all([
       import('./doctor/examine-address.ts'),
       import('./doctor/examine-providers.ts'),
       import('./doctor/examine-secrets.ts'),
+      import('./doctor/examine-tools.ts'),
     ])
     return [
       node,
@@ -48,6 +49,7 @@ async function examine(env: Io['env'], isDeep: boolean): Promise<Finding[]> {
       examineRights(config),
       await examineAddress(config),
       ...(await examineProviders(config.providers)),
+      ...(await examineTools(config)),
     ]
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error

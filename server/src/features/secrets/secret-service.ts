@@ -72,12 +72,20 @@ export function createSecretService(deps: { database: Database; clock: Clock; ke
     },
 
     /** What a secret holds, for the server's own use, or why nobody knows. */
-    async reveal(organizationId: string, name: string): Promise<Secret | Hidden> {
-      const row = (await selectSecret(database, { organizationId, name }))[0]
-      if (!row) return 'absent'
-      const opened = openSecret(keys, { organizationId, name, sealed: row.sealed })
-      if (opened === null) return keys.current === null ? 'without_key' : 'other_key'
-      return { value: opened.value, hosts: arrayFromText<string>(row.hosts) }
-    },
+    reveal: (organizationId: string, name: string): Promise<Secret | Hidden> =>
+      revealSecret(database, keys, { organizationId, name }),
   }
+}
+
+/** What a secret holds, or why nobody knows. */
+export async function revealSecret(
+  database: Pick<Database, 'dialect' | 'read'>,
+  keys: SecretKeys,
+  { organizationId, name }: { organizationId: string; name: string },
+): Promise<Secret | Hidden> {
+  const row = (await selectSecret(database, { organizationId, name }))[0]
+  if (!row) return 'absent'
+  const opened = openSecret(keys, { organizationId, name, sealed: row.sealed })
+  if (opened === null) return keys.current === null ? 'without_key' : 'other_key'
+  return { value: opened.value, hosts: arrayFromText<string>(row.hosts) }
 }
