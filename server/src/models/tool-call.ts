@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { JsonObject } from '../lib/json.ts'
 import { findHostedProvider } from './hosted-providers/providers.ts'
+import { readToolInput } from './tool-input.ts'
 
 /** A tool as a model sees it. `inputSchema` is a JSON Schema whose type is object. */
 export type ToolDefinition = { name: string; description: string; inputSchema: JsonObject }
@@ -28,17 +29,8 @@ export function toolCallIdFor(aiSystem: string, id: string): string {
   return taken.test(id) ? id : fromHash(createHash('sha256').update(id).digest('hex'))
 }
 
-/** A call from what came of it: names the input that is no JSON object. */
+/** A call from what came of it: names the input that is no JSON object, as {@link readToolInput} reads it. */
 export function toToolCall(id: string, name: string, input: string): ToolCall {
-  // A tool without parameters is called by some models with nothing at all.
-  if (input.trim() === '') return { id, name, input: {} }
-  try {
-    const value: unknown = JSON.parse(input)
-    if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
-      return { id, name, input: value as JsonObject }
-    }
-  } catch {
-    // Said below.
-  }
-  return { id, name, input: {}, invalidInput: input }
+  const read = readToolInput(input)
+  return read === null ? { id, name, input: {}, invalidInput: input } : { id, name, input: read }
 }

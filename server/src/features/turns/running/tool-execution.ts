@@ -41,7 +41,8 @@ async function resultOf(call: ToolCall, execution: Omit<Execution, 'calls'>): Pr
   const { toolbox, signal, askApproval, enterCall, onFault } = execution
   const tool = toolbox.find(call.name)
   if (tool === undefined) return `Error: there is no tool called ${call.name}.`
-  if (call.invalidInput !== undefined) return 'Error: the input is no JSON object.'
+  const fault = faultOf(call, toolbox)
+  if (fault !== null) return `Error: ${fault} Nothing was called; call it again with all that it needs.`
   if (tool === 'client') return null
   try {
     const decision = tool.requiresApproval ? await askApproval(call, signal) : 'approved'
@@ -58,6 +59,21 @@ async function resultOf(call: ToolCall, execution: Omit<Execution, 'calls'>): Pr
     return 'Error: the tool failed in the server.'
   }
 }
+
+/** What is wrong with an input before anybody looks at it closely: a call that came in pieces may have lost them. */
+function faultOf({ name, input, invalidInput }: ToolCall, { definitions }: Toolbox): string | null {
+  if (invalidInput !== undefined) {
+    const shown = invalidInput.length > MOST_SHOWN ? `${invalidInput.slice(0, MOST_SHOWN)}…` : invalidInput
+    return `the input is no JSON object: ${shown}`
+  }
+  if (Object.keys(input).length > 0) return null
+  const required = definitions.find((definition) => definition.name === name)?.inputSchema['required']
+  if (!Array.isArray(required) || required.length === 0) return null
+  return `the input is empty, and ${required.slice(0, 16).join(', ')} must be there.`
+}
+
+/** UTF-16 units of an input that cannot be read which the model is shown again. */
+const MOST_SHOWN = 1_000
 
 /** A result as it can be stored everywhere, and no longer than a model should have to read. */
 export function presentable(content: string): string {
