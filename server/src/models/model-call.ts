@@ -19,6 +19,8 @@ export type Attempt = {
   outcome: 'completed' | ModelErrorKind
   error: string | null
   usage: ModelUsage | null
+  /** The provider's own word for why it stopped, where it is none of ours. */
+  finishReason?: string
   /** It failed, and the provider may count its prompt all the same. */
   mayHaveCost?: true
 }

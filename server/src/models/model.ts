@@ -1,3 +1,4 @@
+import type { JsonObject } from '../lib/json.ts'
 import type { ModelFile } from './model-file.ts'
 import type { ModelSettings } from './settings.ts'
 import type { ToolCall, ToolDefinition } from './tool-call.ts'
@@ -39,10 +40,14 @@ export type ModelUsage = { promptTokens: number; completionTokens: number }
 
 export type ModelResult = {
   finishReason: ModelFinishReason
+  /** The provider's own word for it, where that is another one. */
+  rawFinishReason?: string
   /** null when the provider did not say; the caller then estimates. */
   usage: ModelUsage | null
   /** In the order of the model; absent where there are none. */
   toolCalls?: readonly ToolCall[]
+  /** Where it says that it has this from, as the provider writes it; absent where it says nothing. */
+  citations?: readonly JsonObject[]
 }
 
 /**

@@ -9,12 +9,13 @@ const Fallback = Type.Object({
 })
 
 /** Milliseconds. */
-export type TurnTimeouts = { firstTokenMs: number; betweenTokensMs: number; totalMs: number }
+export type TurnTimeouts = { firstTokenMs: number; betweenTokensMs: number; totalMs: number; afterFinishMs: number }
 
 export const DEFAULT_TIMEOUTS: Readonly<TurnTimeouts> = {
   firstTokenMs: 60_000,
   betweenTokensMs: 30_000,
   totalMs: 600_000,
+  afterFinishMs: 1_500,
 }
 
 /** Milliseconds each phase of a call may take; what is absent has the server's default. */
@@ -22,7 +23,18 @@ export const ModelTimeouts = Type.Object({
   firstTokenMs: Type.Optional(Type.Integer({ minimum: 1, maximum: 600_000 })),
   betweenTokensMs: Type.Optional(Type.Integer({ minimum: 1, maximum: 600_000 })),
   totalMs: Type.Optional(Type.Integer({ minimum: 1, maximum: 3_600_000 })),
+  /** Of silence behind the finish reason, for a provider that does not end its answer. */
+  afterFinishMs: Type.Optional(Type.Integer({ minimum: 1, maximum: 60_000 })),
 })
+
+/**
+ * Milliseconds of silence after which a reply is over whose finish reason has come. Half of what may be between two tokens at
+ * most, so that a whole reply is never taken for one that fell silent.
+ */
+export function silenceAfterFinish(timeouts: ModelTimeouts | undefined): number {
+  const { afterFinishMs, betweenTokensMs } = { ...DEFAULT_TIMEOUTS, ...timeouts }
+  return Math.max(1, Math.floor(Math.min(afterFinishMs, betweenTokensMs / 2)))
+}
 
 const RehearsedCall = Type.Object({
   name: Type.String({ maxLength: 64 }),

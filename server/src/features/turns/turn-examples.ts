@@ -106,6 +106,7 @@ export const RUN_EXAMPLE = {
       firstTokenAt: '2026-01-05T09:31:00.420Z',
       endedAt: '2026-01-05T09:31:01.155Z',
       usage: USAGE,
+      finishReason: 'end_turn',
     },
   ],
   error: null,

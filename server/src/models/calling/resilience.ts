@@ -1,4 +1,5 @@
 import type { Clock } from '../../lib/clock.ts'
+import { printableLine } from '../../lib/text/printable.ts'
 import { AI_SYSTEM_FACTS, parseAiSystem } from '../ai-systems.ts'
 import { discreet } from '../errors/discreet.ts'
 import { abortedError } from '../errors/provider-errors.ts'
@@ -121,6 +122,8 @@ export function createResilience(options: ResilienceOptions): Resilience {
         attempt.model = model.model
         const result = await call(model, attempt)
         attempt.usage = result.usage
+        if (result.rawFinishReason !== undefined)
+          attempt.finishReason = printableLine(result.rawFinishReason).slice(0, 200)
         attempt.endedAt = clock()
         return { model: { aiSystem: model.aiSystem, model: model.model, result }, error: null, attempt }
       } catch (thrown) {

@@ -7,7 +7,10 @@ import {
   errorFromResponse,
   errorFromStream,
 } from '../errors/provider-errors.ts'
-import type { Model, ModelResult } from '../model.ts'
+import { NoAnswerError } from '../finish-reasons.ts'
+import type { Model, ModelRequest, ModelResult } from '../model.ts'
+import { silenceAfterFinish } from '../settings.ts'
+import { createDecoder, type Decoder } from './content-decoder.ts'
 import { createReplyReader, ReplyError, type ReplyListener } from './reply-reader.ts'
 import { createBodyWriter } from './request-body.ts'
 import { createSseParser, EventTooLongError, MAX_EVENT_BYTES } from './sse-parser.ts'
@@ -18,9 +21,10 @@ const MAX_ERROR_BYTES = 64 * 1024
 /** Bytes of a whole reply: what is said is stored, and must not fill the disk. */
 const MAX_REPLY_BYTES = 32 * 1024 * 1024
 
-/** `{` and `<`. */
+/** `{`, `[` and `<`. */
 const FORM_OF_FIRST: ReadonlyMap<number, 'body' | 'error'> = new Map([
   [0x7b, 'body'],
+  [0x5b, 'body'],
   [0x3c, 'error'],
 ])
 
@@ -57,7 +61,7 @@ export function createChatCompletionsModel(options: ChatCompletionsOptions): Mod
     prepare: bodies.prepare,
     generate: (request, onText, onActivity) =>
       new Promise((resolve, reject) => {
-        const call = startCall(options, request.signal, { onText, onActivity }, resolve, reject)
+        const call = startCall(options, request, { onText, onActivity }, resolve, reject)
         if (request.signal.aborted) return
         const body = bodies.write(request)
         const timeouts = { headersTimeout: MAX_SILENCE_MS, bodyTimeout: MAX_SILENCE_MS }
@@ -73,7 +77,7 @@ export function createChatCompletionsModel(options: ChatCompletionsOptions): Mod
 /** One exchange: what the dispatcher calls while it goes on. Settles once, and closes the connection when it fails. */
 function startCall(
   source: ErrorSource,
-  signal: AbortSignal,
+  { signal, settings, tools }: ModelRequest,
   listener: ReplyListener,
   resolve: (result: ModelResult) => void,
   reject: (error: unknown) => void,
@@ -82,19 +86,24 @@ function startCall(
   let isSettled = false
   let status = 0
   let headers: Record<string, string | string[] | undefined> = {}
-  /** Undecided until the first letter or sign: an object is a body, a tag begins a web page, everything else a stream. */
+  /** Undecided until the first letter or sign: an object or a list is a body, a tag begins a web page, everything else a stream. */
   let form: 'undecided' | 'stream' | 'body' | 'error' = 'undecided'
   let body: Buffer[] = []
   let replyBytes = 0
   let bodyBytes = 0
-  const reader = createReplyReader({
-    onText: (text) => {
-      if (!isSettled) listener.onText(text)
+  let decoder: Decoder | null = null
+  let lastWait: NodeJS.Timeout | undefined
+  const reader = createReplyReader(
+    {
+      onText: (text) => {
+        if (!isSettled) listener.onText(text)
+      },
+      onActivity: () => {
+        if (!isSettled) listener.onActivity?.()
+      },
     },
-    onActivity: () => {
-      if (!isSettled) listener.onActivity?.()
-    },
-  })
+    tools,
+  )
   const parser = createSseParser({
     takeWhole: (stream, at) => (isSettled ? -1 : reader.takeText(stream, at)),
     onEvent: (data, event) => {
@@ -108,6 +117,7 @@ function startCall(
     if (isSettled) return false
     isSettled = true
     signal.removeEventListener('abort', onAbort)
+    clearTimeout(lastWait)
     return true
   }
 
@@ -116,10 +126,21 @@ function startCall(
     if (settle()) resolve(result)
   }
 
+  /** What still comes behind the finish reason is waited for, but not for long, and nobody has to end politely. */
+  function awaitRest(): void {
+    clearTimeout(lastWait)
+    lastWait = setTimeout(() => {
+      attempt(finish)
+      controller?.abort(new Error('finished'))
+      decoder?.destroy()
+    }, silenceAfterFinish(settings.timeouts))
+  }
+
   function fail(error: unknown): void {
     if (!settle()) return
     reject(error)
     controller?.abort(error instanceof Error ? error : new Error('failed'))
+    decoder?.destroy()
   }
 
   function onAbort(): void {
@@ -145,6 +166,7 @@ function startCall(
     }
     if (form === 'stream') {
       parser.push(chunk)
+      if (!isSettled && reader.hasFinished()) awaitRest()
       return
     }
     bodyBytes += chunk.length
@@ -168,6 +190,30 @@ function startCall(
     if (!isSettled) finish()
   }
 
+  function takeNetworkError(error: unknown): void {
+    // The reply was complete: what is missing is only the polite end.
+    if (reader.hasFinished()) attempt(finish)
+    else if (form === 'error') failWithResponse()
+    else fail(errorFromNetwork(source, error, status !== 0))
+  }
+
+  /** For an answer that is packed although nobody has asked for it, as some gateways do. */
+  function decoderFor(encoding: string | string[] | undefined): Decoder | null {
+    return createDecoder(encoding, {
+      onData: (chunk) => {
+        if (!isSettled) attempt(() => takeBytes(chunk))
+      },
+      onEnd: () => {
+        if (!isSettled) attempt(takeEnd)
+      },
+      onError: (error) => {
+        if (isSettled) return
+        if (reader.hasFinished() || form === 'error') takeNetworkError(error)
+        else fail(errorFromStream(source, 'sent something that cannot be unpacked', '', error))
+      },
+    })
+  }
+
   return {
     onRequestStart(started: Dispatcher.DispatchController) {
       controller = started
@@ -184,27 +230,31 @@ function startCall(
       status = statusCode
       // They are slices of what was read: 3.6 kB that would stay in memory for as long as the reply goes on.
       response.rawHeaders = null
+      decoder = decoderFor(responseHeaders['content-encoding'])
       if (statusCode < 300) return
       form = 'error'
       headers = responseHeaders
     },
     onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer) {
-      if (!isSettled) attempt(() => takeBytes(chunk))
+      if (isSettled) return
+      if (decoder === null) attempt(() => takeBytes(chunk))
+      else decoder.write(chunk)
     },
     onResponseEnd() {
-      if (!isSettled) attempt(takeEnd)
+      if (isSettled) return
+      if (decoder === null) attempt(takeEnd)
+      else decoder.end()
     },
     onResponseError(_controller: Dispatcher.DispatchController | null, error: unknown) {
       if (isSettled) return
-      // The reply was complete: what is missing is only the polite end.
-      if (reader.hasFinished()) finish()
-      else if (form === 'error') failWithResponse()
-      else fail(errorFromNetwork(source, error, status !== 0))
+      decoder?.destroy()
+      takeNetworkError(error)
     },
   }
 }
 
 function readingError(source: ErrorSource, error: unknown, isBody: boolean): unknown {
+  if (error instanceof NoAnswerError) return errorFromStream(source, error.message, error.said)
   if (error instanceof ReplyError) {
     return (isBody ? errorFromBody : errorFromStream)(source, error.message, error.said)
   }

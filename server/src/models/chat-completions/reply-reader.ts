@@ -1,7 +1,11 @@
-import { isJsonObject, type JsonValue } from '../../lib/json.ts'
+import { isJsonObject, type JsonObject, type JsonValue } from '../../lib/json.ts'
+import { createCitations } from '../citations.ts'
 import { messageIn } from '../errors/provider-errors.ts'
-import type { ModelFinishReason, ModelResult, ModelUsage } from '../model.ts'
+import { endingOf, isFinishReason, resultOf } from '../finish-reasons.ts'
+import type { ModelResult, ModelUsage } from '../model.ts'
+import type { ToolDefinition } from '../tool-call.ts'
 import { toUsage } from '../usage.ts'
+import { textsOf } from './content-parts.ts'
 import { createTextShortcut } from './text-shortcut.ts'
 import { createCallCollector } from './tool-call-pieces.ts'
 
@@ -26,80 +30,121 @@ export type ReplyListener = {
 export type ReplyReader = {
   /** Takes the event at `at` of the stream if it is one like those before. Where it ends; -1 when it was not taken. */
   takeText(stream: string, at: number): number
-  /** One event of the stream. True after `[DONE]`. Throws {@link ReplyError}. */
+  /** One event of the stream. True for `[DONE]`. Throws {@link ReplyError}. */
   takeEvent(data: string, event: string): boolean
   /** A whole body instead of a stream: some servers answer so although `stream` was true. Throws {@link ReplyError}. */
   takeBody(body: string): void
-  /** Throws {@link ReplyError} when there was no finish reason. */
+  /** Throws {@link ReplyError} when there was no finish reason, and {@link NoAnswerError} when it is no answer. */
   result(): ModelResult
   hasFinished(): boolean
 }
 
 /**
  * Reads a Chat Completions reply, event by event
- * (https://platform.openai.com/docs/api-reference/chat-streaming) or whole. `reasoning_content` is not passed on.
+ * (https://platform.openai.com/docs/api-reference/chat-streaming) or whole. `reasoning_content` is not passed on. Calls
+ * are kept where there are tools to call.
  */
-export function createReplyReader({ onText, onActivity }: ReplyListener): ReplyReader {
-  let finishReason: ModelFinishReason | null = null
+export function createReplyReader(
+  { onText, onActivity }: ReplyListener,
+  tools: readonly ToolDefinition[] = [],
+): ReplyReader {
+  let rawFinishReason: string | null = null
   let usage: ModelUsage | null = null
-  const calls = createCallCollector()
+  let hasText = false
+  let hasDelta = false
+  const calls = createCallCollector(new Set(tools.map(({ name }) => name)))
+  const citations = createCitations()
   const shortcut = createTextShortcut({ readText: plainTextOf, onText })
 
-  function takeChunk(value: JsonValue, member: 'delta' | 'message'): void {
+  function say(text: string): void {
+    if (text === '') return
+    hasText = true
+    onText(text)
+  }
+
+  function takeMessage(message: JsonObject): void {
+    for (const text of textsOf(message.content)) say(text)
+    // A refusal is what the model said instead of an answer.
+    if (typeof message.refusal === 'string') say(message.refusal)
+    for (const text of textsOf(message.images)) say(text)
+    citations.add(message.annotations)
+    citations.addFrom(message.content)
+    const isPiece = calls.take(message.tool_calls)
+    // Its form before there could be more than one.
+    const isOldPiece = isJsonObject(message.function_call) && calls.take([asFirst(message.function_call)])
+    if (isPiece || isOldPiece) onActivity?.()
+  }
+
+  function takeChunk(value: JsonValue, isWhole = false): void {
     if (!isJsonObject(value)) throw new ReplyError('sent something that is no chat completion')
     if (value.error !== undefined && value.error !== null) throw failedInside(value.error)
     usage = readUsage(value.usage) ?? usage
+    citations.replace(value)
     const choice = Array.isArray(value.choices) ? value.choices[0] : undefined
     // The chunk with the usage has no choice.
     if (!isJsonObject(choice)) return
-    const content = choice[member]
-    if (isJsonObject(content)) {
-      if (typeof content.content === 'string' && content.content !== '') onText(content.content)
-      // A refusal is what the model said instead of an answer.
-      if (typeof content.refusal === 'string' && content.refusal !== '') onText(content.refusal)
-      if (calls.take(content.tool_calls)) onActivity?.()
-    }
-    if (typeof choice.finish_reason !== 'string' || choice.finish_reason === '') return
+    const { delta, message } = choice
+    if (isJsonObject(delta) && !isWhole) takeMessage(delta)
+    // Some stream their pieces under this name; of others it is the whole reply once more.
+    if (isJsonObject(message) && !hasDelta) takeMessage(message)
+    hasDelta ||= isJsonObject(delta) && Object.keys(delta).length > 0
+    if (!isFinishReason(choice.finish_reason)) return
     // OpenRouter's word for a provider behind it that broke down.
     if (choice.finish_reason === 'error') throw failedInside(choice.error ?? null)
-    finishReason = FINISH_REASONS.get(choice.finish_reason) ?? 'stop'
+    if (rawFinishReason === null) onActivity?.()
+    rawFinishReason = choice.finish_reason
   }
 
   return {
     takeText: shortcut.take,
     takeEvent(data, event) {
-      if (data === '[DONE]') return true
-      if (data === '') return false
+      if (data.length <= LONGEST_SIGN) {
+        const sign = data.trim()
+        if (sign === '[DONE]') return true
+        if (sign === '' || sign === 'null') return false
+      }
       const value = parse(data)
       if (event === 'error') throw failedInside(value ?? data)
+      // Whoever gives its events names has some that are no chunks, such as `ping`.
+      if (!isJsonObject(value) && event !== '' && event !== 'message') return false
       if (value === null) throw new ReplyError('sent something that is not JSON')
-      takeChunk(value, 'delta')
+      takeChunk(value)
       const content = plainText(value)
       if (content) shortcut.learn(data, content)
       return false
     },
     takeBody(body) {
-      const value = parse(body)
-      if (value === null) throw new ReplyError('sent something that is not JSON')
-      takeChunk(value, 'message')
+      const plain = body.startsWith(BYTE_ORDER_MARK) ? body.slice(1) : body
+      const value = parse(plain)
+      if (value === null) takeLines(plain)
+      else takeChunk(Array.isArray(value) ? (value[0] ?? null) : value, true)
     },
     result() {
-      if (finishReason === null) throw new ReplyError('ended without a finish reason')
-      const toolCalls = calls.all()
-      return { finishReason, usage, ...(toolCalls.length > 0 && { toolCalls }) }
+      if (rawFinishReason === null) throw new ReplyError('ended without a finish reason')
+      const toolCalls = tools.length === 0 ? [] : calls.all()
+      const found = citations.all()
+      const reply = { ending: endingOf(rawFinishReason), raw: rawFinishReason, hasText, toolCalls, usage }
+      return { ...resultOf(reply), ...(found.length > 0 && { citations: found }) }
     },
-    hasFinished: () => finishReason !== null,
+    hasFinished: () => rawFinishReason !== null,
+  }
+
+  /** Chunks that stand one in a line, without the frame of events. */
+  function takeLines(body: string): void {
+    const values = body.split('\n').flatMap((line) => (line.trim() === '' ? [] : [parse(line)]))
+    if (values.some((value) => !isJsonObject(value))) throw new ReplyError('sent something that is not JSON')
+    for (const value of values) takeChunk(value)
   }
 }
 
-/** Not an object, which would know `toString` too. */
-const FINISH_REASONS: ReadonlyMap<string, ModelFinishReason> = new Map([
-  ['stop', 'stop'],
-  ['length', 'length'],
-  ['tool_calls', 'tool_calls'],
-  ['function_call', 'tool_calls'],
-  ['content_filter', 'content_filter'],
-])
+const BYTE_ORDER_MARK = '\uFEFF'
+/** UTF-16 units of an event that may be a sign and no chunk. */
+const LONGEST_SIGN = 16
+
+/** A call as if it were the first of a list, where no other has its index. */
+function asFirst(call: JsonObject): JsonObject {
+  return { index: -1, function: call }
+}
 
 function failedInside(error: JsonValue): ReplyError {
   return new ReplyError('failed while it was answering', messageIn(error) ?? '')
@@ -117,9 +162,13 @@ function plainText(value: JsonValue): string | null {
     return null
   const choice = value.choices[0]
   if (!isJsonObject(choice) || (choice.finish_reason ?? '') !== '' || !isJsonObject(choice.delta)) return null
-  const { content, refusal = null, tool_calls: calls = null } = choice.delta
-  return typeof content === 'string' && refusal === null && calls === null ? content : null
+  const { content } = choice.delta
+  const hasMore = BESIDE_TEXT.some((member) => (choice.delta as JsonObject)[member] ?? false)
+  return typeof content === 'string' && !hasMore ? content : null
 }
+
+/** Members of a delta that say something of their own. */
+const BESIDE_TEXT = ['refusal', 'tool_calls', 'function_call', 'images', 'annotations'] as const
 
 function plainTextOf(data: string): string | null {
   return plainText(parse(data))

@@ -248,7 +248,7 @@ function single(value: string | string[] | undefined): string | undefined {
 
 function parseJson(text: string): unknown {
   try {
-    return JSON.parse(text)
+    return JSON.parse(text.replace(/^\uFEFF/, ''))
   } catch {
     return null
   }

@@ -119,7 +119,7 @@ describe('a whole reply', () => {
     expect(error).toBeNull()
     expect(texts.join('')).toBe(REPLY)
     expect(texts.length).toBeGreaterThan(2)
-    expect(result).toEqual({ finishReason: 'stop', usage })
+    expect(result).toMatchObject({ finishReason: 'stop', usage })
     expect(provider.requests.map((request) => request.path)).toEqual([path])
     expect(JSON.stringify(provider.requests[0]?.headers)).toContain(KEY)
   })

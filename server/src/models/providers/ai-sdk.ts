@@ -1,15 +1,18 @@
 import type {
   LanguageModelV4,
   LanguageModelV4CallOptions,
+  LanguageModelV4File,
   LanguageModelV4FilePart,
   LanguageModelV4FinishReason,
   LanguageModelV4FunctionTool,
   LanguageModelV4Message,
+  LanguageModelV4Source,
   LanguageModelV4StreamPart,
   LanguageModelV4ToolCall,
   LanguageModelV4Usage,
 } from '@ai-sdk/provider'
 import type { JsonObject } from '../../lib/json.ts'
+import { createCitations } from '../citations.ts'
 import {
   abortedError,
   type ErrorSource,
@@ -20,14 +23,17 @@ import {
   isNetworkError,
   messageIn,
 } from '../errors/provider-errors.ts'
-import type { Model, ModelFinishReason, ModelMessage, ModelRequest, ModelResult, ModelUsage } from '../model.ts'
+import { type Ending, endingOf, isFinishReason, NoAnswerError, resultOf } from '../finish-reasons.ts'
+import type { Model, ModelMessage, ModelRequest, ModelResult, ModelUsage } from '../model.ts'
 import { ModelError } from '../model-error.ts'
 import type { ModelFile } from '../model-file.ts'
+import { noteOfPicture, pictureNote } from '../picture-note.ts'
 import { plainResponseFormat } from '../response-format.ts'
-import type { ModelSettings } from '../settings.ts'
-import { type ToolCall, toolCallIdFor, toToolCall } from '../tool-call.ts'
+import { type ModelSettings, silenceAfterFinish } from '../settings.ts'
+import { type ToolCall, type ToolDefinition, toolCallIdFor, toToolCall } from '../tool-call.ts'
 import { toUsage } from '../usage.ts'
 import { WebPageError } from './provider-fetch.ts'
+import { withStreamEnd } from './stream-end.ts'
 
 export type AiSdkModelOptions = ErrorSource & { model: LanguageModelV4 }
 
@@ -43,9 +49,11 @@ export function createAiSdkModel({ model, ...source }: AiSdkModelOptions): Model
       if (request.signal.aborted) throw abortedError(source, request.signal.reason)
       let received = false
       try {
-        const { stream } = await model.doStream(callOptions(source.aiSystem, request))
+        const { stream } = await withStreamEnd(silenceAfterFinish(request.settings.timeouts), () =>
+          model.doStream(callOptions(source.aiSystem, request)),
+        )
         received = true
-        return await readStream(source, stream, onText, onActivity)
+        return await readStream(source, stream, request.tools ?? [], onText, onActivity)
       } catch (error) {
         if (request.signal.aborted) throw abortedError(source, error)
         throw toModelError(source, error, received)
@@ -60,22 +68,37 @@ class ReaderError extends Error {}
 async function readStream(
   source: ErrorSource,
   stream: ReadableStream<LanguageModelV4StreamPart>,
+  tools: readonly ToolDefinition[],
   onText: (text: string) => void,
   onActivity: (() => void) | undefined,
 ): Promise<ModelResult> {
   const reader = stream.getReader()
   const toolCalls: ToolCall[] = []
+  const citations = createCitations()
+  let hasText = false
+  const say = (text: string) => {
+    if (text === '') return
+    hasText = true
+    giveOut(onText, text)
+  }
   try {
     for (;;) {
       const { done, value: part } = await reader.read()
       if (done) throw errorFromStream(source, 'ended without a finish reason')
-      if (part.type === 'text-delta' && part.delta !== '') giveOut(onText, part.delta)
+      if (part.type === 'text-delta') say(part.delta)
       else if (part.type === 'error') throw streamError(source, part.error)
-      else if (part.type === 'tool-call' && !part.providerExecuted) toolCalls.push(toOurCall(source.aiSystem, part))
-      else if (part.type === 'tool-input-delta') onActivity?.()
+      else if (part.type === 'tool-call' && !part.providerExecuted) {
+        // Where there are no tools, nobody could answer it.
+        if (tools.length > 0) toolCalls.push(toOurCall(source.aiSystem, part))
+      } else if (part.type === 'tool-input-delta') onActivity?.()
+      else if (part.type === 'file') say(noteOfFile(part))
+      else if (part.type === 'source') citations.add([citationOf(part)])
       else if (part.type === 'finish') {
-        const finishReason = finishReasonOf(source, part.finishReason)
-        return { finishReason, usage: usageOf(part.usage), ...(toolCalls.length > 0 && { toolCalls }) }
+        const raw = part.finishReason.raw ?? part.finishReason.unified
+        const ending = endingOfSdk(source, part.finishReason)
+        const found = citations.all()
+        const result = resultOf({ ending, raw, hasText, toolCalls, usage: usageOf(part.usage) })
+        return { ...result, ...(found.length > 0 && { citations: found }) }
       }
     }
   } finally {
@@ -180,24 +203,24 @@ function responseFormatOptions(
   }
 }
 
-function finishReasonOf(source: ErrorSource, reason: LanguageModelV4FinishReason): ModelFinishReason {
-  switch (reason.unified) {
-    case 'stop':
-    case 'length':
-      return reason.unified
-    case 'tool-calls':
-      return 'tool_calls'
-    case 'content-filter':
-      return 'content_filter'
-    case 'error':
-      throw errorFromStream(source, 'failed while it was answering')
-    case 'interrupted':
-      throw errorFromStream(source, 'ended without a finish reason')
-    default:
-      // A reason that the package has no word for is one; none at all is a connection that ended too early.
-      if (reason.raw === undefined) throw errorFromStream(source, 'ended without a finish reason')
-      return 'stop'
-  }
+/** A package may have no word for a reason, or call it an error, and the provider's own word says more. */
+function endingOfSdk(source: ErrorSource, { unified, raw }: LanguageModelV4FinishReason): Ending {
+  if (unified === 'stop' || unified === 'length') return unified
+  if (unified === 'tool-calls') return 'tool_calls'
+  if (unified === 'content-filter') return 'content_filter'
+  if (isFinishReason(raw)) return unified === 'other' ? endingOf(raw) : 'failed'
+  // A reason that the package has no word for is one; none at all is a connection that ended too early.
+  if (unified !== 'error') throw errorFromStream(source, 'ended without a finish reason')
+  throw errorFromStream(source, 'failed while it was answering')
+}
+
+function noteOfFile({ mediaType, data }: LanguageModelV4File): string {
+  return data.type === 'url' ? pictureNote(String(data.url)) : noteOfPicture(mediaType)
+}
+
+function citationOf(part: LanguageModelV4Source): JsonObject {
+  const title = part.title === undefined ? {} : { title: part.title }
+  return part.sourceType === 'url' ? { url: part.url, ...title } : { mediaType: part.mediaType, ...title }
 }
 
 function usageOf({ inputTokens, outputTokens }: LanguageModelV4Usage): ModelUsage | null {
@@ -210,6 +233,7 @@ type SdkError = { statusCode: unknown; responseHeaders: unknown; responseBody: u
 function toModelError(source: ErrorSource, error: unknown, received: boolean): unknown {
   if (error instanceof ModelError) return error
   if (error instanceof ReaderError) return error.cause
+  if (error instanceof NoAnswerError) return errorFromStream(source, error.message, error.said)
   const status = failedStatusOf(error)
   if (status !== null) return responseError(source, status, error)
   const pageStatus = pageStatusOf(error)

@@ -2,6 +2,7 @@ import type { Dispatcher } from 'undici'
 import { createBoundedFetch } from '../../net/bounded-fetch.ts'
 import { isWebPage } from '../errors/wrong-address.ts'
 import type { Fetch } from '../hosted-providers/hosted-provider.ts'
+import { endAfterFinish } from './stream-end.ts'
 
 /** Bytes of an answer that are read, unpacked, and of one that is an error. */
 const MOST_OF_REPLY = 32 * 1_024 * 1_024
@@ -13,8 +14,13 @@ export function fetchThrough(dispatcher: Dispatcher): Fetch {
   return async (input, init) => {
     // A redirect is not followed: it could lead to the inside, and takes the key along.
     bounded ??= createBoundedFetch({ dispatcher, mostBytes: MOST_OF_REPLY, mostOfError: MOST_OF_ERROR })
-    return withoutPages(await (await bounded)(input, init))
+    const answer = await withoutPages(await (await bounded)(input, init))
+    return answer.ok && answer.body !== null ? endingInTime(answer, answer.body) : answer
   }
+}
+
+function endingInTime({ status, statusText, headers }: Response, body: ReadableStream<Uint8Array>): Response {
+  return new Response(endAfterFinish(body), { status, statusText, headers })
 }
 
 /** A web page with the status of a success, which the packages would read as a stream without events. */

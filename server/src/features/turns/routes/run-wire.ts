@@ -35,6 +35,7 @@ export function toRunDto(run: Run): Static<typeof RunDto> {
       firstTokenAt: toIso(attempt.firstTokenAt),
       endedAt: toIso(attempt.endedAt) as string,
       usage: attempt.usage && toUsageDto(attempt.usage),
+      finishReason: attempt.finishReason ?? null,
     })),
     error: run.error && { code: run.error.code, message: run.error.message },
   }

@@ -113,6 +113,7 @@ const AttemptDto = Type.Object({
   firstTokenAt: NullableTimestamp,
   endedAt: Timestamp,
   usage: Nullable(UsageDto),
+  finishReason: { ...NullableText(), description: "The provider's own word, where it is none of ours." },
 })
 
 const SentContextDto = Type.Object({
