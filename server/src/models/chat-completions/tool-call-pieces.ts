@@ -82,17 +82,24 @@ export function createCallCollector(names: ReadonlySet<string> = new Set()) {
       return list.length > 0
     },
 
+    texts,
+
     all(): ToolCall[] {
-      const taken = new Set<string>()
-      return begun
-        .filter(({ name }) => name !== '')
-        .map(({ ids, name, input }) => {
-          const [id = ''] = ids
-          const own = id === '' || taken.has(id) ? `call_${randomBytes(12).toString('hex')}` : id
-          taken.add(own)
-          return toToolCall(own, name, input)
-        })
+      return texts().map(({ id, name, input }) => toToolCall(id, name, input))
     },
+  }
+
+  /** The calls with their inputs as they were written. */
+  function texts(): { id: string; name: string; input: string }[] {
+    const taken = new Set<string>()
+    return begun
+      .filter(({ name }) => name !== '')
+      .map(({ ids, name, input }) => {
+        const [id = ''] = ids
+        const own = id === '' || taken.has(id) ? `call_${randomBytes(12).toString('hex')}` : id
+        taken.add(own)
+        return { id: own, name, input }
+      })
   }
 }
 

@@ -33,7 +33,7 @@ import { type ModelSettings, silenceAfterFinish } from '../settings.ts'
 import { type ToolCall, type ToolDefinition, toolCallIdFor, toToolCall } from '../tool-call.ts'
 import { toUsage } from '../usage.ts'
 import { WebPageError } from './provider-fetch.ts'
-import { withStreamEnd } from './stream-end.ts'
+import { readingAs } from './stream-end.ts'
 
 export type AiSdkModelOptions = ErrorSource & { model: LanguageModelV4 }
 
@@ -49,7 +49,8 @@ export function createAiSdkModel({ model, ...source }: AiSdkModelOptions): Model
       if (request.signal.aborted) throw abortedError(source, request.signal.reason)
       let received = false
       try {
-        const { stream } = await withStreamEnd(silenceAfterFinish(request.settings.timeouts), () =>
+        const silenceMs = silenceAfterFinish(request.settings.timeouts)
+        const { stream } = await readingAs({ silenceMs, onActivity }, () =>
           model.doStream(callOptions(source.aiSystem, request)),
         )
         received = true

@@ -3,6 +3,7 @@ import { createBoundedFetch } from '../../net/bounded-fetch.ts'
 import { isWebPage } from '../errors/wrong-address.ts'
 import type { Fetch } from '../hosted-providers/hosted-provider.ts'
 import { endAfterFinish } from './stream-end.ts'
+import { withWholeCalls } from './whole-calls.ts'
 
 /** Bytes of an answer that are read, unpacked, and of one that is an error. */
 const MOST_OF_REPLY = 32 * 1_024 * 1_024
@@ -15,12 +16,17 @@ export function fetchThrough(dispatcher: Dispatcher): Fetch {
     // A redirect is not followed: it could lead to the inside, and takes the key along.
     bounded ??= createBoundedFetch({ dispatcher, mostBytes: MOST_OF_REPLY, mostOfError: MOST_OF_ERROR })
     const answer = await withoutPages(await (await bounded)(input, init))
-    return answer.ok && answer.body !== null ? endingInTime(answer, answer.body) : answer
+    if (!answer.ok || answer.body === null) return answer
+    const body = endAfterFinish(answer.body)
+    const { status, statusText, headers } = answer
+    return new Response(mayCall(input, init) ? withWholeCalls(body) : body, { status, statusText, headers })
   }
 }
 
-function endingInTime({ status, statusText, headers }: Response, body: ReadableStream<Uint8Array>): Response {
-  return new Response(endAfterFinish(body), { status, statusText, headers })
+/** Whether the answer is a stream of Chat Completions that may have calls in it. */
+function mayCall(input: Parameters<Fetch>[0], init: Parameters<Fetch>[1]): boolean {
+  const { pathname } = new URL(input instanceof Request ? input.url : input)
+  return pathname.endsWith('/chat/completions') && typeof init?.body === 'string' && init.body.includes('"tools":[')
 }
 
 /** A web page with the status of a success, which the packages would read as a stream without events. */

@@ -1,11 +1,23 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 
-/** Milliseconds of silence that end the answers to what is asked in here; the packages have no place to hand it through. */
-const silenceMs = new AsyncLocalStorage<number>()
+/** Whoever waits for a stream: after how much silence behind its finish reason it has ended, and that it is at work. */
+export type StreamReader = {
+  /** Milliseconds. */
+  silenceMs: number
+  onActivity?: (() => void) | undefined
+}
 
-/** Asks a package for something, so that a stream it opens ends after this much silence behind its finish reason. */
-export function withStreamEnd<T>(ms: number, ask: () => T): T {
-  return silenceMs.run(ms, ask)
+/** Who asks, for the connection: the packages between the two have no place to hand it through. */
+const readers = new AsyncLocalStorage<StreamReader>()
+
+/** Asks a package for something, so that the streams it opens are those of this reader. */
+export function readingAs<T>(reader: StreamReader, ask: () => T): T {
+  return readers.run(reader, ask)
+}
+
+/** Who reads the stream that is being asked for; undefined where nobody has said so. */
+export function currentReader(): StreamReader | undefined {
+  return readers.getStore()
 }
 
 /** What says, in the bytes of a stream, that nothing of the reply itself will follow. No text can hold it: its quotes are escaped. */
@@ -20,10 +32,10 @@ type Piece = { done: true; value: undefined } | { done: false; value: Uint8Array
 /**
  * The same stream, but ended in silence behind its finish reason: some servers hold the connection open, and the
  * packages wait for its end. The connection is closed then. The stream itself where it is asked for outside of
- * {@link withStreamEnd}.
+ * {@link readingAs}.
  */
 export function endAfterFinish(body: ReadableStream<Uint8Array>): ReadableStream<Uint8Array> {
-  const ms = silenceMs.getStore()
+  const ms = currentReader()?.silenceMs
   if (ms === undefined) return body
   const reader = body.getReader()
   let hasFinished = false
