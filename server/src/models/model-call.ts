@@ -1,3 +1,4 @@
+import type { JsonObject } from '../lib/json.ts'
 import type { ModelMessage, ModelResult, ModelUsage } from './model.ts'
 import type { ModelError, ModelErrorKind } from './model-error.ts'
 
@@ -21,6 +22,8 @@ export type Attempt = {
   usage: ModelUsage | null
   /** The provider's own word for why it stopped, where it is none of ours. */
   finishReason?: string
+  /** Where it said that it has this from. */
+  citations?: readonly JsonObject[]
   /** It failed, and the provider may count its prompt all the same. */
   mayHaveCost?: true
 }

@@ -124,6 +124,7 @@ export function createResilience(options: ResilienceOptions): Resilience {
         attempt.usage = result.usage
         if (result.rawFinishReason !== undefined)
           attempt.finishReason = printableLine(result.rawFinishReason).slice(0, 200)
+        if (result.citations !== undefined) attempt.citations = result.citations
         attempt.endedAt = clock()
         return { model: { aiSystem: model.aiSystem, model: model.model, result }, error: null, attempt }
       } catch (thrown) {

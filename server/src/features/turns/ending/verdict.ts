@@ -3,7 +3,14 @@ import type { Attempt, CallOutcome } from '../../../models/model-call.ts'
 import { type Beside, promptTokens } from '../context/prompt-tokens.ts'
 import type { Context, Window } from '../context/window.ts'
 import { lastText, type ReplyEvent } from '../reply/reply-event.ts'
-import type { FinishReason, RunEnd, RunFailure, StopReason, Usage } from '../run/run.ts'
+import {
+  citationsOf,
+  type FinishReason,
+  type RunEnd,
+  type RunFailure,
+  type StopReason,
+  type Usage,
+} from '../run/run.ts'
 import { nextStatus, type RunEvent, type RunStatus } from '../run/run-state.ts'
 import type { SentContext } from '../run/sent-context.ts'
 import { estimateReply } from './end-batch.ts'
@@ -46,7 +53,8 @@ export function verdictOf(
   const { outcome } = progress
   const { event, finishReason, error } = judge(outcome, stopped, failure)
   const { usage, isUsageEstimated } = usageOf(progress, events)
-  return { status: nextStatus(status, event), finishReason, error, usage, isUsageEstimated }
+  const attempts = [...(progress.earlier?.attempts ?? []), ...(outcome?.attempts ?? [])]
+  return { status: nextStatus(status, event), finishReason, error, usage, isUsageEstimated, ...citationsOf(attempts) }
 }
 
 function judge(

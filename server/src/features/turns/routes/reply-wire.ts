@@ -44,7 +44,8 @@ export function createItemPrinter(runId: string, messageId: string): ItemPrinter
         : sseEvent(print(n, event), { id: `${runId}:${n}` }),
     last: (n, end) => {
       const opening = open(`"${end.finishReason}"`, n === 0 ? ROLE : '')
-      return `${opening}""}},"usage":${JSON.stringify(toUsageDto(end.usage))},${ids}`
+      const citations = end.citations === undefined ? '' : `"citations":${JSON.stringify(end.citations)},`
+      return `${opening}""}},"usage":${JSON.stringify(toUsageDto(end.usage))},${citations}${ids}`
     },
   }
 }
@@ -116,6 +117,6 @@ export function toChatResponse(turn: ReadableRun, end: RunEnd, requestId: string
     runId: turn.runId,
     // The field is a UUID, and a caller's own name for its request need not be one: then the run stands for it.
     httpRequestId: isUuid(requestId) ? requestId : turn.runId,
-    citations: [],
+    citations: [...(end.citations ?? [])],
   }
 }

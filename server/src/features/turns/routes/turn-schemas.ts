@@ -68,6 +68,7 @@ export const StreamItem = Named('GenAiStreamingChatChoice', {
   status: Type.Optional(Type.String({ description: '`waiting` for an approval.' })),
   waitingFor: Type.Optional(Type.Array(Type.String({ description: 'The id of a call.' }))),
   usage: Type.Optional(UsageDto),
+  citations: Type.Optional(Type.Array(Type.Unknown(), { description: 'In the last item, where there are some.' })),
   messageId: Uuid,
   runId: Uuid,
   error: Type.Optional({ ...ErrorFields, description: 'Of the last item of an array whose reply broke off.' }),

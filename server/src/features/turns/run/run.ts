@@ -1,5 +1,6 @@
 import type { ErrorCode, Quota } from '../../../errors.ts'
 import type { ConversationKey } from '../../../lib/conversation-key.ts'
+import type { JsonObject } from '../../../lib/json.ts'
 import type { Attempt } from '../../../models/model-call.ts'
 import type { RunStatus } from './run-state.ts'
 import type { SentContext } from './sent-context.ts'
@@ -17,6 +18,14 @@ export type RunEnd = {
   finishReason: FinishReason
   usage: Usage
   error: RunFailure | null
+  /** Where the model said that it has its reply from; absent where it said nothing. */
+  citations?: readonly JsonObject[]
+}
+
+/** The citations of all attempts of a run that were answered, as a member of its end. */
+export function citationsOf(attempts: readonly Attempt[]): Pick<RunEnd, 'citations'> {
+  const citations = attempts.flatMap((attempt) => attempt.citations ?? [])
+  return citations.length === 0 ? {} : { citations }
 }
 
 export type RunKey = ConversationKey & { runId: string }
