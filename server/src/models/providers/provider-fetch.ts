@@ -2,7 +2,7 @@ import type { Dispatcher } from 'undici'
 import { createBoundedFetch } from '../../net/bounded-fetch.ts'
 import { isWebPage } from '../errors/wrong-address.ts'
 import type { Fetch } from '../hosted-providers/hosted-provider.ts'
-import { endAfterFinish } from './stream-end.ts'
+import { endingAfterFinish } from './stream-end.ts'
 import { withWholeCalls } from './whole-calls.ts'
 
 /** Bytes of an answer that are read, unpacked, and of one that is an error. */
@@ -14,12 +14,15 @@ export function fetchThrough(dispatcher: Dispatcher): Fetch {
   let bounded: Promise<Fetch> | undefined
   return async (input, init) => {
     // A redirect is not followed: it could lead to the inside, and takes the key along.
-    bounded ??= createBoundedFetch({ dispatcher, mostBytes: MOST_OF_REPLY, mostOfError: MOST_OF_ERROR })
+    bounded ??= createBoundedFetch({
+      dispatcher: endingAfterFinish(dispatcher),
+      mostBytes: MOST_OF_REPLY,
+      mostOfError: MOST_OF_ERROR,
+    })
     const answer = await withoutPages(await (await bounded)(input, init))
-    if (!answer.ok || answer.body === null) return answer
-    const body = endAfterFinish(answer.body)
+    if (!answer.ok || answer.body === null || !mayCall(input, init)) return answer
     const { status, statusText, headers } = answer
-    return new Response(mayCall(input, init) ? withWholeCalls(body) : body, { status, statusText, headers })
+    return new Response(withWholeCalls(answer.body), { status, statusText, headers })
   }
 }
 
