@@ -1,4 +1,4 @@
-import type { ModelFinishReason, ModelResult, ModelUsage } from './model.ts'
+import type { ModelFinishReason, ModelMessage, ModelResult, ModelUsage } from './model.ts'
 import type { ToolCall } from './tool-call.ts'
 
 /** What a provider's word for the end of a reply means: one of ours, that it gave up, or nobody knows. */
@@ -86,11 +86,22 @@ export class NoAnswerError extends Error {
   }
 }
 
+/**
+ * Whether the model has said something in this turn before it called tools: some then have nothing to add to it, and their
+ * empty reply is no failure.
+ */
+export function hasSpoken(messages: readonly ModelMessage[]): boolean {
+  if (messages.at(-1)?.role !== 'tool') return false
+  const step = messages.slice(messages.findLastIndex(({ role }) => role === 'user') + 1)
+  return step.some(({ role, content }) => role === 'assistant' && content.trim() !== '')
+}
+
 /** A reply that is over, as it came. */
 export type EndedReply = {
   ending: Ending
   /** The provider's own word. */
   raw: string
+  /** There is something to read: in it, or before the calls that it follows. */
   hasText: boolean
   toolCalls: readonly ToolCall[]
   usage: ModelUsage | null

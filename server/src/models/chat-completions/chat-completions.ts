@@ -77,11 +77,12 @@ export function createChatCompletionsModel(options: ChatCompletionsOptions): Mod
 /** One exchange: what the dispatcher calls while it goes on. Settles once, and closes the connection when it fails. */
 function startCall(
   source: ErrorSource,
-  { signal, settings, tools }: ModelRequest,
+  request: ModelRequest,
   listener: ReplyListener,
   resolve: (result: ModelResult) => void,
   reject: (error: unknown) => void,
 ) {
+  const { signal, settings } = request
   let controller: Dispatcher.DispatchController | null = null
   let isSettled = false
   let status = 0
@@ -102,7 +103,7 @@ function startCall(
         if (!isSettled) listener.onActivity?.()
       },
     },
-    tools,
+    request,
   )
   const parser = createSseParser({
     takeWhole: (stream, at) => (isSettled ? -1 : reader.takeText(stream, at)),

@@ -50,7 +50,7 @@ function read(pieces: readonly Uint8Array[], withShortcut: boolean) {
   const heard: string[] = []
   let isDone = false
   const listener = { onText: (text: string) => heard.push(`text ${text}`), onActivity: () => heard.push('sign') }
-  const reader = createReplyReader(listener, [{ name: 'look', description: '', inputSchema: {} }])
+  const reader = createReplyReader(listener, { tools: [{ name: 'look', description: '', inputSchema: {} }] })
   const parser = createSseParser({
     ...(withShortcut && { takeWhole: reader.takeText }),
     onEvent: (data, event) => {

@@ -1,9 +1,8 @@
 import { isJsonObject, type JsonObject, type JsonValue } from '../../lib/json.ts'
 import { createCitations } from '../citations.ts'
 import { messageIn } from '../errors/provider-errors.ts'
-import { endingOf, isFinishReason, resultOf } from '../finish-reasons.ts'
-import type { ModelResult, ModelUsage } from '../model.ts'
-import type { ToolDefinition } from '../tool-call.ts'
+import { endingOf, hasSpoken, isFinishReason, resultOf } from '../finish-reasons.ts'
+import type { ModelRequest, ModelResult, ModelUsage } from '../model.ts'
 import { toUsage } from '../usage.ts'
 import { textsOf } from './content-parts.ts'
 import { createTextShortcut } from './text-shortcut.ts'
@@ -46,7 +45,7 @@ export type ReplyReader = {
  */
 export function createReplyReader(
   { onText, onActivity }: ReplyListener,
-  tools: readonly ToolDefinition[] = [],
+  { tools = [], messages = [] }: Partial<Pick<ModelRequest, 'tools' | 'messages'>> = {},
 ): ReplyReader {
   let rawFinishReason: string | null = null
   let usage: ModelUsage | null = null
@@ -123,8 +122,9 @@ export function createReplyReader(
       if (rawFinishReason === null) throw new ReplyError('ended without a finish reason')
       const toolCalls = tools.length === 0 ? [] : calls.all()
       const found = citations.all()
-      const reply = { ending: endingOf(rawFinishReason), raw: rawFinishReason, hasText, toolCalls, usage }
-      return { ...resultOf(reply), ...(found.length > 0 && { citations: found }) }
+      const [ending, raw] = [endingOf(rawFinishReason), rawFinishReason]
+      const result = resultOf({ ending, raw, hasText: hasText || hasSpoken(messages), toolCalls, usage })
+      return { ...result, ...(found.length > 0 && { citations: found }) }
     },
     hasFinished: () => rawFinishReason !== null,
   }

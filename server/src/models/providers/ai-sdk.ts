@@ -23,14 +23,14 @@ import {
   isNetworkError,
   messageIn,
 } from '../errors/provider-errors.ts'
-import { type Ending, endingOf, isFinishReason, NoAnswerError, resultOf } from '../finish-reasons.ts'
+import { type Ending, endingOf, hasSpoken, isFinishReason, NoAnswerError, resultOf } from '../finish-reasons.ts'
 import type { Model, ModelMessage, ModelRequest, ModelResult, ModelUsage } from '../model.ts'
 import { ModelError } from '../model-error.ts'
 import type { ModelFile } from '../model-file.ts'
 import { noteOfPicture, pictureNote } from '../picture-note.ts'
 import { plainResponseFormat } from '../response-format.ts'
 import { type ModelSettings, silenceAfterFinish } from '../settings.ts'
-import { type ToolCall, type ToolDefinition, toolCallIdFor, toToolCall } from '../tool-call.ts'
+import { type ToolCall, toolCallIdFor, toToolCall } from '../tool-call.ts'
 import { toUsage } from '../usage.ts'
 import { WebPageError } from './provider-fetch.ts'
 import { readingAs } from './stream-end.ts'
@@ -54,7 +54,7 @@ export function createAiSdkModel({ model, ...source }: AiSdkModelOptions): Model
           model.doStream(callOptions(source.aiSystem, request)),
         )
         received = true
-        return await readStream(source, stream, request.tools ?? [], onText, onActivity)
+        return await readStream(source, stream, request, onText, onActivity)
       } catch (error) {
         if (request.signal.aborted) throw abortedError(source, error)
         throw toModelError(source, error, received)
@@ -69,7 +69,7 @@ class ReaderError extends Error {}
 async function readStream(
   source: ErrorSource,
   stream: ReadableStream<LanguageModelV4StreamPart>,
-  tools: readonly ToolDefinition[],
+  { tools = [], messages }: ModelRequest,
   onText: (text: string) => void,
   onActivity: (() => void) | undefined,
 ): Promise<ModelResult> {
@@ -98,7 +98,8 @@ async function readStream(
         const raw = part.finishReason.raw ?? part.finishReason.unified
         const ending = endingOfSdk(source, part.finishReason)
         const found = citations.all()
-        const result = resultOf({ ending, raw, hasText, toolCalls, usage: usageOf(part.usage) })
+        const spoke = hasText || hasSpoken(messages)
+        const result = resultOf({ ending, raw, hasText: spoke, toolCalls, usage: usageOf(part.usage) })
         return { ...result, ...(found.length > 0 && { citations: found }) }
       }
     }

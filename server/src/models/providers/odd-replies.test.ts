@@ -249,6 +249,17 @@ describe('a reply in another form', () => {
     await expect(ask(aiSystem, empty)).rejects.toMatchObject({ kind: 'failed', retryable: true })
   })
 
+  test.each(CHAT)('of %s that is empty behind calls is none, if it spoke before them', async (aiSystem) => {
+    const empty = streamOf(delta({ role: 'assistant' }), delta({}, 'stop'), 'data: [DONE]\n\n')
+    const talk = (content: string): ModelRequest['messages'] => [
+      { role: 'user', content: 'Note it.' },
+      { role: 'assistant', content, toolCalls: [{ id: 'call_1', name: 'get_weather', input: {} }] },
+      { role: 'tool', toolCallId: 'call_1', name: 'get_weather', content: 'noted' },
+    ]
+    expect((await ask(aiSystem, empty, { tools, messages: talk('I do.') })).result.finishReason).toBe('stop')
+    await expect(ask(aiSystem, empty, { tools, messages: talk('') })).rejects.toThrow(/empty reply$/)
+  })
+
   test.each(CHAT)('of %s that its server gave up is a failure', async (aiSystem) => {
     const half = streamOf(delta({ content: 'Half an' }), delta({}, 'abort'), 'data: [DONE]\n\n')
     await expect(ask(aiSystem, half)).rejects.toThrow(/stopped before it was done: abort$/)
