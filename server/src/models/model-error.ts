@@ -1,5 +1,6 @@
 import { AppError, type ErrorCode } from '../errors.ts'
 import { printableLine } from '../lib/text/printable.ts'
+import type { Refusal } from './errors/refusals.ts'
 
 /**
  * How a call of a model can end badly.
@@ -34,6 +35,8 @@ export type ModelErrorOptions = {
   isOutage?: boolean
   /** The connection could not be made: nothing of the request has left. */
   isUnsent?: boolean
+  /** What of the request was refused, if it was that. */
+  refusal?: Refusal | null
   cause?: unknown
 }
 
@@ -58,6 +61,7 @@ export class ModelError extends Error {
   /** It is the provider that is ill, and not this request, its model or its key: what the breaker counts. */
   readonly isOutage: boolean
   readonly isUnsent: boolean
+  readonly refusal: Refusal | undefined
 
   constructor(kind: ModelErrorKind, message: string, options: ModelErrorOptions) {
     super(printableLine(message), options.cause === undefined ? undefined : { cause: options.cause })
@@ -69,6 +73,7 @@ export class ModelError extends Error {
     this.retryAfterMs = options.retryAfterMs
     this.isOutage = options.isOutage ?? false
     this.isUnsent = options.isUnsent ?? false
+    this.refusal = options.refusal ?? undefined
   }
 
   /** Whether the provider may count the prompt although the call came to nothing: it had it, and did not refuse it. */
@@ -85,6 +90,7 @@ export class ModelError extends Error {
       isOutage: this.isOutage,
       isUnsent: this.isUnsent,
       ...(this.status === undefined ? {} : { status: this.status }),
+      ...(this.refusal === undefined ? {} : { refusal: this.refusal }),
       ...(this.retryAfterMs === undefined ? {} : { retryAfterMs: this.retryAfterMs }),
       cause,
     })

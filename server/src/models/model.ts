@@ -1,4 +1,5 @@
 import type { JsonObject } from '../lib/json.ts'
+import type { Dialect } from './dialect.ts'
 import type { ModelFile } from './model-file.ts'
 import type { ModelSettings } from './settings.ts'
 import type { ToolCall, ToolDefinition } from './tool-call.ts'
@@ -26,6 +27,8 @@ export type ModelRequest = {
   tools?: readonly ToolDefinition[]
   /** The tools are only named, because the messages speak of them: the model has to answer without. */
   mustAnswer?: boolean
+  /** How this model differs from what its protocol says; absent, it is not known to. */
+  dialect?: Dialect
   /** How many attempts this turn has made before this one, those at other models of the chain included; 0 at first. */
   attempt: number
   /** Aborting it closes the provider's connection. */

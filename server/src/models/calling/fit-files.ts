@@ -11,11 +11,16 @@ export function fitFiles(
   model: { aiSystem: string; model: string },
   stated: readonly FileKind[] | undefined,
 ): ModelMessage[] {
+  return withoutFiles(messages, (file) => file.bytes === undefined || !takesFile(model, file.mediaType, stated))
+}
+
+/** The same messages with a note in the place of each of these files. Without files it is the same array. */
+export function withoutFiles(messages: ModelMessage[], isLeftOut: (file: ModelFile) => boolean): ModelMessage[] {
   if (!messages.some(hasFiles)) return messages
   return messages.map((message) => {
     if (!hasFiles(message)) return message
     const { attachments, ...rest } = message
-    const taken = attachments.filter((file) => file.bytes !== undefined && takesFile(model, file.mediaType, stated))
+    const taken = attachments.filter((file) => !isLeftOut(file))
     if (taken.length === attachments.length) return message
     const notes = attachments.filter((file) => !taken.includes(file)).map(noteOf)
     const content = [...notes, rest.content].join('\n\n')

@@ -7,11 +7,12 @@ import type { Model, ModelCaller, ModelRequest, ModelResult } from '../model.ts'
 import type { Attempt, CallOutcome, ChainLink, UpcomingAttempt } from '../model-call.ts'
 import { ModelError, type ModelErrorKind } from '../model-error.ts'
 import type { ModelRegistry } from '../providers/registry.ts'
-import { DEFAULT_TIMEOUTS, type TurnTimeouts } from '../settings.ts'
+import { DEFAULT_TIMEOUTS, type ModelSettings, type TurnTimeouts } from '../settings.ts'
 import { sleep as realSleep, type Sleep } from '../sleep.ts'
 import { CallerError, PhaseTimeoutError, runAttempt } from './attempt.ts'
 import { createBreaker } from './breaker.ts'
 import { fitFiles } from './fit-files.ts'
+import { createRepairs, type Fittable } from './repairs.ts'
 
 /** Milliseconds before the first retry; each further one waits twice as long. */
 const FIRST_BACKOFF_MS = 250
@@ -61,6 +62,9 @@ export type ResilienceOptions = {
   now?: () => number
 }
 
+/** How often a request is made acceptable to one model before it is given up: each time another thing was refused. */
+const MOST_REPAIRS = 6
+
 /** Nobody was asked. */
 const UNASKED: readonly ModelErrorKind[] = ['not_configured', 'unavailable', 'unaffordable']
 
@@ -76,6 +80,7 @@ export function createResilience(options: ResilienceOptions): Resilience {
   } = options
   const defaults: TurnTimeouts = { ...DEFAULT_TIMEOUTS, ...options.timeouts }
   const breaker = createBreaker({ now })
+  const repairs = createRepairs()
 
   async function generate({
     chain,
@@ -93,12 +98,18 @@ export function createResilience(options: ResilienceOptions): Resilience {
 
     /** Null when the next of the chain is to be asked. */
     async function askUntilSettled(link: ChainLink): Promise<CallOutcome | null> {
+      let repaired = 0
       for (let retry = 0; ; retry++) {
-        const { model, error, attempt } = await askOnce(link)
+        const { model, error, attempt, sent } = await askOnce(link)
         attempts.push(attempt)
         if (error === null) return { ok: true, ...model, attempts }
         errors.push(error)
         if (attempt.firstTokenAt !== null || isFinal(error)) return failure()
+        if (repaired < MOST_REPAIRS && sent && now() < deadline && repairs.learn(error, sent, attempt)) {
+          repaired++
+          retry--
+          continue
+        }
         const waitMs = retry < retries && error.retryable ? pauseBefore(retry, error) : null
         if (waitMs === null || now() + waitMs >= deadline) return null
         await sleep(waitMs, request.signal).catch(() => {})
@@ -116,17 +127,22 @@ export function createResilience(options: ResilienceOptions): Resilience {
         error: null,
         usage: null,
       }
+      let sent: Fittable | null = null
       try {
         const model = await registry.open(link.aiSystem, link.model)
         attempt.aiSystem = model.aiSystem
         attempt.model = model.model
-        const result = await call(model, attempt)
+        sent = repairs.fit(
+          { ...request, messages: fitFiles(request.messages, model, request.settings.attachments) },
+          model,
+        )
+        const result = await call(model, attempt, sent)
         attempt.usage = result.usage
         if (result.rawFinishReason !== undefined)
           attempt.finishReason = printableLine(result.rawFinishReason).slice(0, 200)
         if (result.citations !== undefined) attempt.citations = result.citations
         attempt.endedAt = clock()
-        return { model: { aiSystem: model.aiSystem, model: model.model, result }, error: null, attempt }
+        return { model: { aiSystem: model.aiSystem, model: model.model, result }, error: null, attempt, sent }
       } catch (thrown) {
         if (!(thrown instanceof ModelError)) throw thrown
         // Every error of a provider passes here before anybody sees it: callers, the record of the run, the log.
@@ -135,18 +151,18 @@ export function createResilience(options: ResilienceOptions): Resilience {
         attempt.outcome = error.kind
         attempt.error = error.message
         if (attempt.firstTokenAt !== null || error.mayHaveCost) attempt.mayHaveCost = true
-        return { model: null, error, attempt }
+        return { model: null, error, attempt, sent }
       }
     }
 
-    async function call(model: Model, attempt: Attempt): Promise<ModelResult> {
+    async function call(model: Model, attempt: Attempt, sent: Fittable): Promise<ModelResult> {
       const label = labelOf(model.aiSystem)
-      const messages = fitFiles(request.messages, model, request.settings.attachments)
+      const { messages } = sent
       // Where nobody counts, nothing is waited for.
       const admitted =
         admit && (await admit({ aiSystem: model.aiSystem, model: model.model, messages, made: attempts }))
       if (admitted instanceof ModelError) throw admitted
-      const settings = admitted === undefined ? request.settings : { ...request.settings, maxTokens: admitted }
+      const settings = admitted === undefined ? sent.settings : paidFor(sent, admitted)
       // The settings name one account of each system, so the system stands for the account.
       const { organizationId, keyId, conversationId } = caller
       const entered = breaker.enter([`${model.aiSystem} ${model.model}`, organizationId, keyId ?? '', conversationId])
@@ -163,7 +179,7 @@ export function createResilience(options: ResilienceOptions): Resilience {
         }
         onText(text)
       }
-      const numbered = { ...request, caller, messages, settings, attempt: callsMade++ }
+      const numbered = { ...request, ...sent, caller, settings, attempt: callsMade++ }
       try {
         const result = await runAttempt({ model, label, request: numbered, timeouts, deadline, now, onText: takeText })
         admission.succeeded()
@@ -210,6 +226,12 @@ export function createResilience(options: ResilienceOptions): Resilience {
   }
 
   return { generate }
+}
+
+/** A reply that is paid for, and as long as the model takes. */
+function paidFor({ settings, dialect }: Fittable, admitted: number): ModelSettings {
+  if (dialect?.without.includes('max_tokens')) return settings
+  return { ...settings, maxTokens: Math.min(admitted, settings.maxTokens ?? admitted) }
 }
 
 function nobodyToAsk(): ModelError {

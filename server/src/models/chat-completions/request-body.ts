@@ -1,3 +1,4 @@
+import { writeInDialect } from '../dialect.ts'
 import type { ModelMessage, ModelRequest } from '../model.ts'
 import { base64Of, kindOfFile, type ModelFile } from '../model-file.ts'
 import { plainResponseFormat } from '../response-format.ts'
@@ -41,8 +42,8 @@ function spokenJson(aiSystem: string, messages: readonly ModelMessage[]): string
 }
 
 /** Everything but the messages. What is not set is left out: servers have defaults of their own. */
-function frameOf(model: string, { settings, tools = [], mustAnswer }: ModelRequest): object {
-  return {
+function frameOf(model: string, { settings, tools = [], mustAnswer, dialect }: ModelRequest): object {
+  const frame = {
     model,
     stream: true,
     stream_options: { include_usage: true },
@@ -64,6 +65,8 @@ function frameOf(model: string, { settings, tools = [], mustAnswer }: ModelReque
       tool_choice: mustAnswer ? 'none' : undefined,
     }),
   }
+  if (dialect !== undefined) writeInDialect(frame, dialect)
+  return frame
 }
 
 function toChatMessage(aiSystem: string, message: ModelMessage): object {

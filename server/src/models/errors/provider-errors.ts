@@ -3,6 +3,7 @@ import { printableLine } from '../../lib/text/printable.ts'
 import type { AiSystem } from '../ai-systems.ts'
 import { ModelError, type ModelErrorKind } from '../model-error.ts'
 import type { Redact } from './redact.ts'
+import { readRefusal, readRefusalInStream } from './refusals.ts'
 import { isWebPage, type ProviderAddress, whyAPage, whyMissing } from './wrong-address.ts'
 
 /** UTF-16 units of what a provider said that are looked at, and that are passed on. */
@@ -34,7 +35,9 @@ type Verdict = { kind: ModelErrorKind; retryable: boolean; isKeyRefused?: true }
 export function errorFromResponse(source: ErrorSource, response: ErrorResponse): ModelError {
   if (isFromElsewhere(response)) return errorFromPage(source, response.status, response.cause)
   const said = whatItSaid(response.body)
-  const verdict = judge(response.status, said, response.body)
+  const refusal =
+    response.status === 400 && isKeyRefusal(400, said) ? null : readRefusal(response.status, response.body)
+  const verdict = refusal === null ? judge(response.status, said, response.body) : REFUSED
   const answered = verdict.isKeyRefused
     ? `${source.label} refused the key (${response.status})`
     : `${source.label} answered ${response.status}`
@@ -44,11 +47,15 @@ export function errorFromResponse(source: ErrorSource, response: ErrorResponse):
     aiSystem: source.aiSystem,
     status: response.status,
     retryable: verdict.retryable,
-    isOutage: isIll(response.status),
+    isOutage: refusal === null && isIll(response.status),
+    refusal,
     ...(retryAfterMs === null ? {} : { retryAfterMs }),
     cause: response.cause,
   })
 }
+
+/** What is refused for what it asks is not asked again as it is, whatever the status. */
+const REFUSED: Verdict = { kind: 'refused', retryable: false }
 
 /** The error for a web page in the place of an answer, or a redirect to one: a login, a proxy, or the wrong path. */
 export function errorFromPage(source: ErrorSource, status: number, cause?: unknown): ModelError {
@@ -65,7 +72,8 @@ export function errorFromPage(source: ErrorSource, status: number, cause?: unkno
 /** The pages of gateways that are busy or broken mean what their status says, and a redirect is to a page. */
 function isFromElsewhere({ status, body }: ErrorResponse): boolean {
   if (status >= 300 && status < 400) return true
-  return status < 500 && status !== 408 && status !== 429 && isWebPage(body)
+  // One says so of a body that is too large for it.
+  return status < 500 && status !== 408 && status !== 413 && status !== 429 && isWebPage(body)
 }
 
 function asking(sentence: string, question: string | null): string {
@@ -85,8 +93,11 @@ export function errorFromNetwork(source: ErrorSource, cause: unknown, received: 
 
 /** The error for something inside a stream that had begun with status 200. */
 export function errorFromStream(source: ErrorSource, what: string, said = '', cause?: unknown): ModelError {
-  return new ModelError('failed', sentence(`${source.label} ${what}`, said, source.redact), {
+  const refusal = readRefusalInStream(said)
+  const kind = refusal === null ? 'failed' : 'refused'
+  return new ModelError(kind, sentence(`${source.label} ${what}`, said, source.redact), {
     aiSystem: source.aiSystem,
+    refusal,
     cause,
   })
 }
@@ -156,9 +167,13 @@ export function readRetryAfter(headers: ErrorResponse['headers'], now: number): 
   return Number.isNaN(date) ? null : Math.max(0, date - now)
 }
 
+/** Google says 400 to a wrong key. */
+function isKeyRefusal(status: number, said: string): boolean {
+  return status === 401 || status === 403 || (status === 400 && /api key not valid/i.test(said))
+}
+
 function judge(status: number, said: string, body: string): Verdict {
-  // Google says 400 to a wrong key.
-  if (status === 401 || status === 403 || (status === 400 && /api key not valid/i.test(said))) {
+  if (isKeyRefusal(status, said)) {
     return { kind: 'failed', retryable: false, isKeyRefused: true }
   }
   if (status === 408) return { kind: 'timeout', retryable: true }

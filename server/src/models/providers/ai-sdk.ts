@@ -13,6 +13,7 @@ import type {
 } from '@ai-sdk/provider'
 import type { JsonObject } from '../../lib/json.ts'
 import { createCitations } from '../citations.ts'
+import { DIALECT_HEADER, type Dialect } from '../dialect.ts'
 import {
   abortedError,
   type ErrorSource,
@@ -34,6 +35,7 @@ import { type ToolCall, toolCallIdFor, toToolCall } from '../tool-call.ts'
 import { toUsage } from '../usage.ts'
 import { WebPageError } from './provider-fetch.ts'
 import { readingAs } from './stream-end.ts'
+import { toolsAsText } from './tools-as-text.ts'
 
 export type AiSdkModelOptions = ErrorSource & { model: LanguageModelV4 }
 
@@ -125,10 +127,16 @@ function toOurCall(aiSystem: string, part: LanguageModelV4ToolCall): ToolCall {
 }
 
 function callOptions(aiSystem: string, request: ModelRequest): LanguageModelV4CallOptions {
-  const { system, messages, settings, signal, tools = [], mustAnswer } = request
+  const { system, settings, signal, mustAnswer, dialect } = request
+  // Its protocol has no way to forbid calls, and its package drops the results together with the tools.
+  const isToldAsText = mustAnswer === true && aiSystem === 'bedrock'
+  const tools = isToldAsText ? [] : (request.tools ?? [])
+  const messages = isToldAsText ? toolsAsText(request.messages) : request.messages
   const prompt = withResultsTogether(messages.map((message) => toSdkMessage(aiSystem, message)))
   if (system !== null) prompt.unshift({ role: 'system', content: system })
   const options: LanguageModelV4CallOptions = { prompt, abortSignal: signal, ...responseFormatOptions(settings) }
+  // Requests to Bedrock are signed before they could be written anew; what it refuses are settings.
+  if (dialect !== undefined && aiSystem !== 'bedrock') options.headers = headersFor(dialect)
   if (tools.length > 0) {
     options.tools = tools.map(({ name, description, inputSchema }) => ({
       type: 'function' as const,
@@ -147,6 +155,10 @@ function callOptions(aiSystem: string, request: ModelRequest): LanguageModelV4Ca
   if (settings.frequencyPenalty !== undefined) options.frequencyPenalty = settings.frequencyPenalty
   if (settings.presencePenalty !== undefined) options.presencePenalty = settings.presencePenalty
   return options
+}
+
+function headersFor(dialect: Dialect): Record<string, string> {
+  return { [DIALECT_HEADER]: JSON.stringify(dialect) }
 }
 
 /** The results of calls that were made together in one message, as Gemini wants them. */

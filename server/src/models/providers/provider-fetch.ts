@@ -1,5 +1,6 @@
 import type { Dispatcher } from 'undici'
 import { createBoundedFetch } from '../../net/bounded-fetch.ts'
+import { DIALECT_HEADER, type Dialect, writeInDialect } from '../dialect.ts'
 import { isWebPage } from '../errors/wrong-address.ts'
 import type { Fetch } from '../hosted-providers/hosted-provider.ts'
 import { endingAfterFinish } from './stream-end.ts'
@@ -19,7 +20,7 @@ export function fetchThrough(dispatcher: Dispatcher): Fetch {
       mostBytes: MOST_OF_REPLY,
       mostOfError: MOST_OF_ERROR,
     })
-    const answer = await withoutPages(await (await bounded)(input, init))
+    const answer = await withoutPages(await (await bounded)(input, inDialect(init)))
     if (!answer.ok || answer.body === null || !mayCall(input, init)) return answer
     const { status, statusText, headers } = answer
     return new Response(withWholeCalls(answer.body), { status, statusText, headers })
@@ -30,6 +31,17 @@ export function fetchThrough(dispatcher: Dispatcher): Fetch {
 function mayCall(input: Parameters<Fetch>[0], init: Parameters<Fetch>[1]): boolean {
   const { pathname } = new URL(input instanceof Request ? input.url : input)
   return pathname.endsWith('/chat/completions') && typeof init?.body === 'string' && init.body.includes('"tools":[')
+}
+
+/** A request as its model wants it, where that differs from what the packages write. */
+function inDialect(init: RequestInit | undefined): RequestInit | undefined {
+  const headers = new Headers(init?.headers)
+  const dialect = headers.get(DIALECT_HEADER)
+  if (dialect === null || typeof init?.body !== 'string') return init
+  const body = JSON.parse(init.body) as Record<string, unknown>
+  writeInDialect(body, JSON.parse(dialect) as Dialect)
+  headers.delete(DIALECT_HEADER)
+  return { ...init, headers, body: JSON.stringify(body) }
 }
 
 /** A web page with the status of a success, which the packages would read as a stream without events. */
