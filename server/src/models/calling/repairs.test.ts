@@ -49,7 +49,7 @@ beforeEach(() => {
 function refuse(whyNot: (body: Body) => string | object | null): void {
   provider.always(({ body }: Pick<ProviderRequest, 'body'>): Behaviour => {
     const why = whyNot(body as Body)
-    if (why === null) return fixtureReply('chat-completions/reply.sse')
+    if (why === null) return fixtureReply('mistral/reply.sse')
     const error = typeof why === 'string' ? { message: why, type: 'invalid_request_error' } : why
     return { status: 400, headers: { 'content-type': 'application/json' }, pieces: [JSON.stringify({ error })] }
   })
