@@ -75,15 +75,17 @@ export function createRepairs() {
       return learned ? fitTo(usual, learned) : usual
     },
 
-    /** Takes in what a model has refused. True when the same request, fitted again, is another one. */
-    learn(error: ModelError, request: Fittable, model: Asked): boolean {
+    /**
+     * Takes in what a model has refused. True when the same request, fitted again, is another one. Where nothing says what
+     * was meant, files are given up only if there is no other model to be asked (`isLast`).
+     */
+    learn(error: ModelError, request: Fittable, model: Asked, isLast: boolean): boolean {
       const { refusal } = error
       if (refusal === undefined) return false
       // Files are what a body is too large for, and what is most often meant where nothing is said.
+      const { about } = refusal
       const mayBeFiles =
-        refusal.about === 'file' ||
-        refusal.about === 'something' ||
-        (refusal.about === 'window' && error.status === 413)
+        about === 'file' || (about === 'something' && isLast) || (about === 'window' && error.status === 413)
       const learned = learnedOf(model)
       if (mayBeFiles && learnFiles(learned, request, refusal)) return true
       return learnFrom(learned, refusal, request)

@@ -105,7 +105,12 @@ export function createResilience(options: ResilienceOptions): Resilience {
         if (error === null) return { ok: true, ...model, attempts }
         errors.push(error)
         if (attempt.firstTokenAt !== null || isFinal(error)) return failure()
-        if (repaired < MOST_REPAIRS && sent && now() < deadline && repairs.learn(error, sent, attempt)) {
+        if (
+          repaired < MOST_REPAIRS &&
+          sent &&
+          now() < deadline &&
+          repairs.learn(error, sent, attempt, link === chain.at(-1))
+        ) {
           repaired++
           retry--
           continue

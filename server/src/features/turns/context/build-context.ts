@@ -3,12 +3,15 @@ import { AI_SYSTEM_FACTS, parseAiSystem } from '../../../models/ai-systems.ts'
 import { contextWindow, knownWindow } from '../../../models/context-window.ts'
 import type { ChainLink } from '../../../models/model-call.ts'
 import type { ModelSettings } from '../../../models/settings.ts'
+import type { ToolDefinition } from '../../../models/tool-call.ts'
 import type { ConversationForTurn } from '../../conversations/conversation.ts'
 import type { ContextSettings } from '../../personas/context-settings.ts'
 import type { SentContext } from '../run/sent-context.ts'
+import { besideTokens } from './prompt-tokens.ts'
 import {
   type Context,
   historyTokens,
+  newestIn,
   type ReadNewest,
   readWindow,
   shapeContext,
@@ -35,7 +38,13 @@ export type Summary = {
 }
 
 /** What a model is sent, and what the record of the run says of it. */
-export type BuiltContext = { context: Context; sent: SentContext; window: Window }
+export type BuiltContext = {
+  context: Context
+  sent: SentContext
+  window: Window
+  /** The system text with the summary, and without what the shape of the talk has put into it. */
+  system: string | null
+}
 
 /** How a conversation's model is called. */
 export function settingsOf(conversation: ConversationForTurn): ModelSettings {
@@ -75,10 +84,22 @@ export async function buildContext(
   const size = windowOf(conversation)
   const budget = talkTokens(conversation, system, size)
   const window = await readWindow(readNewest, newestId, budget, summary?.upToMessageId)
-  const history = window.messages
+  const about = { policy: contextPolicy, size, summaryVersion: summary?.version ?? null }
+  return shaped(conversation, window, window.messages, system, about)
+}
+
+/** What is sent of a window of the talk, and what the record says of it. */
+function shaped(
+  conversation: ConversationForTurn,
+  window: Window,
+  history: Window['messages'],
+  system: string | null,
+  about: { policy: SentContext['policy']; size: number; summaryVersion: number | null },
+): BuiltContext {
+  const { policy, size, summaryVersion } = about
   const context = shapeContext(system, history, chainOf(conversation).some(wantsUserFirst))
   const sent: SentContext = {
-    policy: contextPolicy,
+    policy,
     window: size,
     firstMessageId: history[0]?.id ?? null,
     messages: history.length,
@@ -88,9 +109,30 @@ export async function buildContext(
       context.messages.length === history.length
         ? history.reduce((sum, message) => sum + tokensOf(message), 0)
         : historyTokens(context),
-    summaryVersion: summary?.version ?? null,
+    summaryVersion,
   }
-  return { context, sent, window }
+  return { context, sent, window, system }
+}
+
+/**
+ * The same context with as much less of the talk as tools need that only their servers have named. `built` as it is where
+ * they have room, which is the very same object.
+ */
+export function besideTools(
+  built: BuiltContext,
+  conversation: ConversationForTurn,
+  definitions: readonly ToolDefinition[],
+): BuiltContext {
+  const { window, sent, system } = built
+  const counted = conversation.configuration?.['tools']
+  const more =
+    besideTokens({ tools: definitions }) - (counted === undefined ? 0 : estimateTokens(JSON.stringify(counted)))
+  if (more <= 0) return built
+  const room = Math.max(talkTokens(conversation, system, sent.window) - more, LEAST_HISTORY_TOKENS)
+  const history = newestIn(window.messages, room)
+  if (history.length === window.messages.length) return built
+  const about = { policy: sent.policy, size: sent.window, summaryVersion: sent.summaryVersion }
+  return shaped(conversation, window, history, system, about)
 }
 
 /** Tokens that the talk may have beside this system text, in a window of that many. */

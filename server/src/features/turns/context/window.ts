@@ -69,6 +69,19 @@ export async function readWindow(
   }
 }
 
+/** The newest of these messages that have so many tokens, by the same rules. */
+export function newestIn(messages: readonly CountedMessage[], budget: number): readonly CountedMessage[] {
+  let left = budget
+  let hasUser = false
+  for (let i = messages.length - 1; i >= 0; i--) {
+    const message = messages[i] as CountedMessage
+    left -= tokensOf(message)
+    if (left < 0 && hasUser) return withoutHalfExchange(messages.slice(i + 1))
+    hasUser ||= message.role === 'user'
+  }
+  return messages
+}
+
 function isAllBehind(after: string, { atHand, behind }: ReadNewest, taken: readonly Message[]): boolean {
   return behind !== undefined && behind <= after && taken.length === atHand
 }
@@ -79,7 +92,7 @@ function windowBehind(after: string, taken: CountedMessage[]): Window {
 }
 
 /** After a cut, an answer whose question is gone would only confuse. */
-function withoutHalfExchange(messages: CountedMessage[]): CountedMessage[] {
+function withoutHalfExchange(messages: readonly CountedMessage[]): readonly CountedMessage[] {
   const firstUser = messages.findIndex(({ role }) => role === 'user')
   return firstUser > 0 ? messages.slice(firstUser) : messages
 }

@@ -10,6 +10,7 @@ import { tryWrite } from '../../../storage/database.ts'
 import type { Message } from '../../conversations/conversation.ts'
 import type { ConversationTurns } from '../../conversations/for-turns/conversation-turns.ts'
 import type { ToolService } from '../../tools/toolbox.ts'
+import { besideTools } from '../context/build-context.ts'
 import type { TurnFiles } from '../context/files-for-model.ts'
 import { closingMessages } from '../context/model-messages.ts'
 import { formatOf } from '../context/prompt-tokens.ts'
@@ -142,13 +143,14 @@ export function createTurnRunner(
   ): Promise<void> {
     const { conversation } = accepted
     const key = { organizationId: accepted.organizationId, conversationId: accepted.conversationId }
-    const { context: planned, sent, window } = (await accepted.earlyContext) ?? (await contexts.of(accepted))
-    const context = await deps.files.load(key, planned)
-    progress.context = context
-    progress.sent = sent
-    if (!(await closeOpenCalls(key, window.messages))) progress.window = window
+    const built = (await accepted.earlyContext) ?? (await contexts.of(accepted))
+    progress.context = built.context
+    progress.sent = built.sent
+    if (!(await closeOpenCalls(key, built.window.messages))) progress.window = built.window
     const toolbox = await tools.open(accepted, conversation, signal)
     if (toolbox) running.get(accepted.runId)?.warnings.push(...toolbox.warnings)
+    const planned = toolbox ? besideTools(built, conversation, toolbox.definitions) : built
+    progress.sent = planned.sent
     const enterCall = (aborted: AbortSignal) => toolCalls.enter([key.organizationId, accepted.keyId ?? ''], aborted)
     progress.beside = { ...(toolbox && { tools: toolbox.definitions }), ...formatOf(conversation.configuration) }
     const budget = deps.budgets.ofRun(accepted)
@@ -159,6 +161,8 @@ export function createTurnRunner(
     const askApproval = approvals.forRun(asking, reply, stopAsLost)
     askings.set(runId, askApproval)
     try {
+      const context = await deps.files.load(key, planned.context)
+      progress.context = context
       await takeSteps(deps, {
         accepted,
         context,

@@ -1,13 +1,15 @@
 import type { Clock } from '../../../lib/clock.ts'
+import { fitWindow } from '../../../models/calling/fit-window.ts'
 import type { Resilience } from '../../../models/calling/resilience.ts'
 import type { ModelMessage } from '../../../models/model.ts'
 import type { CallOutcome, UpcomingAttempt } from '../../../models/model-call.ts'
 import { DEFAULT_TIMEOUTS } from '../../../models/settings.ts'
 import type { ToolCall } from '../../../models/tool-call.ts'
 import type { Toolbox } from '../../tools/toolbox.ts'
-import { chainOf, replyTokens, settingsOf } from '../context/build-context.ts'
+import { chainOf, replyTokens, settingsOf, windowOf } from '../context/build-context.ts'
 import { callIdOf } from '../context/call-ids.ts'
-import type { Context } from '../context/window.ts'
+import { besideTokens } from '../context/prompt-tokens.ts'
+import { type Context, systemTokens } from '../context/window.ts'
 import { addUsage, costOf, NOTHING, type Progress } from '../ending/verdict.ts'
 import { plannedCall, type RunBudget } from '../limits/call-budget.ts'
 import { lastText, openCalls, type Step, stepsOf } from '../reply/reply-event.ts'
@@ -70,8 +72,17 @@ export async function takeSteps(deps: { models: Pick<Resilience, 'generate'>; cl
       progress.outcome = ended(progress, isLast ? 'length' : 'tool_calls')
       return
     }
-    context = { ...context, messages: [...context.messages, ...messagesOfStep(done)] }
+    context = withStep(turn, context, done)
   }
+}
+
+/** The context with what a step has come to, as much of it as there is room for. */
+function withStep({ accepted, progress }: Steps, context: Context, done: Step): Context {
+  const messages = [...context.messages, ...messagesOfStep(done)]
+  const { conversation } = accepted
+  const taken = replyTokens(conversation) + systemTokens(context) + besideTokens(progress.beside ?? {})
+  // Where even so it is too much, the provider says how much it takes.
+  return { ...context, messages: fitWindow(messages, windowOf(conversation) - taken) ?? messages }
 }
 
 async function ask(
