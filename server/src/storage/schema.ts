@@ -111,6 +111,8 @@ type MessageTable = {
   run_id: string | null
   prompt_tokens: number
   completion_tokens: number
+  /** Why models are not sent it any more; null where they are. */
+  left_out: string | null
   created_at: number
 }
 

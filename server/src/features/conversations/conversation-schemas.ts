@@ -164,6 +164,11 @@ export const MessageDto = Named('HyperleapChatMessageResponse', {
   totalTokens: Type.Integer(),
   conversationRunId: Uuid,
   attachments: optional(Type.Array(AttachmentDto, { description: 'Only where there are some.' })),
+  leftOut: optional(
+    Type.Enum(['refused'], {
+      description: 'Only where a provider has refused the message: it stays here, and models are not sent it any more.',
+    }),
+  ),
 })
 
 export const ConversationDto = Named('ChatEntryResponse', {

@@ -209,7 +209,7 @@ export function hiddenIn({ isSecret, systemMessageId }: Conversation): string | 
   return isSecret ? systemMessageId : null
 }
 
-/** The eleven fields of a message; its files are a twelfth where it has some. */
+/** The eleven fields of a message; its files, and that models are not sent it, are further ones where that is so. */
 export function toMessageDto(message: Message, feedback: readonly Feedback[]): Static<typeof MessageDto> {
   return {
     role: message.role,
@@ -228,5 +228,6 @@ export function toMessageDto(message: Message, feedback: readonly Feedback[]): S
     totalTokens: message.promptTokens + message.completionTokens,
     conversationRunId: message.runId ?? NIL_UUID,
     ...(message.attachments && { attachments: message.attachments.map(toAttachmentDto) }),
+    ...(message.leftOut && { leftOut: message.leftOut }),
   }
 }

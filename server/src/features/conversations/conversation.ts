@@ -18,6 +18,8 @@ export type Message = {
   runId: string | null
   promptTokens: number
   completionTokens: number
+  /** A provider has refused it, so models are not sent it any more; absent where they are. */
+  leftOut?: 'refused'
   createdAt: number
 }
 

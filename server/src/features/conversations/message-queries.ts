@@ -12,7 +12,7 @@ import type { Message, MessageRole } from './conversation.ts'
 type MessageRow = Selectable<Schema['message']>
 
 const insertMessageRow = prepareWrite(
-  (db, p: Parameters<MessageRow>) =>
+  (db, p: Parameters<Omit<MessageRow, 'left_out'>>) =>
     db.insertInto('message').values({
       organization_id: p('organization_id'),
       conversation_id: p('conversation_id'),
@@ -126,6 +126,7 @@ const MESSAGE_COLUMNS = [
   'run_id',
   'prompt_tokens',
   'completion_tokens',
+  'left_out',
   'created_at',
 ] as const
 
@@ -156,6 +157,20 @@ export const deleteReplaced = prepareWrite((db, p: Parameters<Replaced>) =>
     .where('conversation_id', '=', p('conversationId'))
     .where('id', '>=', p('from'))
     .where('id', '<', p('before')),
+)
+
+/** Says of the messages of a run, and of those from one id to another, whether models are to be sent them. */
+export const setLeftOut = prepareWrite(
+  (db, p: Parameters<ConversationKey & { from: string; to: string; runId: string; why: string | null }>) =>
+    db
+      .updateTable('message')
+      .set({ left_out: p('why') })
+      .where('organization_id', '=', p('organizationId'))
+      .where('conversation_id', '=', p('conversationId'))
+      .where('role', '!=', 'system')
+      .where((eb) =>
+        eb.or([eb('run_id', '=', p('runId')), eb.and([eb('id', '>=', p('from')), eb('id', '<=', p('to'))])]),
+      ),
 )
 
 const selectReplacedMessage = prepareRead((db, p: Parameters<ConversationKey & { id: string }>) =>
@@ -262,6 +277,7 @@ export function toMessage(row: MessageRow): Message {
     runId: row.run_id,
     promptTokens: row.prompt_tokens,
     completionTokens: row.completion_tokens,
+    ...(row.left_out !== null && { leftOut: row.left_out as 'refused' }),
     createdAt: row.created_at,
   }
 }

@@ -26,6 +26,10 @@ const MOST_READ = 8_192
 /** Statuses that say that something in the request is wrong, and not its address, its key or the provider. */
 const OF_REQUEST: ReadonlySet<number> = new Set([400, 413, 415, 422])
 
+/** What some say with 400 too, although no other message would help. */
+const OF_ACCOUNT =
+  /credit balance|billing|quota|insufficient (?:balance|funds|credit)|api[ _-]?key|subscription|(?:model|deployment)[^.]{0,60}(?:not found|not exist|no such|is unknown|not a valid model|not available|deprecated|decommissioned)|(?:invalid|unknown|no such) model/i
+
 /** The names of parameters as Chat Completions spells them, by the spellings of others. */
 const PARAMETERS: ReadonlyMap<string, string> = new Map([
   ['max_tokens', 'max_tokens'],
@@ -94,6 +98,7 @@ export function readRefusal(status: number, body: string): Refusal | null {
   if (status === 403) return FILTERED.test(said) ? { about: 'content' } : null
   if (status === 404) return /support.{0,20}(?:image|file|pdf) input/i.test(said) ? fileIn(said) : null
   if (!OF_REQUEST.has(status)) return null
+  if (OF_ACCOUNT.test(said)) return null
   return aboutContent(said) ?? aboutRoles(said) ?? aboutReply(said) ?? aboutForm(said) ?? { about: 'something' }
 }
 

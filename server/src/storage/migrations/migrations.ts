@@ -5,6 +5,7 @@ import { initial } from './0001-initial.ts'
 import { tools } from './0002-tools.ts'
 import { waitingByNode } from './0003-waiting-by-node.ts'
 import { secretKeysAndWaitingCalls } from './0004-secret-keys-and-waiting-calls.ts'
+import { leftOutMessages } from './0005-left-out-messages.ts'
 
 /** One numbered step of the schema. Once released it is never changed: a test pins what it does. */
 export type Migration = { number: number; name: string; statements(types: ColumnTypes): string[] }
@@ -18,6 +19,7 @@ export const migrations: readonly Migration[] = [
   { number: 2, name: 'tools', statements: tools },
   { number: 3, name: 'waiting-by-node', statements: waitingByNode },
   { number: 4, name: 'secret-keys-and-waiting-calls', statements: secretKeysAndWaitingCalls },
+  { number: 5, name: 'left-out-messages', statements: leftOutMessages },
 ]
 
 /** What a migration does on one kind of database, in 64 hexadecimal digits. */

@@ -12,6 +12,7 @@ import {
   findReplacedMessage,
   insertMessage,
   keepReplaced,
+  setLeftOut,
 } from '../message-queries.ts'
 import {
   discountMessages,
@@ -106,6 +107,12 @@ export function createConversationTurns(deps: {
       }),
       ...messages.map((message) => insertMessage(database, key, message)),
     ],
+
+    /** Says of a question and of what its run has stored whether models are to be sent it again. */
+    leaveOut: (
+      key: ConversationKey,
+      messages: { from: string; to: string; runId: string; why: 'refused' | null },
+    ): Statement => setLeftOut(database, { ...key, ...messages }),
 
     lastUserMessage: (key: ConversationKey): Promise<Message | undefined> => findLastUserMessage(database, key),
 

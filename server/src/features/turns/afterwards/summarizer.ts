@@ -147,7 +147,9 @@ export function createSummarizer(deps: SideDeps & { ids: IdSource; background: B
     let before = newestId
     while (read.length < MOST_MESSAGES) {
       const page = await conversations.newest(key, before, PAGE)
-      const fresh = page.filter(({ id }) => id !== read.at(-1)?.id && (after === null || id > after))
+      const fresh = page.filter(
+        ({ id, leftOut }) => !leftOut && id !== read.at(-1)?.id && (after === null || id > after),
+      )
       read.push(...fresh)
       const last = page.at(-1)
       if (!last || page.length < PAGE || (after !== null && last.id <= after)) break

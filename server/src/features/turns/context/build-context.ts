@@ -11,6 +11,7 @@ import { besideTokens } from './prompt-tokens.ts'
 import {
   type Context,
   historyTokens,
+  isLeftOut,
   newestIn,
   type ReadNewest,
   readWindow,
@@ -92,11 +93,13 @@ export async function buildContext(
 function shaped(
   conversation: ConversationForTurn,
   window: Window,
-  history: Window['messages'],
+  recent: Window['messages'],
   system: string | null,
   about: { policy: SentContext['policy']; size: number; summaryVersion: number | null },
 ): BuiltContext {
   const { policy, size, summaryVersion } = about
+  const newestId = recent.at(-1)?.id ?? ''
+  const history = recent.some(({ leftOut }) => leftOut) ? recent.filter((one) => !isLeftOut(one, newestId)) : recent
   const context = shapeContext(system, history, chainOf(conversation).some(wantsUserFirst))
   const sent: SentContext = {
     policy,

@@ -55,6 +55,10 @@ export async function readWindow(
     for (const message of page) {
       if (taken.at(-1)?.id === message.id) continue
       if (after !== null && message.id <= after) return windowBehind(after, taken)
+      if (isLeftOut(message, newestId)) {
+        taken.push({ ...message, tokens: 0 })
+        continue
+      }
       const counted = message.tokens === undefined ? { ...message, tokens: tokensOf(message) } : message
       left -= tokensOf(counted)
       // Within an exchange nothing is cut: results would lose their calls.
@@ -67,6 +71,11 @@ export async function readWindow(
     if (after !== null && isAllBehind(after, readNewest, taken)) return windowBehind(after, taken)
     before = last.id
   }
+}
+
+/** Whether models are not sent it: it was refused, and is not what is to be answered now. */
+export function isLeftOut(message: Message, newestId: string): boolean {
+  return message.leftOut !== undefined && message.id !== newestId
 }
 
 /** The newest of these messages that have so many tokens, by the same rules. */

@@ -1,5 +1,5 @@
 import type { Clock } from '../../../lib/clock.ts'
-import { successorOf } from '../../../lib/ids.ts'
+import { NIL_UUID, shiftId, successorOf } from '../../../lib/ids.ts'
 import { estimateTokens } from '../../../lib/text/token-estimate.ts'
 import type { Attempt } from '../../../models/model-call.ts'
 import type { Database, Statement } from '../../../storage/database.ts'
@@ -38,6 +38,10 @@ export type EndedTurn = RunKey & {
   /** The idempotency claim of its request: given back when the run has come to nothing. */
   claimId: string | null
   budget: Reservation | null
+  /** The question was refused: later turns go without it. False, it is sent again; absent, that stays as it is. */
+  isLeftOut?: boolean | undefined
+  /** What is older than the question was refused: later turns go without it. */
+  isOlderLeftOut?: boolean
   /** What the user said, if the conversation has no name yet. */
   userText: string | null
 }
@@ -76,6 +80,7 @@ export function endBatch(
     }),
     turn.fence === null ? leaveLine(database, key) : releaseTurn(database, { ...key, fence: turn.fence }),
     ...(turn.kind === 'regenerate' && hasReply ? conversations.replaceMessages(key, replaced()) : []),
+    ...leftOut(conversations, turn),
     endRun(database, {
       ...key,
       ...end.usage,
@@ -100,6 +105,18 @@ export function endBatch(
     ...settlement(database, key, turn.budget, end.usage),
   ]
   return { statements, messages }
+}
+
+/** What is said of messages that were refused, or are not any more. */
+function leftOut({ leaveOut }: Pick<ConversationTurns, 'leaveOut'>, turn: EndedTurn): Statement[] {
+  const { organizationId, conversationId, runId, userMessageId, isLeftOut } = turn
+  const key = { organizationId, conversationId }
+  const own = { from: userMessageId, to: turn.replyMessageId, runId, why: isLeftOut ? ('refused' as const) : null }
+  const older = { from: NIL_UUID, to: shiftId(userMessageId, -1), runId: NIL_UUID, why: 'refused' as const }
+  return [
+    ...(isLeftOut === undefined ? [] : [leaveOut(key, own)]),
+    ...(turn.isOlderLeftOut ? [leaveOut(key, older)] : []),
+  ]
 }
 
 /** Tokens of what a model has said and called, where nobody has counted them. */

@@ -16,6 +16,7 @@ import { isEnded } from '../run/run-state.ts'
 import type { SentContext } from '../run/sent-context.ts'
 import type { AcceptedTurn } from '../turn.ts'
 import { endBatch } from './end-batch.ts'
+import { leavesOut } from './left-out.ts'
 import { INTERRUPTED, type Progress, type RunEndDraft } from './verdict.ts'
 
 export type EndStoreDeps = {
@@ -59,6 +60,8 @@ export function createEndStore(deps: EndStoreDeps) {
     const { organizationId, conversationId, runId, fence, replyMessageId, conversation, kind, budget } = accepted
     const { isUsageEstimated, ...runEnd } = end
     const isFromUser = accepted.userMessage.role === 'user'
+    const isLeftOut = leavesOut(progress, end, accepted.userMessage)
+    const isOlderLeftOut = end.status === 'completed' && progress.isAlone === true
     const { statements, messages } = endBatch(deps, {
       organizationId,
       conversationId,
@@ -77,11 +80,13 @@ export function createEndStore(deps: EndStoreDeps) {
       claimId: accepted.claimId,
       events: reply.events,
       end: runEnd,
+      isLeftOut,
+      isOlderLeftOut,
       userText: conversation.name === null && isFromUser ? accepted.userMessage.content : null,
     })
     const key = { organizationId, conversationId, runId }
     const isStored = await writeEnd(statements, key, { end: runEnd, events: reply.events })
-    if (isStored) remember(accepted, progress.window, messages)
+    if (isStored && isLeftOut === undefined && !isOlderLeftOut) remember(accepted, progress.window, messages)
     else contexts.forget(conversationId)
     const stored = isStored ? runEnd : await endWithoutText(key)
     const shown: RunEnd = stored ?? {

@@ -28,6 +28,8 @@ export type Progress = {
   /** What was read of the talk; absent when it has changed since. */
   window?: Window
   outcome: CallOutcome | null
+  /** It was answered without anything older, which is most likely what was refused. */
+  isAlone?: true
   firstTokenAt: number | null
   aiSystem: string
   model: string

@@ -166,6 +166,7 @@ export function createTurnRunner(
       await takeSteps(deps, {
         accepted,
         context,
+        wasRefused: built.window.messages.at(-2)?.leftOut !== undefined,
         toolbox,
         budget,
         reply,

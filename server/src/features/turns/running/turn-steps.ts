@@ -10,6 +10,7 @@ import { chainOf, replyTokens, settingsOf, windowOf } from '../context/build-con
 import { callIdOf } from '../context/call-ids.ts'
 import { besideTokens } from '../context/prompt-tokens.ts'
 import { type Context, systemTokens } from '../context/window.ts'
+import { isOfMessages } from '../ending/left-out.ts'
 import { addUsage, costOf, NOTHING, type Progress } from '../ending/verdict.ts'
 import { plannedCall, type RunBudget } from '../limits/call-budget.ts'
 import { lastText, openCalls, type Step, stepsOf } from '../reply/reply-event.ts'
@@ -24,6 +25,8 @@ const MOST_CALLS = 32
 type Steps = {
   accepted: AcceptedTurn
   context: Context
+  /** The message before this one was refused as well. */
+  wasRefused: boolean
   /** Null where there are no tools. */
   toolbox: Toolbox | null
   /** What it may spend; null where nobody counts. */
@@ -54,6 +57,7 @@ export async function takeSteps(deps: { models: Pick<Resilience, 'generate'>; cl
     else {
       const spentMs = deps.clock() - startedAt - askApproval.waitedMs()
       progress.outcome = await ask(deps, turn, context, isLast, spentMs)
+      if (step === 0) await askAlone(deps, turn, context)
       const calls = callsOf(progress.outcome, toolbox, (n) => callIdOf(turn.accepted.runId, step, n))
       if (calls.length === 0) return
       settleStep(progress, lastText(reply.events), calls)
@@ -83,6 +87,22 @@ function withStep({ accepted, progress }: Steps, context: Context, done: Step): 
   const taken = replyTokens(conversation) + systemTokens(context) + besideTokens(progress.beside ?? {})
   // Where even so it is too much, the provider says how much it takes.
   return { ...context, messages: fitWindow(messages, windowOf(conversation) - taken) ?? messages }
+}
+
+/**
+ * When also the message before was refused, it is most likely something older that the provider does not take any more:
+ * asks once again with nothing but the question.
+ */
+async function askAlone(deps: Parameters<typeof ask>[0], turn: Steps, context: Context): Promise<void> {
+  const { progress, wasRefused, signal } = turn
+  const { outcome } = progress
+  const newest = context.messages.at(-1)
+  if (!wasRefused || outcome?.ok !== false || !isOfMessages(outcome.error) || signal.aborted) return
+  if (newest?.role !== 'user' || context.messages.length === 1) return
+  progress.context = { ...context, messages: [newest] }
+  const again = await ask(deps, turn, progress.context, false, 0)
+  if (again.ok) progress.isAlone = true
+  progress.outcome = { ...again, attempts: [...outcome.attempts, ...again.attempts] }
 }
 
 async function ask(
