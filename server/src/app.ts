@@ -85,6 +85,13 @@ export async function createApp(
   const feedback = createFeedbackService(shared)
   const archive = createArchive({ ...shared, blobs })
   const attachments = createAttachments({ ...shared, blobs, limit: config.attachmentLimit })
+  const keys = { current: config.tools.secretKey, previous: config.tools.previousSecretKeys }
+  const secrets = createSecretService({ ...shared, keys })
+  const { mcpPresets: presets, mcpProcesses: mostProcesses, privateHosts } = config.tools
+  const mainThread = createMainThread()
+  const tools = createTools({ clock, log, secrets, mainThread, settings: { presets, mostProcesses, privateHosts } })
+  const checkConfiguration = createCheckConfiguration(tools)
+
   const conversations = createConversations({
     ...shared,
     personas,
@@ -93,14 +100,8 @@ export async function createApp(
     attachments: attachments.service,
     resolveModel: async (aiSystem, model) => models.resolve(parseAiSystem(aiSystem) ?? 'default', model),
     addressOf: createAddressOf(config.publicUrl),
+    checkConfiguration,
   })
-
-  const keys = { current: config.tools.secretKey, previous: config.tools.previousSecretKeys }
-  const secrets = createSecretService({ ...shared, keys })
-  const { mcpPresets: presets, mcpProcesses: mostProcesses, privateHosts } = config.tools
-  const mainThread = createMainThread()
-  const tools = createTools({ clock, log, secrets, mainThread, settings: { presets, mostProcesses, privateHosts } })
-  const checkConfiguration = createCheckConfiguration(tools)
 
   const counting = await watchOrganizations({ organizations, log })
   const isShared = counting.areSeveral

@@ -99,12 +99,24 @@ onEveryDatabase('changing what was said', (kind) => {
     expect(sent().map(({ content }) => content)).toEqual(['Be kind', 'First', 'one', 'Other'])
   })
 
-  test('only the last message of the user can be changed', async () => {
+  test('an earlier message of the user can be changed, and the talk goes on from there', async () => {
+    const id = await withReplies('one', 'two', 'three', 'four')
+    await send(id, 'First')
+    await send(id, 'Second')
+    const first = (await read(id)).chatMessages.find(({ role }) => role === 'user') as Message
+    expect((await edit(id, first.messageId, 'Other')).status).toBe(200)
+    const after = await read(id)
+    expect(talk(after.chatMessages)).toEqual(['system: Be kind', 'user: Other', 'assistant: three'])
+    expect(after.chatMessagesCount).toBe(3)
+    await send(id, 'And now?')
+    expect(sent().map(({ content }) => content)).toEqual(['Be kind', 'Other', 'three', 'And now?'])
+  })
+
+  test('only messages of the user can be changed', async () => {
     const id = await withReplies('one', 'two')
     await send(id, 'First')
     const [, first, reply] = (await read(id)).chatMessages as [Message, Message, Message]
     await send(id, 'Second')
-    expectError(await edit(id, first.messageId, 'x'), 'unprocessable_entity')
     expectError(await edit(id, reply.messageId, 'x'), 'unprocessable_entity')
     expectError(await edit(id, NOWHERE, 'x'), 'not_found')
     expectError(await edit(NOWHERE, first.messageId, 'x'), 'not_found')

@@ -7,6 +7,8 @@ import { checkMetadata, checkSameId } from '../../http/requests/fields.ts'
 import { answers, Uuid } from '../../http/schemas.ts'
 import type { JsonObject } from '../../lib/json.ts'
 import { type Static, type TSchema, Type } from '../../lib/schema.ts'
+import type { CheckConfiguration } from '../personas/check-configuration.ts'
+import { toConfiguration } from '../personas/persona-configuration.ts'
 import type { ConversationChange } from './conversation.ts'
 import { type ConversationRequest, keyOf, printer } from './conversation-routes.ts'
 import {
@@ -20,7 +22,7 @@ import {
   UpdateConversationRequest,
 } from './conversation-schemas.ts'
 import type { ConversationService, ShownConversation } from './conversation-service.ts'
-import { toNewFeedback, toWrittenDto } from './conversation-wire.ts'
+import { configurationFrom, toNewFeedback, toWrittenDto } from './conversation-wire.ts'
 
 const Path = Type.Object({ conversationId: Uuid })
 const MessagePath = Type.Object({ conversationId: Uuid, messageId: Uuid })
@@ -40,6 +42,8 @@ type Way<B extends TSchema, P extends TSchema> = {
   body: B
   /** What of it can be read in a conversation. */
   changeIn: (body: Static<B>) => ConversationChange
+  /** Throws for what the caller may not write, or nobody. */
+  check?: (request: ConversationRequest, body: Static<B>) => Promise<void>
   carryOut: (request: ConversationRequest, body: Static<B>, params: Static<P>) => Promise<ShownConversation>
 }
 
@@ -47,12 +51,13 @@ type Way<B extends TSchema, P extends TSchema> = {
 export function changeRoutes(deps: {
   conversations: ConversationService
   addressOf: AddressOf
+  checkConfiguration: CheckConfiguration
 }): FastifyPluginAsyncTypebox {
-  const { conversations, addressOf } = deps
+  const { conversations, addressOf, checkConfiguration } = deps
   const print = printer(addressOf)
 
   function route<B extends TSchema, P extends TSchema>(app: FastifyInstance, way: Way<B, P>): void {
-    const { path, scope, tags, summary, description, params, body, changeIn, carryOut } = way
+    const { path, scope, tags, summary, description, params, body, changeIn, check, carryOut } = way
     const changeOf = (request: FastifyRequest) => changeIn(request.body as Static<B>)
     const answer = (request: FastifyRequest, reply: FastifyReply, shown: ShownConversation) => {
       if (mayRead(request)) return sendJson(reply, print(request, shown))
@@ -85,6 +90,7 @@ export function changeRoutes(deps: {
         const asked = request as ConversationRequest
         const { conversationId } = request.body as { conversationId?: string | null }
         checkSameId('conversationId', asked.params.conversationId, conversationId)
+        await check?.(asked, request.body as Static<B>)
         const shown = await carryOut(asked, request.body as Static<B>, request.params as Static<P>)
         return answer(request, reply, shown)
       },
@@ -97,12 +103,14 @@ export function changeRoutes(deps: {
       summary: string,
       body: B,
       changeIn: (body: Static<B>) => ConversationChange,
+      check?: Way<B, typeof Path>['check'],
     ) =>
       route(app as unknown as FastifyInstance, {
         path,
         summary,
         body,
         changeIn,
+        ...(check && { check }),
         scope: 'conversations:write',
         tags: ['Conversations'],
         params: Path,
@@ -121,15 +129,23 @@ export function changeRoutes(deps: {
         status: conversationStatus,
       }),
     )
-    change('update', 'Change any of these fields', UpdateConversationRequest, (body) => {
+    const checkWritten = async (request: ConversationRequest, body: Static<typeof UpdateConversationRequest>) => {
+      const written = configurationFrom(request.caller, body.configuration)
+      await checkConfiguration(request.caller, 'configuration', written ?? null)
+    }
+    const changeAny = (body: Static<typeof UpdateConversationRequest>) => {
       const { isActive, metadata, conversationName, conversationStatus } = body
       return {
         ...(isActive === undefined ? {} : { isActive }),
         ...(metadata === undefined ? {} : { metadata: checkMetadata('metadata', metadata) }),
         ...(conversationName === undefined ? {} : { name: conversationName }),
         ...(conversationStatus === undefined ? {} : { status: conversationStatus }),
+        ...(body.configuration === undefined
+          ? {}
+          : { configuration: body.configuration && toConfiguration('configuration', body.configuration) }),
       }
-    })
+    }
+    change('update', 'Change any of these fields', UpdateConversationRequest, changeAny, checkWritten)
 
     const feedback = { scope: 'feedback:write', tags: ['Feedback'], changeIn: () => ({}) } as const
     route(app as unknown as FastifyInstance, {

@@ -1,5 +1,6 @@
 import { type Selectable, sql } from 'kysely'
-import { arrayFromText, objectFromText, textFromJson } from '../../lib/json.ts'
+import { successorOf } from '../../lib/ids.ts'
+import { arrayFromText, type JsonObject, objectFromText, textFromJson } from '../../lib/json.ts'
 import type { Database, Statement } from '../../storage/database.ts'
 import { type Parameters, prepareRead, prepareWrite } from '../../storage/prepare.ts'
 import type { QueryBuilder, Schema } from '../../storage/schema.ts'
@@ -13,6 +14,9 @@ import {
 
 type ConversationRow = Selectable<Schema['conversation']>
 type Key = { organizationId: string; id: string }
+
+/** The guard of a change that was made for a conversation as it was read. */
+export const CONVERSATION_IS_AS_SEEN = 'conversation_is_as_seen'
 
 const insertConversationRow = prepareWrite((db, p: Parameters<ConversationRow>) =>
   db.insertInto('conversation').values({
@@ -109,6 +113,22 @@ const setMetadata = setter('metadata')
 const setName = setter('name')
 const setStatus = setter('status')
 
+/**
+ * Also makes the id after `seen` the newest one, so that whoever remembers the conversation finds that it has changed. The
+ * guard fails when the newest is not `seen` any more.
+ */
+const setConfiguration = prepareWrite(
+  (db, p: Parameters<Key & { value: string | null; seen: string | null; next: string | null }>) =>
+    db
+      .updateTable('conversation')
+      .set({ configuration: p('value'), last_message_id: p('next') })
+      .where('organization_id', '=', p('organizationId'))
+      .where('id', '=', p('id'))
+      .where('deleted_at', 'is', null)
+      .where('last_message_id', 'is not distinct from', p('seen')),
+  { guard: CONVERSATION_IS_AS_SEEN },
+)
+
 /** Changes nothing: locks a conversation that is not deleted, for what stands behind it in the batch. */
 export const lockConversation = prepareWrite(
   (db, p: Parameters<Key>) =>
@@ -163,6 +183,18 @@ export function changeConversation(database: Database, key: Key, change: Convers
   if (name !== undefined) statements.push(setName(database, { ...key, value: name }))
   if (status !== undefined) statements.push(setStatus(database, { ...key, value: status }))
   return statements
+}
+
+/** The statement that changes the configuration of a conversation that stands like this. */
+export function changeConfiguration(database: Database, seen: Conversation, change: JsonObject | null): Statement {
+  const { organizationId, id, lastMessageId, configuration } = seen
+  return setConfiguration(database, {
+    organizationId,
+    id,
+    value: textFromJson(change === null ? null : { ...configuration, ...change }),
+    seen: lastMessageId,
+    next: lastMessageId === null ? null : successorOf(lastMessageId),
+  })
 }
 
 export type Found<T> = { conversation: T; isDeleted: boolean }

@@ -122,6 +122,7 @@ export const UpdateConversationRequest = Named('UpdateConversationRequest', {
   metadata: optional(NullableObject),
   conversationName: optional(ConversationName),
   conversationStatus: optional(Status),
+  configuration: optional(NullablePersonaConfiguration),
 })
 export const SetConversationScoreRequest = Named('UpdateConversationScoreRequest', {
   ...ConversationIdInBody,

@@ -10,12 +10,14 @@ import type { Clock } from '../../lib/clock.ts'
 import type { ConversationKey } from '../../lib/conversation-key.ts'
 import { type IdSource, NIL_UUID } from '../../lib/ids.ts'
 import { cutBySize } from '../../lib/text/cut-by-size.ts'
-import { type Database, type Statement, writeOr } from '../../storage/database.ts'
+import { type Database, type Statement, WriteConflict, writeOr } from '../../storage/database.ts'
 import type { AttachmentService } from '../attachments/attachment-service.ts'
 import type { FeedbackService, NewFeedback } from '../feedback/feedback-service.ts'
 import type { OrganizationService } from '../organizations/organization-service.ts'
 import type { Conversation, ConversationChange, ConversationFilter, Message } from './conversation.ts'
 import {
+  CONVERSATION_IS_AS_SEEN,
+  changeConfiguration,
   changeConversation,
   deleteConversation,
   type Found,
@@ -47,6 +49,9 @@ export type ListRequest = {
 /** A conversation in a list; its messages only where they were asked for. */
 export type ListedConversation = Omit<ShownConversation, 'messages'> & { id: string; messages: MessagePieces | null }
 export type ConversationScore = { score: number | null; text: string | null; tags: string | null }
+/** How often to look again when a conversation has changed between reading and writing. */
+const MOST_TRIES = 20
+
 export type ConversationService = ReturnType<typeof createConversationService>
 
 /** Conversations as they stand: reading, listing, naming, scoring, deleting. How they go on is the turns' business. */
@@ -141,9 +146,25 @@ export function createConversationService(deps: {
 
     /** Changes what callers may change. Throws 404 and 410. */
     async update(organizationId: string, id: string, change: ConversationChange): Promise<ShownConversation> {
-      await get(organizationId, id)
-      await writeOr(database, changeConversation(database, { organizationId, id }, change), gone)
-      return show(await get(organizationId, id))
+      for (let tries = 1; ; tries++) {
+        const seen = await get(organizationId, id)
+        const { configuration } = change
+        const statements = [
+          ...changeConversation(database, { organizationId, id }, change),
+          ...(configuration === undefined ? [] : [changeConfiguration(database, seen, configuration)]),
+        ]
+        try {
+          await writeOr(database, statements, (constraint) =>
+            constraint === CONVERSATION_IS_AS_SEEN ? undefined : gone(),
+          )
+          return show(await get(organizationId, id))
+        } catch (error) {
+          // It has gone on meanwhile: a turn was accepted, or somebody else has changed the same.
+          const isOld = error instanceof WriteConflict && error.constraint === CONVERSATION_IS_AS_SEEN
+          if (!isOld) throw error
+          if (tries === MOST_TRIES) throw new AppError('conflict', 'the conversation is changing too fast')
+        }
+      }
     },
 
     /** Scores the conversation as a whole; reports show it. Throws 404 and 410. */

@@ -71,18 +71,26 @@ export function toGeneralStart(
       'must not be system: only one system message, at the beginning',
     )
   }
-  checkMayReachOut('configuration', body.configuration as JsonObject | null | undefined, scopes)
-  checkPatience('configuration', body.configuration?.timeouts)
   return {
     organizationId,
     systemMessage: body.systemMessage || (opening?.content ?? null),
     aiSystem: toAiSystem(body.aiSystem ?? 'default'),
     model: body.model ?? 'default',
-    configuration: body.configuration ? toConfiguration('configuration', body.configuration) : null,
+    configuration: configurationFrom({ scopes }, body.configuration) ?? null,
     dataspaceIds: body.dataspaceIds ?? null,
     history,
     ...toBasics(body),
   }
+}
+
+/** A conversation's own configuration as a caller has written it. Throws 403 for what this one may not write, and 400. */
+export function configurationFrom(
+  { scopes }: Pick<Caller, 'scopes'>,
+  written: Static<typeof CreateConversationRequest>['configuration'],
+): JsonObject | undefined {
+  checkMayReachOut('configuration', written as JsonObject | null | undefined, scopes)
+  checkPatience('configuration', written?.timeouts)
+  return written ? toConfiguration('configuration', written) : undefined
 }
 
 /** A turn holds its place as long as it waits: only who writes personas may make it wait longer than the server does. */
@@ -176,7 +184,7 @@ export function toWrittenDto(
     chatStarted: null,
     areChatMessagesInBlob: null,
     chatMessagesBlobUri: null,
-    configuration: null,
+    configuration: written.configuration ?? null,
     metadata: written.metadata ?? null,
     externalUserId: null,
     isActive,

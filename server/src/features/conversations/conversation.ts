@@ -73,6 +73,8 @@ export type ConversationChange = {
   metadata?: JsonObject | null
   name?: string | null
   status?: string
+  /** Members in the place of those that there are; null takes away all. */
+  configuration?: JsonObject | null
 }
 
 /** Which persona a list is about: one, any (but no general conversations), none (only those), or all. */

@@ -6,6 +6,7 @@ import type { Database } from '../../storage/database.ts'
 import type { AttachmentService } from '../attachments/attachment-service.ts'
 import type { FeedbackService } from '../feedback/feedback-service.ts'
 import type { OrganizationService } from '../organizations/organization-service.ts'
+import type { CheckConfiguration } from '../personas/check-configuration.ts'
 import type { PersonaService } from '../personas/persona-service.ts'
 import { changeRoutes } from './change-routes.ts'
 import { conversationRoutes } from './conversation-routes.ts'
@@ -28,11 +29,12 @@ export function createConversations(deps: {
   attachments: Pick<AttachmentService, 'discard'>
   resolveModel: ResolveModel
   addressOf: AddressOf
+  checkConfiguration: CheckConfiguration
 }) {
   const service = createConversationService(deps)
   const routes: FastifyPluginAsyncTypebox = async (app) => {
     await app.register(conversationRoutes({ conversations: service, addressOf: deps.addressOf }))
-    await app.register(changeRoutes({ conversations: service, addressOf: deps.addressOf }))
+    await app.register(changeRoutes({ conversations: service, ...deps }))
   }
   return {
     service,

@@ -91,7 +91,7 @@ export function createTurnService(deps: {
       return runner.run(await acceptance.accept(key, { kind: 'regenerate', request }))
     },
 
-    /** Another text for the last message of the user, and a reply to that. */
+    /** Another text for a message of the user, and a reply to that in the place of all that followed. */
     async edit(conversationId: string, messageId: string, message: SentMessage): Promise<LiveTurn> {
       const key = { organizationId: message.organizationId, conversationId }
       const request = await withFiles(message, key)

@@ -116,6 +116,10 @@ export function createConversationTurns(deps: {
 
     lastUserMessage: (key: ConversationKey): Promise<Message | undefined> => findLastUserMessage(database, key),
 
+    /** One that is not in the archive. */
+    findInTalk: (key: ConversationKey, id: string): Promise<Message | undefined> =>
+      findMessage(database, { ...key, id }),
+
     /** Also in the archive. Throws 503 when that cannot be read. */
     findMessage: async (key: ConversationKey, id: string): Promise<Message | undefined> =>
       (await findMessage(database, { ...key, id })) ?? (await archive.find(key, id)),

@@ -100,7 +100,7 @@ export function createTurnAcceptance(deps: {
       case 'regenerate':
         return plans.regenerate(conversation, wanted.request, await lastUserMessage(key, conversation))
       case 'edit':
-        return plans.edit(conversation, wanted.request, await lastUserMessage(key, conversation, wanted.messageId))
+        return plans.edit(conversation, wanted.request, await userMessage(key, wanted.messageId))
       case 'tools': {
         const open = await findOpenCalls(conversation, (before, limit) => conversations.newest(key, before, limit))
         return plans.answerTools(conversation, wanted.request, open, wanted.answers)
@@ -130,20 +130,21 @@ export function createTurnAcceptance(deps: {
     throw new AppError('conflict', 'the conversation is changing too fast', { conversationId: key.conversationId })
   }
 
-  async function lastUserMessage(
-    key: ConversationKey,
-    conversation: ConversationForTurn,
-    wanted?: string,
-  ): Promise<Message> {
+  async function lastUserMessage(key: ConversationKey, conversation: ConversationForTurn): Promise<Message> {
     const last = conversation.lastMessageId ? await conversations.lastUserMessage(key) : undefined
-    if (wanted !== undefined && last?.id !== wanted) {
-      if (!(await conversations.findMessage(key, wanted))) {
-        throw new AppError('not_found', 'the conversation has no such message')
-      }
-      throw new AppError('unprocessable_entity', 'only the last message of the user can be changed')
-    }
     if (!last) throw new AppError('unprocessable_entity', 'there is no message of a user to answer')
     return last
+  }
+
+  /** Any message of the user, as long as it is not in the archive, whose files are never written again. */
+  async function userMessage(key: ConversationKey, id: string): Promise<Message> {
+    const message = await conversations.findInTalk(key, id)
+    if (message?.role === 'user') return message
+    if (message) throw new AppError('unprocessable_entity', 'only messages of the user can be changed')
+    if (await conversations.findMessage(key, id)) {
+      throw new AppError('unprocessable_entity', 'the message is in the archive and cannot be changed any more')
+    }
+    throw new AppError('not_found', 'the conversation has no such message')
   }
 
   return {

@@ -87,21 +87,21 @@ export function createTurnPlans(deps: {
       }
     },
 
-    /** Another text in the place of `last`, the last message of the user; what followed it is kept beside the conversation. */
-    edit(conversation: ConversationForTurn, request: TurnRequest, last: Message): Plan {
+    /** Another text in the place of a message of the user; it and what followed it are kept beside the conversation. */
+    edit(conversation: ConversationForTurn, request: TurnRequest, edited: Message): Plan {
       const key = keyOf(conversation)
-      const turn = draftTurn(deps, conversation, request, 'edit', saidIn(request, last), 'held')
-      const replaced = { from: last.id, before: turn.userMessage.id, by: turn.runId, at: turn.acceptedAt }
+      const turn = draftTurn(deps, conversation, request, 'edit', saidIn(request, edited), 'held')
+      const replaced = { from: edited.id, before: turn.userMessage.id, by: turn.runId, at: turn.acceptedAt }
       // First, because it locks the conversation and sees to it that the last message is still the last.
       const reserve = conversations.reserveReply(key, conversation.lastMessageId, conversation.lastMessageId)
-      const forget = isSummarized(conversation) ? [forgetSummaries(database, { ...key, from: last.id })] : []
+      const forget = isSummarized(conversation) ? [forgetSummaries(database, { ...key, from: edited.id })] : []
       const change = [
         reserve,
         ...conversations.replaceMessages(key, replaced),
         ...forget,
         ...takeMessage(turn, request),
       ]
-      return { turn, change, earlier: contexts.before(key, last) }
+      return { turn, change, earlier: contexts.before(key, edited) }
     },
   }
 }
