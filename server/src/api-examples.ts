@@ -26,6 +26,7 @@ import {
   UPDATE_PERSONA_EXAMPLE,
   UPDATE_VERSION_EXAMPLE,
   VERSION_EXAMPLE,
+  WHOLE_PERSONA_EXAMPLE,
 } from './features/personas/persona-examples.ts'
 import { PUT_SECRET_EXAMPLE } from './features/secrets/secret-examples.ts'
 import { MODELS_EXAMPLE } from './features/turns/model-examples.ts'
@@ -80,4 +81,5 @@ export const API_EXAMPLES: ApiExamples = {
   UpdatePersonaRequest: UPDATE_PERSONA_EXAMPLE,
   UpdatePersonaVersionRequest: UPDATE_VERSION_EXAMPLE,
   UpsertRunScoreRequest: SET_MESSAGE_SCORE_EXAMPLE,
+  WholePersonaDto: WHOLE_PERSONA_EXAMPLE,
 }

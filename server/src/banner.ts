@@ -70,8 +70,8 @@ async function personaToTry(services: Services, organizationId: string) {
   if (chosen) return { personaId: chosen.version.personaId, replacements: chosen.replacements }
   const any = usable[0]
   if (!any) return null
-  const names = new Set([...variablesOf(any.version.text ?? ''), ...variablesOf(any.version.greeting ?? '')])
   const rules = variableRulesOf(any.version.configuration)
+  const names = new Set([any.version.text, any.version.greeting].flatMap((text) => variablesOf(text ?? '', rules)))
   const required = [...names].filter((name) => rules[name]?.required && rules[name].default === undefined)
   return { personaId: any.persona.id, replacements: Object.fromEntries(required.map((name) => [name, `<${name}>`])) }
 }

@@ -65,6 +65,20 @@ onEveryDatabase('templates', (kind) => {
     expect(texts(body)[0]).toBe('{name} {{}} {{ }} { {name} } }} {{ {Ada} N M dot ключ! one')
   })
 
+  test('leave code, JSON, style sheets and other templates as they are, and what a backslash stands before', async () => {
+    const personaText = [
+      'p{{color: red}} <p style={{ margin: 0 }}> {{"a": 1}} {{ user.name }} {{ price | round(2) }} {{#if a}}{{/if}}',
+      '{{> part}} {{x if y else z}} {{ $t("key") }} {{!-- no --}} {{% raw %}} {{= a }}',
+      'C:\\dir \\{{name}} \\\\{{name}} {{name}}',
+    ].join('\n')
+    const { body, headers } = await start({ personaText, personaGreeting: '\\{{ name }}' }, { name: 'Ada' })
+    expect(texts(body)).toEqual([
+      personaText.replace('\\{{name}} \\\\{{name}} {{name}}', '{{name}} \\Ada Ada'),
+      '{{ name }}',
+    ])
+    expect(headers.get(HEADER)).toBeNull()
+  })
+
   test('know nothing of what JavaScript objects have by nature', async () => {
     const { body, headers } = await start(
       { personaText: '[{{constructor}}{{toString}}{{hasOwnProperty}}]', personaGreeting: null },
@@ -85,12 +99,12 @@ onEveryDatabase('templates', (kind) => {
     }
     const persona = {
       personaText: '{{withDefault}}|{{falsy}}|{{both}}|{{nullDefault}}|{{needed}}|{{alsoNeeded}}|{{open}}|{{needed}}',
-      personaGreeting: '{{open}}{{other open}}{{needed}}',
+      personaGreeting: '{{open}}{{other-open}}{{needed}}',
       personaConfiguration: { variables },
     }
     const full = await start(persona, { needed: 'n', alsoNeeded: '' })
     expect(texts(full.body)).toEqual(['the default|0|{"a":1}||n|||n', 'n'])
-    expect(full.headers.get(HEADER)?.split(', ').map(decodeURIComponent)).toEqual(['open', 'other open'])
+    expect(full.headers.get(HEADER)?.split(', ').map(decodeURIComponent)).toEqual(['open', 'other-open'])
     const given = await start(persona, {
       needed: null,
       alsoNeeded: 'x',
@@ -98,7 +112,7 @@ onEveryDatabase('templates', (kind) => {
       falsy: '',
       both: 'b',
       open: 'o',
-      'other open': 'p',
+      'other-open': 'p',
     })
     expect(texts(given.body)).toEqual(['||b|||x|o|', 'op'])
     expect(given.headers.get(HEADER)).toBeNull()
@@ -118,7 +132,12 @@ onEveryDatabase('templates', (kind) => {
   test('list names of any letters in a header, on streams too', async () => {
     const persona = { personaText: '{{имя}} {{a,b}} {{x\ny}} {{😀}}', aiSystem: 'rehearsal', model: 'rehearsal' }
     const names = ['имя', 'a,b', 'x\ny', '😀']
-    const { personaId } = await createPersona(server, { ...persona, personaGreeting: null })
+    const variables = Object.fromEntries(names.map((name) => [name, {}]))
+    const { personaId } = await createPersona(server, {
+      ...persona,
+      personaGreeting: null,
+      personaConfiguration: { variables },
+    })
     for (const more of [{}, { message: 'Hi' }, { message: 'Hi', stream: true }]) {
       const answer = await server.call('POST', '/conversations/persona', { personaId, ...more })
       expect(answer.status).toBe(200)
@@ -127,7 +146,7 @@ onEveryDatabase('templates', (kind) => {
   })
 
   test('many open variables do not break the answer', async () => {
-    const names = Array.from({ length: 3_000 }, (_, i) => `variable number ${i}`)
+    const names = Array.from({ length: 3_000 }, (_, i) => `variable-number-${i}`)
     const { personaId } = await createPersona(server, { personaText: names.map((name) => `{{${name}}}`).join('') })
     const answer = await server.call('POST', '/conversations/persona', { personaId })
     expect(answer.status).toBe(200)

@@ -81,7 +81,23 @@ onEveryDatabase('personas', (kind) => {
       seed: null,
       defaultVersionId: made.personaVersionId,
     })
-    expect(await read(made.personaId)).toEqual(made)
+    expect(await read(made.personaId)).toEqual({ ...made, variables: [] })
+  })
+
+  test('say which variables they have, and those of a hidden text only to who may see it', async () => {
+    const personaText = '{{city}} {{ price | round }} \\{{shown}} {{guide name}} {{"a":1}} {{user.name}} {{имя}}'
+    const made = await create({
+      personaText,
+      personaGreeting: 'Welcome to {{city}}, {{guest}}!',
+      personaConfiguration: { variables: { 'guide name': { required: true } } },
+      isSecret: true,
+    })
+    expect((await read(made.personaId))['variables']).toEqual(['city', 'guide name', 'имя', 'guest'])
+    const reader = await createKey(server, ['personas:read'])
+    const seen = await server.call<Persona>('GET', `/personas/${made.personaId}`, undefined, reader)
+    expect([seen.body['personaText'], seen.body['variables']]).toEqual([null, ['city', 'guest']])
+    const listed = await server.call<Page>('GET', '/personas?pageSize=1')
+    expect(listed.body.data[0]).not.toHaveProperty('variables')
   })
 
   test('have every field of the compatible API, null, false or the organization where it means nothing here', async () => {
@@ -129,7 +145,7 @@ onEveryDatabase('personas', (kind) => {
     }
     const made = await create(fields)
     expect(made).toMatchObject({ ...fields, seed: 7 })
-    expect(await read(made.personaId)).toEqual(made)
+    expect(await read(made.personaId)).toEqual({ ...made, variables: ['name'] })
   })
 
   test.each<[string | number, string]>([

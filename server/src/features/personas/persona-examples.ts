@@ -143,6 +143,8 @@ export const PERSONA_EXAMPLE = {
   personaModifiedByLastName: null,
 }
 
+export const WHOLE_PERSONA_EXAMPLE = { ...PERSONA_EXAMPLE, variables: ['city'] }
+
 export const PERSONAS_EXAMPLE = { data: [{ ...PERSONA_EXAMPLE, personaVersions: null }], continuationToken: null }
 
 export const MINIMAL_PERSONAS_EXAMPLE = {

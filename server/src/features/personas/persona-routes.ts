@@ -17,6 +17,7 @@ import {
   PersonaVersionDto,
   UpdatePersonaRequest,
   UpdatePersonaVersionRequest,
+  WholePersonaDto,
 } from './persona-schemas.ts'
 import type { ListRequest, PersonaService } from './persona-service.ts'
 import {
@@ -27,6 +28,7 @@ import {
   toPersonaChange,
   toPersonaDto,
   toPersonaPieces,
+  toVariables,
   toVersionChange,
   toVersionDto,
   type View,
@@ -57,8 +59,11 @@ export function personaRoutes(deps: {
     return content
   }
 
+  const read = ({ caller, params }: PersonaRequest) =>
+    personas.getWithVersions(caller.organizationId, params.personaId.toLowerCase())
+
   async function show(request: PersonaRequest, reply: FastifyReply): Promise<FastifyReply> {
-    const found = await personas.getWithVersions(request.caller.organizationId, request.params.personaId.toLowerCase())
+    const found = await read(request)
     const view = viewOf(request)
     if (!view.mayRead) return reply.send(shownTo(request, toPersonaDto(found.persona, found.version, null, view)))
     return sendJson(reply, toPersonaPieces(found, found.versions, view))
@@ -131,12 +136,13 @@ export function personaRoutes(deps: {
           tags,
           summary: 'Get a persona with all its versions',
           params: PersonaPath,
-          response: answers(PersonaDto, 'not_found', 'gone'),
+          response: answers(WholePersonaDto, 'not_found', 'gone'),
         },
       },
       async (request, reply) => {
-        await show(request, reply)
-        return reply
+        const found = await read(request)
+        const view = viewOf(request)
+        return sendJson(reply, toPersonaPieces(found, found.versions, view, { variables: toVariables(found, view) }))
       },
     )
 

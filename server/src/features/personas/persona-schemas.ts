@@ -179,6 +179,14 @@ export const PersonaDto = Named('PersonaDto', {
   personaModifiedByLastName: NullableText(),
 })
 
+/** A persona that is asked for by its id. */
+export const WholePersonaDto = Named('WholePersonaDto', {
+  ...PersonaDto.properties,
+  variables: Type.Array(Type.String(), {
+    description: 'What is a variable in `personaText` and `personaGreeting`, in order.',
+  }),
+})
+
 export const PersonaResultSet = Named('PersonaResultSet', {
   data: Type.Array(PersonaDto),
   continuationToken: NullableText(),

@@ -6,7 +6,7 @@ import { NIL_UUID } from '../../lib/ids.ts'
 import { isJsonObject } from '../../lib/json.ts'
 import { withoutReach } from '../tools/shown-tools.ts'
 import type { BriefPersona, Persona, PersonaAndVersion, PersonaVersion, VersionContent } from './persona.ts'
-import { toAiSystem, toConfiguration } from './persona-configuration.ts'
+import { toAiSystem, toConfiguration, variableRulesOf } from './persona-configuration.ts'
 import type {
   CreatePersonaRequest,
   CreatePersonaVersionRequest,
@@ -17,6 +17,7 @@ import type {
   UpdatePersonaVersionRequest,
 } from './persona-schemas.ts'
 import type { Extras, NewPersona, NewVersion, PersonaChange, VersionChange } from './persona-service.ts'
+import { variablesOf } from './template.ts'
 
 export function toNewPersona(body: Static<typeof CreatePersonaRequest>): NewPersona {
   return {
@@ -237,14 +238,23 @@ export function toPersonaDto(
   }
 }
 
-/** The JSON of a persona, its versions piece by piece. */
+/** The JSON of a persona, its versions piece by piece. `beside` are fields that the answer has besides. */
 export function toPersonaPieces(
   { persona, version }: PersonaAndVersion,
   versions: AsyncIterable<readonly PersonaVersion[]> | null,
   view: View,
+  beside: { variables?: string[] } = {},
 ): Pieces {
   const { personaVersions: _, ...fields } = toPersonaDto(persona, version, null, view)
-  return objectWithList(fields, 'personaVersions', versions && textsOf(versions, persona.isSecret, view))
+  const texts = versions && textsOf(versions, persona.isSecret, view)
+  return objectWithList({ ...fields, ...beside }, 'personaVersions', texts)
+}
+
+/** The variables of the texts that are shown, in order of appearance; the names in a hidden text are hidden with it. */
+export function toVariables({ persona, version }: PersonaAndVersion, view: View): string[] {
+  const rules = variableRulesOf(version.configuration)
+  const { personaText, personaGreeting } = toVersionDto(version, persona.isSecret, view)
+  return [...new Set([personaText, personaGreeting].flatMap((text) => variablesOf(text ?? '', rules)))]
 }
 
 async function* textsOf(versions: AsyncIterable<readonly PersonaVersion[]>, isSecret: boolean, view: View) {

@@ -5,11 +5,16 @@ import type { JsonObject, JsonValue } from '../../lib/json.ts'
 import { MAX_RENDERED_LENGTH, renderTemplate, type VariableRules, variablesOf } from './template.ts'
 
 const text = fc.string({ unit: 'binary' })
-/** Text that opens and closes nothing. */
-const plain = text.map((value) => value.replaceAll(/[{}]/g, ''))
-const name = fc.oneof(
+/** Text that opens and closes nothing, and escapes nothing behind it. */
+const plain = text.map((value) => value.replaceAll(/[{}\\]/g, ''))
+/** Any text may be the name of a variable that somebody has named. */
+const anyName = fc.oneof(
   text.map((value) => value.replaceAll(/[{}]/g, '').trim()).filter((value) => value !== ''),
-  fc.constantFrom('name', 'a b', 'constructor', 'toString', '__proto__', 'valueOf', '$&', "$'", '0'),
+  fc.constantFrom('a b', 'user.name', '$&', "$'", 'price | round', '"a":1', '#if x'),
+)
+const name = fc.oneof(
+  fc.stringMatching(/^[\p{L}\p{N}_][\p{L}\p{M}\p{N}_-]{0,8}$/u),
+  fc.constantFrom('name', 'constructor', 'toString', '__proto__', 'valueOf', '0', 'größe'),
 )
 const space = fc.stringMatching(/^ {0,3}$/)
 const json = fc.jsonValue() as fc.Arbitrary<JsonValue>
@@ -72,14 +77,14 @@ describe('a template', () => {
   test('has the variables that it was written with', () => {
     fc.assert(
       fc.property(pieces, (from) => {
-        expect(variablesOf(write(from))).toEqual(namesIn(from))
+        expect(variablesOf(write(from), {})).toEqual(namesIn(from))
       }),
     )
   })
 
   test('is read once: what a value contains stays text', () => {
     fc.assert(
-      fc.property(name, text, text, (variable, before, after) => {
+      fc.property(anyName, text, text, (variable, before, after) => {
         const value = `${before}{{${variable}}}${after}`
         const rendered = renderTemplate(`{{${variable}}}`, Object.fromEntries([[variable, value]]), {})
         expect(rendered).toEqual({ text: value, missing: [], unresolved: [] })
@@ -91,11 +96,41 @@ describe('a template', () => {
     const braces = fc.string({ unit: fc.constantFrom('{', '}', '{{', '}}', ' ', 'a', '\n'), maxLength: 40 })
     fc.assert(
       fc.property(fc.oneof(text, braces), (template) => {
-        const names = variablesOf(template)
+        const names = variablesOf(template, {})
         expect(renderTemplate(template, {}, {}).unresolved).toEqual(names)
         const all = renderTemplate(template, Object.fromEntries(names.map((one) => [one, 'x'])), {})
         expect(all).toMatchObject({ missing: [], unresolved: [] })
-        if (names.length === 0) expect(all.text).toBe(template)
+        if (names.length === 0) expect(all.text).toBe(template.replaceAll(/\\(\{\{[^{}]*\}\})/g, '$1'))
+      }),
+    )
+  })
+
+  test('keeps what is no name, unless somebody has named it so', () => {
+    fc.assert(
+      fc.property(anyName, json, (one, value) => {
+        const template = `{{${one}}}`
+        const isName = /^[\p{L}\p{N}_][\p{L}\p{M}\p{N}_-]*$/u.test(one)
+        expect(renderTemplate(template, {}, {})).toEqual({
+          text: isName ? '' : template,
+          missing: [],
+          unresolved: isName ? [one] : [],
+        })
+        const named = Object.fromEntries([[one, value]])
+        expect(renderTemplate(template, named, {}).text).toBe(print(value))
+        const ruled = Object.fromEntries([[one, { required: true }]])
+        expect(renderTemplate(template, {}, ruled)).toEqual({ text: '', missing: [one], unresolved: [] })
+        expect(variablesOf(template, ruled)).toEqual([one])
+      }),
+    )
+  })
+
+  test('shows its braces behind a backslash, which goes, and a backslash behind two', () => {
+    fc.assert(
+      fc.property(plain, anyName, plain, json, (before, one, after, value) => {
+        const named = Object.fromEntries([[one, value]])
+        expect(renderTemplate(`${before}\\{{${one}}}${after}`, named, {}).text).toBe(`${before}{{${one}}}${after}`)
+        expect(renderTemplate(`${before}\\\\{{${one}}}`, named, {}).text).toBe(`${before}\\${print(value)}`)
+        expect(variablesOf(`\\{{${one}}}`, {})).toEqual([])
       }),
     )
   })
@@ -120,7 +155,7 @@ describe('a template', () => {
   })
 
   test('of a megabyte of braces is read', () => {
-    for (const unit of ['{', '{{', '}', '{{a', '{{ ', '{{a}']) {
+    for (const unit of ['{', '{{', '}', '{{a', '{{ ', '{{a}', '\\\\', '\\\\{']) {
       const template = unit.repeat(1_000_000 / unit.length)
       expect(renderTemplate(template, { a: 'b' }, {}).text).toBe(template)
     }
