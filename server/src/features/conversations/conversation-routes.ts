@@ -4,6 +4,7 @@ import { badField } from '../../errors.ts'
 import type { OpenPage } from '../../http/answers/pagination.ts'
 import { type Pieces, pageOf, sendJson } from '../../http/answers/pieces.ts'
 import type { AddressOf } from '../../http/requests/address.ts'
+import { nameOfUser, UserPath, UserQuery } from '../../http/requests/user-name.ts'
 import { answers, Uuid } from '../../http/schemas.ts'
 import { isUuid } from '../../lib/ids.ts'
 import { Type } from '../../lib/schema.ts'
@@ -15,12 +16,6 @@ import { ListQuery, toListRequest } from './list-wire.ts'
 
 const tags = ['Conversations']
 const Path = Type.Object({ conversationId: Uuid })
-
-/** Lists whose path goes on behind a word, the field that stands there, and how it is given. */
-const LISTS_BY = [
-  ['persona', 'personaId', 'list with /conversations/persona/{personaId}, or with any or none in its place'],
-  ['user', 'externalUserId', 'list with /conversations/user/{externalUserId}'],
-] as const
 
 /** Reading and listing conversations. */
 export function conversationRoutes(deps: {
@@ -83,33 +78,32 @@ export function conversationRoutes(deps: {
         )
       },
     )
+    const ofUser = { ...list, summary: 'List the conversations of a user of yours' }
+    const answerOfUser = async (request: FastifyRequest, reply: FastifyReply) => {
+      const wanted = toListRequest(request.query as object, { kind: 'all' }, nameOfUser(request))
+      return answerList(request, reply, await conversations.list(request.caller.organizationId, wanted))
+    }
+    app.get('/conversations/user/:externalUserId', { config, schema: { ...ofUser, params: UserPath } }, answerOfUser)
     app.get(
-      '/conversations/user/:externalUserId',
+      '/conversations/user',
       {
         config,
         schema: {
-          ...list,
-          summary: 'List the conversations of a user of yours',
-          params: Type.Object({ externalUserId: Type.String({ minLength: 1, maxLength: 256 }) }),
+          ...ofUser,
+          description: 'The name is a parameter: for names such as `..`, which no path can hold.',
+          querystring: Type.Object({ ...UserQuery.properties, ...ListQuery.properties }),
         },
       },
-      async (request, reply) =>
-        answerList(
-          request,
-          reply,
-          await conversations.list(
-            request.caller.organizationId,
-            toListRequest(request.query, { kind: 'all' }, request.params.externalUserId),
-          ),
-        ),
+      answerOfUser,
     )
 
-    for (const [name, field, issue] of LISTS_BY) {
-      // Without these the path is that of a conversation whose id is a word.
-      app.get(`/conversations/${name}`, { config, schema: { hide: true } as object }, () => {
-        throw badField(field, `is missing: ${issue}`)
-      })
-    }
+    // Without this the path is that of a conversation whose id is a word.
+    app.get('/conversations/persona', { config, schema: { hide: true } as object }, () => {
+      throw badField(
+        'personaId',
+        'is missing: list with /conversations/persona/{personaId}, or with any or none in its place',
+      )
+    })
   }
 }
 

@@ -3,6 +3,7 @@ import { badField } from '../../errors.ts'
 import { objectWithList, type Pieces } from '../../http/answers/pieces.ts'
 import type { Caller } from '../../http/requests/caller.ts'
 import { checkMetadata, checkReplacements } from '../../http/requests/fields.ts'
+import { checkUserName } from '../../http/requests/user-name.ts'
 import { NIL_UUID } from '../../lib/ids.ts'
 import type { JsonObject } from '../../lib/json.ts'
 import { DEFAULT_TIMEOUTS, type ModelTimeouts } from '../../models/settings.ts'
@@ -112,7 +113,7 @@ function toBasics(
 ): Pick<PersonaStart, 'metadata' | 'externalUserId' | 'replacements'> {
   return {
     metadata: checkMetadata('metadata', body.metadata),
-    externalUserId: body.externalUserId || null,
+    externalUserId: checkUserName(body.externalUserId),
     replacements: checkReplacements(body.replacements),
   }
 }

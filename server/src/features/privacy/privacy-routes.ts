@@ -1,6 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply } from 'fastify'
 import { type Pieces, sendPieces } from '../../http/answers/pieces.ts'
+import { nameOfUser, UserPath, UserQuery } from '../../http/requests/user-name.ts'
 import { answersAs, answersNothing, Uuid } from '../../http/schemas.ts'
 import { Type } from '../../lib/schema.ts'
 import type { EraseService } from './erase-service.ts'
@@ -8,7 +9,15 @@ import { EXPORT_FORMATS, FORMATS } from './export-formats.ts'
 import type { ExportService } from './export-service.ts'
 
 const tags = ['Privacy']
-const UserPath = Type.Object({ externalUserId: Type.String({ minLength: 1, maxLength: 256 }) })
+/** Where a user of a caller is named: both ways mean the same, but not every name can stand in a path. */
+const NAMED_IN = [
+  { path: '/users/:externalUserId', schema: { params: UserPath }, note: '' },
+  {
+    path: '/users',
+    schema: { querystring: UserQuery },
+    note: ' The name is a parameter: for names such as `..`, which no path can hold.',
+  },
+] as const
 
 /** Taking everything of a conversation or a user along, and erasing it. */
 export function privacyRoutes(deps: { exports: ExportService; erasures: EraseService }): FastifyPluginAsyncTypebox {
@@ -41,44 +50,47 @@ export function privacyRoutes(deps: { exports: ExportService; erasures: EraseSer
       },
     )
 
-    app.get(
-      '/users/:externalUserId/export',
-      {
-        config: { scope: 'conversations:read', isCostly: true, mayLast: true },
-        schema: {
-          tags,
-          summary: 'Download everything of a user of yours',
-          description:
-            'JSON Lines; `type` says what a line is: `conversation`, `message`, `replacedMessage` or `run`. Deleted ' +
-            'conversations are in it.',
-          params: UserPath,
-          response: answersAs<string>({ 'application/x-ndjson': Type.String() }, 'not_found'),
+    for (const { path, schema, note } of NAMED_IN) {
+      app.get(
+        `${path}/export`,
+        {
+          config: { scope: 'conversations:read', isCostly: true, mayLast: true },
+          schema: {
+            tags,
+            summary: 'Download everything of a user of yours',
+            description:
+              'JSON Lines; `type` says what a line is: `conversation`, `message`, `replacedMessage` or `run`. Deleted ' +
+              `conversations are in it.${note}`,
+            ...schema,
+            response: answersAs<string>({ 'application/x-ndjson': Type.String() }, 'not_found'),
+          },
         },
-      },
-      async (request, reply) => {
-        const pieces = await exports.user(request.caller.organizationId, request.params.externalUserId)
-        return download(reply, pieces, FORMATS.jsonl.contentType, 'user.jsonl')
-      },
-    )
+        async (request, reply) => {
+          const pieces = await exports.user(request.caller.organizationId, nameOfUser(request))
+          return download(reply, pieces, FORMATS.jsonl.contentType, 'user.jsonl')
+        },
+      )
 
-    app.delete(
-      '/users/:externalUserId',
-      {
-        config: { scope: 'conversations:write' },
-        schema: {
-          tags,
-          summary: 'Erase everything of a user of yours',
-          description:
-            'Cannot be undone. Answers when it is done: rows, files and all. Running turns are cancelled; totals stay.',
-          params: UserPath,
-          response: answersNothing('not_found'),
+      app.delete(
+        path,
+        {
+          config: { scope: 'conversations:write' },
+          schema: {
+            tags,
+            summary: 'Erase everything of a user of yours',
+            description:
+              'Cannot be undone. Answers when it is done: rows, files and all. Running turns are cancelled; totals ' +
+              `stay.${note}`,
+            ...schema,
+            response: answersNothing('not_found'),
+          },
         },
-      },
-      async (request, reply) => {
-        await erasures.eraseUser(request.caller.organizationId, request.params.externalUserId)
-        return reply.code(204).send(null)
-      },
-    )
+        async (request, reply) => {
+          await erasures.eraseUser(request.caller.organizationId, nameOfUser(request))
+          return reply.code(204).send(null)
+        },
+      )
+    }
   }
 }
 
