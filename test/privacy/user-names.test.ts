@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import type { Statement } from '../../server/src/storage/database.ts'
 import { openDatabase } from '../../server/src/storage/open-database.ts'
 import { expectError, type Json, type RunningApp, startApp } from '../support/app.ts'
 import { onEveryDatabase } from '../support/databases.ts'
@@ -26,7 +27,11 @@ onEveryDatabase('a user', (kind) => {
     const database = await openDatabase(server.place.location, { asServer: false, log: () => {} })
     const { builder } = database.dialect
     await database.write([
-      builder.updateTable('conversation').set({ external_user_id: to }).where('external_user_id', '=', from).compile(),
+      builder
+        .updateTable('conversation')
+        .set({ external_user_id: to })
+        .where('external_user_id', '=', from)
+        .compile() as Statement,
     ])
     await database.close()
   }
