@@ -8,7 +8,13 @@ const SOURCE = join(import.meta.dirname, '../../server/src')
 const CALLERS = ['turns', 'model-list']
 
 /** The vocabulary of models, which everybody may use; calling them is the business of turns. */
-const MODEL_WORDS = ['models/ai-systems.ts', 'models/model-file.ts', 'models/settings.ts', 'models/tool-call.ts']
+const MODEL_WORDS = [
+  'models/ai-systems.ts',
+  'models/model-file.ts',
+  'models/settings.ts',
+  'models/thinking/thoughts.ts',
+  'models/tool-call.ts',
+]
 
 /** Files of a folder's own, tests included, and lines of a file; the lists are as long as what they list. */
 const MOST_FILES = 22

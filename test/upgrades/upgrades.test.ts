@@ -101,6 +101,16 @@ test('a migration that was released is never changed', () => {
         "de38a864b6502490",
         "6997d97f567379ef",
       ],
+      [
+        "left-out-messages",
+        "3ef052f2e563cbac",
+        "3ef052f2e563cbac",
+      ],
+      [
+        "thoughts",
+        "0dc235ecc0cf50f4",
+        "0dc235ecc0cf50f4",
+      ],
     ]
   `)
 })

@@ -1,7 +1,8 @@
 import type { JsonObject } from '../lib/json.ts'
-import type { Dialect } from './dialect.ts'
+import type { Dialect } from './dialects/dialect.ts'
 import type { ModelFile } from './model-file.ts'
 import type { ModelSettings } from './settings.ts'
+import type { Thoughts } from './thinking/thoughts.ts'
 import type { ToolCall, ToolDefinition } from './tool-call.ts'
 
 /**
@@ -11,7 +12,7 @@ import type { ToolCall, ToolDefinition } from './tool-call.ts'
  */
 export type ModelMessage =
   | { role: 'user'; content: string; attachments?: readonly ModelFile[] }
-  | { role: 'assistant'; content: string; toolCalls?: readonly ToolCall[] }
+  | { role: 'assistant'; content: string; toolCalls?: readonly ToolCall[]; thoughts?: Thoughts }
   | { role: 'tool'; content: string; toolCallId: string; name: string }
 
 /** For whom a model is asked; the key is null where nobody knows it any more. */
@@ -38,8 +39,8 @@ export type ModelRequest = {
 /** Why a model stopped; the words are those of the wire. */
 export type ModelFinishReason = 'stop' | 'length' | 'tool_calls' | 'content_filter'
 
-/** Tokens, as the provider counted them. */
-export type ModelUsage = { promptTokens: number; completionTokens: number }
+/** Tokens, as the provider counted them; those of thoughts are among those of the completion. */
+export type ModelUsage = { promptTokens: number; completionTokens: number; reasoningTokens?: number }
 
 export type ModelResult = {
   finishReason: ModelFinishReason
@@ -51,13 +52,16 @@ export type ModelResult = {
   toolCalls?: readonly ToolCall[]
   /** Where it says that it has this from, as the provider writes it; absent where it says nothing. */
   citations?: readonly JsonObject[]
+  /** What the provider wants to see again beside this message; absent where there is nothing. */
+  thoughts?: Thoughts
 }
 
 /**
  * One model of one provider.
  *
  * Text is pushed and not pulled: a callback per piece costs no promise per token. `onText` is called synchronously, in
- * order, never with an empty string; `onActivity` says that something came that is no text, such as a piece of a call.
+ * order, never with an empty string; `onActivity` says that something came that is no text, such as a piece of a call; `onThought` gets the words of thoughts, which are no part
+ * of the reply.
  * Resolves when the provider has said why it stopped; rejects with a {@link ModelError} (`model-error.ts`) when it
  * failed, ended without a finish reason, or was aborted. One attempt: retries, fallbacks and timeouts are
  * `calling/resilience.ts`.
@@ -67,5 +71,10 @@ export type Model = {
   model: string
   /** Gets ready what it can for a request that is about to come with this very array of messages, or not at all. */
   prepare?(messages: readonly ModelMessage[]): void
-  generate(request: ModelRequest, onText: (text: string) => void, onActivity?: () => void): Promise<ModelResult>
+  generate(
+    request: ModelRequest,
+    onText: (text: string) => void,
+    onActivity?: () => void,
+    onThought?: (text: string) => void,
+  ): Promise<ModelResult>
 }

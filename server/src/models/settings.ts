@@ -2,6 +2,7 @@ import type { JsonObject } from '../lib/json.ts'
 import { type Static, Type } from '../lib/schema.ts'
 import { FILE_KINDS } from './model-file.ts'
 import { ResponseFormat } from './response-format.ts'
+import { ReasoningSettings } from './thinking/reasoning-settings.ts'
 
 const Fallback = Type.Object({
   aiSystem: Type.String({ minLength: 1 }),
@@ -78,6 +79,7 @@ export const ModelSettings = Type.Object({
   frequencyPenalty: Type.Optional(Type.Number({ minimum: -2, maximum: 2 })),
   presencePenalty: Type.Optional(Type.Number({ minimum: -2, maximum: 2 })),
   responseFormat: Type.Optional(ResponseFormat),
+  reasoning: Type.Optional(ReasoningSettings),
   /** Files that the models take as parts of a message, for models whose names say nothing of it. */
   attachments: Type.Optional(Type.Array(Type.Enum([...FILE_KINDS]), { maxItems: 2 })),
   fallbacks: Type.Optional(Type.Array(Fallback, { maxItems: 8 })),

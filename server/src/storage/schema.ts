@@ -108,6 +108,8 @@ type MessageTable = {
   tool_calls: JsonText | null
   /** The files that stand with it, see `attachments/attachment.ts`; null for a message without. */
   attachments: JsonText | null
+  /** What its provider wants back with it, see `models/thinking/thoughts.ts`; null for a message without. */
+  thoughts: JsonText | null
   run_id: string | null
   prompt_tokens: number
   completion_tokens: number

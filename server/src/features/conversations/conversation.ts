@@ -1,4 +1,5 @@
 import type { JsonObject } from '../../lib/json.ts'
+import type { Thoughts } from '../../models/thinking/thoughts.ts'
 import type { ToolCall } from '../../models/tool-call.ts'
 import type { Attachment } from '../attachments/attachment.ts'
 
@@ -12,6 +13,8 @@ export type Message = {
   name: string | null
   /** What the model has called with this message; absent where it has not. */
   toolCalls?: ToolCall[]
+  /** What the provider wants back with it, which is shown to nobody; absent where there is nothing. */
+  thoughts?: Thoughts
   /** The files that stand with it; absent where there are none. */
   attachments?: Attachment[]
   /** The run that took or made it; null for what was there before any run. */

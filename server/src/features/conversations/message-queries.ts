@@ -2,6 +2,7 @@ import { type Selectable, sql } from 'kysely'
 import { PIECE_BYTES } from '../../http/answers/pieces.ts'
 import type { ConversationKey } from '../../lib/conversation-key.ts'
 import { cutBySize } from '../../lib/text/cut-by-size.ts'
+import type { Thoughts } from '../../models/thinking/thoughts.ts'
 import type { ToolCall } from '../../models/tool-call.ts'
 import type { Database } from '../../storage/database.ts'
 import { asColumn, type Parameters, prepareRead, prepareWrite } from '../../storage/prepare.ts'
@@ -23,6 +24,7 @@ const insertMessageRow = prepareWrite(
       name: p('name'),
       tool_calls: p('tool_calls'),
       attachments: p('attachments'),
+      thoughts: p('thoughts'),
       run_id: p('run_id'),
       prompt_tokens: p('prompt_tokens'),
       completion_tokens: p('completion_tokens'),
@@ -35,7 +37,7 @@ const insertMessageRow = prepareWrite(
 const MEASURED = 100
 
 /** Bytes of a message's text, as far as they are known without reading it. */
-export const bytesOfMessage = sql<number>`(octet_length(content) + coalesce(octet_length(tool_calls), 0))`
+export const bytesOfMessage = sql<number>`(octet_length(content) + coalesce(octet_length(tool_calls), 0) + coalesce(octet_length(thoughts), 0))`
 
 const selectSizesAfter = prepareRead((db, p: Parameters<ConversationKey & { after: string; limit: number }>) =>
   db
@@ -123,6 +125,7 @@ const MESSAGE_COLUMNS = [
   'name',
   'tool_calls',
   'attachments',
+  'thoughts',
   'run_id',
   'prompt_tokens',
   'completion_tokens',
@@ -194,6 +197,7 @@ export function insertMessage(database: Database, key: ConversationKey, message:
     name: message.name,
     tool_calls: message.toolCalls ? JSON.stringify(message.toolCalls) : null,
     attachments: message.attachments ? JSON.stringify(message.attachments) : null,
+    thoughts: message.thoughts ? JSON.stringify(message.thoughts) : null,
     run_id: message.runId,
     prompt_tokens: message.promptTokens,
     completion_tokens: message.completionTokens,
@@ -274,6 +278,7 @@ export function toMessage(row: MessageRow): Message {
     name: row.name,
     ...(row.tool_calls !== null && { toolCalls: JSON.parse(row.tool_calls) as ToolCall[] }),
     ...(row.attachments !== null && { attachments: JSON.parse(row.attachments) as Attachment[] }),
+    ...(row.thoughts !== null && { thoughts: JSON.parse(row.thoughts) as Thoughts }),
     runId: row.run_id,
     promptTokens: row.prompt_tokens,
     completionTokens: row.completion_tokens,

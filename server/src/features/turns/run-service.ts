@@ -6,7 +6,8 @@ import type { Message } from '../conversations/conversation.ts'
 import type { ConversationService } from '../conversations/conversation-service.ts'
 import type { ConversationTurns } from '../conversations/for-turns/conversation-turns.ts'
 import type { OrganizationService } from '../organizations/organization-service.ts'
-import type { ReadableRun } from './reply/readable-run.ts'
+import { mayShowThoughts, type ReadableRun } from './reply/readable-run.ts'
+import { thoughtsIn } from './reply/reply-event.ts'
 import { createReplyReader } from './reply/reply-reader.ts'
 import type { Run, RunKey } from './run/run.ts'
 import { type FoundRun, findRun, findRuns } from './run/run-queries.ts'
@@ -29,11 +30,22 @@ export function createRunService(deps: {
   const { database, runner, conversations, conversationTurns, organizations } = deps
   const reader = createReplyReader({ database, conversations: conversationTurns })
 
-  async function get(key: RunKey): Promise<FoundRun> {
-    await conversations.get(key.organizationId, key.conversationId)
+  async function getSeen(key: RunKey): Promise<FoundRun & { mayShowThoughts: boolean }> {
+    const conversation = await conversations.get(key.organizationId, key.conversationId)
     const found = await findRun(database, key)
     if (!found) throw new AppError('not_found', 'the conversation has no such run')
-    return found
+    return { ...found, mayShowThoughts: mayShowThoughts(conversation) }
+  }
+
+  const get = (key: RunKey): Promise<FoundRun> => getSeen(key)
+
+  async function read(key: RunKey): Promise<ReadableRun> {
+    const found = await getSeen(key)
+    const live = runner.find(key.runId)
+    if (live) return { ...live, mayShowThoughts: found.mayShowThoughts }
+    const reply = isEnded(found.run.status) ? await reader.ended(key, found) : reader.follow(key)
+    const { conversationId, runId } = key
+    return { conversationId, runId, messageId: found.run.replyMessageId, reply, mayShowThoughts: found.mayShowThoughts }
   }
 
   return {
@@ -62,12 +74,13 @@ export function createRunService(deps: {
     },
 
     /** A run's reply, under way here, elsewhere, or ended. Throws 404 and 410. */
-    async read(key: RunKey): Promise<ReadableRun> {
-      const found = await get(key)
-      const live = runner.find(key.runId)
-      if (live) return live
-      const reply = isEnded(found.run.status) ? await reader.ended(key, found) : reader.follow(key)
-      return { conversationId: key.conversationId, runId: key.runId, messageId: found.run.replyMessageId, reply }
+    read,
+
+    /** What the model of an ended run has thought; null where it may not be shown, or there is nothing. */
+    async thoughtsOf(key: RunKey): Promise<string | null> {
+      const { mayShowThoughts: isAllowed, ...found } = await getSeen(key)
+      if (!isAllowed || !isEnded(found.run.status)) return null
+      return thoughtsIn((await reader.ended(key, found)).events) || null
     },
 
     /** Up to `limit` runs of a conversation, deleted or not, newest first, behind the id `after`. */

@@ -31,6 +31,8 @@ export type AcceptedTurn = RunKey & {
   earlyContext?: Promise<BuiltContext | null>
   /** What it had cost before its server stopped, where that is known. */
   earlier?: Usage
+  /** What its model had thought before its server stopped, where it begins again. */
+  thoughtBefore?: readonly ReplyEvent[]
   /** Where it goes on, if it waited for an approval when its server stopped. */
   resumption?: Resumption
   place: Place

@@ -36,6 +36,7 @@ export type AttemptOptions = {
   deadline: number
   now: () => number
   onText(text: string): void
+  onThought?(text: string): void
 }
 
 /**
@@ -44,7 +45,7 @@ export type AttemptOptions = {
  * a {@link CallerError}.
  */
 export function runAttempt(options: AttemptOptions): Promise<ModelResult> {
-  const { model, label, request, timeouts, deadline, now, onText } = options
+  const { model, label, request, timeouts, deadline, now, onText, onThought } = options
   const { promise, resolve, reject } = Promise.withResolvers<ModelResult>()
   const connection = new AbortController()
   let isSettled = false
@@ -82,6 +83,16 @@ export function runAttempt(options: AttemptOptions): Promise<ModelResult> {
     }
   }
 
+  function takeThought(text: string): void {
+    if (isSettled) return
+    timer.token()
+    try {
+      onThought?.(text)
+    } catch (error) {
+      fail(new CallerError(error))
+    }
+  }
+
   /** Something came that is no text: the model is at work. */
   function takeSign(): void {
     if (!isSettled) timer.token()
@@ -89,7 +100,7 @@ export function runAttempt(options: AttemptOptions): Promise<ModelResult> {
 
   if (request.signal.aborted) onAbort()
   else {
-    model.generate({ ...request, signal: connection.signal }, takeText, takeSign).then(
+    model.generate({ ...request, signal: connection.signal }, takeText, takeSign, takeThought).then(
       (result) => {
         if (settle()) resolve(result)
       },

@@ -9,10 +9,12 @@ import { ModelError, type ModelErrorKind } from '../model-error.ts'
 import type { ModelRegistry } from '../providers/registry.ts'
 import { DEFAULT_TIMEOUTS, type ModelSettings, type TurnTimeouts } from '../settings.ts'
 import { sleep as realSleep, type Sleep } from '../sleep.ts'
-import { CallerError, PhaseTimeoutError, runAttempt } from './attempt.ts'
+import { CallerError, runAttempt } from './attempt.ts'
 import { createBreaker } from './breaker.ts'
 import { fitFiles } from './fit-files.ts'
+import { isFinal, isOutage } from './outages.ts'
 import { createRepairs, type Fittable } from './repairs.ts'
+import { createThoughtSplitter } from './thought-tags.ts'
 
 /** Milliseconds before the first retry; each further one waits twice as long. */
 const FIRST_BACKOFF_MS = 250
@@ -28,6 +30,10 @@ export type GenerateOptions = {
   /** `settings.timeouts` goes before the timeouts of the constructor. */
   request: Omit<ModelRequest, 'attempt' | 'caller'>
   onText(text: string): void
+  /** The words of thoughts, which are no part of the reply; those of an attempt that failed included. */
+  onThought?(text: string): void
+  /** All text so far of this call was a thought. */
+  onWasThought?(): void
   /**
    * Says before each attempt how many tokens its reply may have at most, or why it may not be made: then nothing more is.
    * Absent, an attempt has what the settings say.
@@ -64,6 +70,8 @@ export type ResilienceOptions = {
 
 /** How often a request is made acceptable to one model before it is given up: each time another thing was refused. */
 const MOST_REPAIRS = 6
+/** Names are as callers write them. */
+const MOST_REMEMBERED = 10_000
 
 /** Nobody was asked. */
 const UNASKED: readonly ModelErrorKind[] = ['not_configured', 'unavailable', 'unaffordable']
@@ -81,12 +89,21 @@ export function createResilience(options: ResilienceOptions): Resilience {
   const defaults: TurnTimeouts = { ...DEFAULT_TIMEOUTS, ...options.timeouts }
   const breaker = createBreaker({ now })
   const repairs = createRepairs()
+  /** Models whose thoughts had only an end when they were asked last: their next text is taken for thoughts at first. */
+  const withoutBeginning = new Set<string>()
+
+  function rememberBeginning(name: string, isMissing: boolean): void {
+    if (!isMissing) withoutBeginning.delete(name)
+    else if (withoutBeginning.size < MOST_REMEMBERED) withoutBeginning.add(name)
+  }
 
   async function generate({
     chain,
     caller,
     request,
     onText,
+    onThought,
+    onWasThought,
     admit,
     onFirstToken,
   }: GenerateOptions): Promise<CallOutcome> {
@@ -176,6 +193,7 @@ export function createResilience(options: ResilienceOptions): Resilience {
         throw new ModelError('unavailable', message, { aiSystem: model.aiSystem, retryAfterMs: entered.waitMs })
       }
       const { admission } = entered
+      let hasThought = false
       const takeText = (text: string) => {
         if (attempt.firstTokenAt === null) {
           attempt.firstTokenAt = clock()
@@ -184,12 +202,47 @@ export function createResilience(options: ResilienceOptions): Resilience {
         }
         onText(text)
       }
+      const name = `${model.aiSystem} ${model.model}`
+      const splitter = createThoughtSplitter(
+        {
+          onText: takeText,
+          onThought(text) {
+            hasThought = true
+            onThought?.(text)
+          },
+          onWasThought() {
+            attempt.firstTokenAt = null
+            onWasThought?.()
+          },
+        },
+        withoutBeginning.has(name),
+      )
       const numbered = { ...request, ...sent, caller, settings, attempt: callsMade++ }
       try {
-        const result = await runAttempt({ model, label, request: numbered, timeouts, deadline, now, onText: takeText })
+        const result = await runAttempt({
+          model,
+          label,
+          request: numbered,
+          timeouts,
+          deadline,
+          now,
+          onText: splitter.push,
+          onThought(text) {
+            hasThought = true
+            admission.began()
+            splitter.leaveText()
+            onThought?.(text)
+          },
+        })
+        splitter.flush()
         admission.succeeded()
-        return result
+        rememberBeginning(name, splitter.hadNoBeginning())
+        const tagged = splitter.tagged()
+        if (tagged === null) return result
+        const { aiSystem } = model
+        return { ...result, thoughts: { aiSystem, model: model.model, ...result.thoughts, tagged } }
       } catch (error) {
+        if (hasThought) attempt.mayHaveCost = true
         if (error instanceof ModelError && isOutage(error, timeouts, defaults)) admission.failed()
         else admission.released()
         throw error
@@ -241,28 +294,6 @@ function paidFor({ settings, dialect }: Fittable, admitted: number): ModelSettin
 
 function nobodyToAsk(): ModelError {
   return new ModelError('not_configured', 'No model was named', { aiSystem: 'default' })
-}
-
-/** Nobody else needs to be asked. */
-function isFinal(error: ModelError): boolean {
-  return (
-    error.kind === 'aborted' ||
-    error.kind === 'unaffordable' ||
-    (error instanceof PhaseTimeoutError && error.phase === 'total')
-  )
-}
-
-/**
- * Whether a failure counts for the breaker: only what says that the provider is ill. A timeout does if the server's own
- * would have come as well, and not if a caller has set a shorter one. The rehearsal fails because a script says so, and a
- * local model is late because others are before it in its queue.
- */
-function isOutage(error: ModelError, timeouts: TurnTimeouts, usual: TurnTimeouts): boolean {
-  if (error.aiSystem === 'rehearsal' || error.aiSystem === 'local') return false
-  if (!(error instanceof PhaseTimeoutError)) return error.isOutage
-  if (error.phase === 'total') return false
-  const phase = error.phase === 'firstToken' ? 'firstTokenMs' : 'betweenTokensMs'
-  return timeouts[phase] >= usual[phase]
 }
 
 function labelOf(aiSystem: string): string {

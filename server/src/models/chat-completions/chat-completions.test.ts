@@ -90,10 +90,11 @@ describe('a reply', () => {
     expect(result).toEqual({ finishReason: 'length', usage: null })
   })
 
-  test("of vLLM's shape, without what the model thought before", async () => {
+  test("of vLLM's shape, what the model thought before beside it", async () => {
     const { texts, result } = await ask(fixtureReply('chat-completions/reasoning.sse'))
     expect(texts.join('')).toBe(REPLY)
-    expect(result).toEqual({ finishReason: 'stop', usage: { promptTokens: 19, completionTokens: 12 } })
+    expect(result).toMatchObject({ finishReason: 'stop', usage: { promptTokens: 19, completionTokens: 12 } })
+    expect(result?.thoughts?.members).toEqual({ reasoning_content: 'They greet; I greet back.' })
   })
 
   test("of Ollama's shape", async () => {

@@ -7,8 +7,8 @@ import {
   errorFromResponse,
   errorFromStream,
 } from '../errors/provider-errors.ts'
-import { NoAnswerError } from '../finish-reasons.ts'
 import type { Model, ModelRequest, ModelResult } from '../model.ts'
+import { NoAnswerError } from '../replies/finish-reasons.ts'
 import { silenceAfterFinish } from '../settings.ts'
 import { createDecoder, type Decoder } from './content-decoder.ts'
 import { createReplyReader, ReplyError, type ReplyListener } from './reply-reader.ts'
@@ -59,9 +59,9 @@ export function createChatCompletionsModel(options: ChatCompletionsOptions): Mod
     aiSystem: options.aiSystem,
     model: options.model,
     prepare: bodies.prepare,
-    generate: (request, onText, onActivity) =>
+    generate: (request, onText, onActivity, onThought) =>
       new Promise((resolve, reject) => {
-        const call = startCall(options, request, { onText, onActivity }, resolve, reject)
+        const call = startCall(options, request, { onText, onActivity, onThought }, resolve, reject)
         if (request.signal.aborted) return
         const body = bodies.write(request)
         const timeouts = { headersTimeout: MAX_SILENCE_MS, bodyTimeout: MAX_SILENCE_MS }
@@ -76,13 +76,14 @@ export function createChatCompletionsModel(options: ChatCompletionsOptions): Mod
 
 /** One exchange: what the dispatcher calls while it goes on. Settles once, and closes the connection when it fails. */
 function startCall(
-  source: ErrorSource,
+  source: ChatCompletionsOptions,
   request: ModelRequest,
   listener: ReplyListener,
   resolve: (result: ModelResult) => void,
   reject: (error: unknown) => void,
 ) {
   const { signal, settings } = request
+  const named = { aiSystem: source.aiSystem, model: source.model }
   let controller: Dispatcher.DispatchController | null = null
   let isSettled = false
   let status = 0
@@ -102,8 +103,12 @@ function startCall(
       onActivity: () => {
         if (!isSettled) listener.onActivity?.()
       },
+      onThought: (text) => {
+        if (!isSettled) listener.onThought?.(text)
+      },
     },
     request,
+    source.aiSystem,
   )
   const parser = createSseParser({
     takeWhole: (stream, at) => (isSettled ? -1 : reader.takeText(stream, at)),
@@ -123,8 +128,8 @@ function startCall(
   }
 
   function finish(): void {
-    const result = reader.result()
-    if (settle()) resolve(result)
+    const { members, ...result } = reader.result()
+    if (settle()) resolve(members ? { ...result, thoughts: { ...named, members } } : result)
   }
 
   /** What still comes behind the finish reason is waited for, but not for long, and nobody has to end politely. */

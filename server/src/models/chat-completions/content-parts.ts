@@ -1,5 +1,5 @@
 import { isJsonObject, type JsonObject, type JsonValue } from '../../lib/json.ts'
-import { pictureNote } from '../picture-note.ts'
+import { pictureNote } from '../replies/picture-note.ts'
 
 /** Levels of lists and parts that are looked into. */
 const DEEPEST = 4

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { afterEach, expect, test, vi } from 'vitest'
-import { NoAnswerError } from '../finish-reasons.ts'
+import { NoAnswerError } from '../replies/finish-reasons.ts'
 import { createReplyReader, type ReplyReader } from './reply-reader.ts'
 import { createSseParser } from './sse-parser.ts'
 

@@ -1,11 +1,12 @@
 import { isJsonObject, type JsonObject, type JsonValue } from '../../lib/json.ts'
-import { createCitations } from '../citations.ts'
 import { messageIn } from '../errors/provider-errors.ts'
-import { endingOf, hasSpoken, isFinishReason, resultOf } from '../finish-reasons.ts'
 import type { ModelRequest, ModelResult, ModelUsage } from '../model.ts'
-import { toUsage } from '../usage.ts'
+import { createCitations } from '../replies/citations.ts'
+import { endingOf, hasSpoken, isFinishReason, resultOf } from '../replies/finish-reasons.ts'
+import { toUsage } from '../replies/usage.ts'
 import { textsOf } from './content-parts.ts'
 import { createTextShortcut } from './text-shortcut.ts'
+import { createMemberCollector, hasMembersBeside, thoughtsInParts } from './thought-members.ts'
 import { createCallCollector } from './tool-call-pieces.ts'
 
 /** What went wrong inside a reply, as the end of a sentence that begins with the provider's name. */
@@ -24,7 +25,11 @@ export type ReplyListener = {
   onText(text: string): void
   /** A piece of a call has come. */
   onActivity?: (() => void) | undefined
+  onThought?: ((text: string) => void) | undefined
 }
+
+/** A reply, and what stood beside it in members that are read nowhere else. */
+export type ReadReply = Omit<ModelResult, 'thoughts'> & { members?: JsonObject }
 
 export type ReplyReader = {
   /** Takes the event at `at` of the stream if it is one like those before. Where it ends; -1 when it was not taken. */
@@ -34,24 +39,26 @@ export type ReplyReader = {
   /** A whole body instead of a stream: some servers answer so although `stream` was true. Throws {@link ReplyError}. */
   takeBody(body: string): void
   /** Throws {@link ReplyError} when there was no finish reason, and {@link NoAnswerError} when it is no answer. */
-  result(): ModelResult
+  result(): ReadReply
   hasFinished(): boolean
 }
 
 /**
  * Reads a Chat Completions reply, event by event
- * (https://platform.openai.com/docs/api-reference/chat-streaming) or whole. `reasoning_content` is not passed on. Calls
+ * (https://platform.openai.com/docs/api-reference/chat-streaming) or whole. Thoughts have a listener of their own. Calls
  * are kept where there are tools to call.
  */
 export function createReplyReader(
-  { onText, onActivity }: ReplyListener,
+  { onText, onActivity, onThought = onActivity }: ReplyListener,
   { tools = [], messages = [] }: Partial<Pick<ModelRequest, 'tools' | 'messages'>> = {},
+  aiSystem?: string,
 ): ReplyReader {
   let rawFinishReason: string | null = null
   let usage: ModelUsage | null = null
   let hasText = false
   let hasDelta = false
-  const calls = createCallCollector(new Set(tools.map(({ name }) => name)))
+  const calls = createCallCollector(new Set(tools.map(({ name }) => name)), aiSystem)
+  const beside = createMemberCollector((text) => onThought?.(text))
   const citations = createCitations()
   const shortcut = createTextShortcut({ readText: plainTextOf, onText })
 
@@ -62,6 +69,9 @@ export function createReplyReader(
   }
 
   function takeMessage(message: JsonObject): void {
+    if (beside.take(message)) onActivity?.()
+    const thought = thoughtsInParts(message.content)
+    if (thought !== '') onThought?.(thought)
     for (const text of textsOf(message.content)) say(text)
     // A refusal is what the model said instead of an answer.
     if (typeof message.refusal === 'string') say(message.refusal)
@@ -124,7 +134,8 @@ export function createReplyReader(
       const found = citations.all()
       const [ending, raw] = [endingOf(rawFinishReason), rawFinishReason]
       const result = resultOf({ ending, raw, hasText: hasText || hasSpoken(messages), toolCalls, usage })
-      return { ...result, ...(found.length > 0 && { citations: found }) }
+      const members = beside.all()
+      return { ...result, ...(found.length > 0 && { citations: found }), ...(members && { members }) }
     },
     hasFinished: () => rawFinishReason !== null,
   }
@@ -153,7 +164,9 @@ function failedInside(error: JsonValue): ReplyError {
 function readUsage(value: JsonValue | undefined): ModelUsage | null {
   if (!isJsonObject(value)) return null
   // A prompt without an answer is reported without the other one by some servers.
-  return toUsage(value.prompt_tokens, value.completion_tokens ?? 0)
+  const details = value.completion_tokens_details
+  const thought = isJsonObject(details) ? details.reasoning_tokens : undefined
+  return toUsage(value.prompt_tokens, value.completion_tokens ?? 0, thought)
 }
 
 /** The text of a chunk that says nothing else; null of any other. */
@@ -163,6 +176,7 @@ function plainText(value: JsonValue): string | null {
   const choice = value.choices[0]
   if (!isJsonObject(choice) || (choice.finish_reason ?? '') !== '' || !isJsonObject(choice.delta)) return null
   const { content } = choice.delta
+  if (hasMembersBeside(choice.delta)) return null
   const hasMore = BESIDE_TEXT.some((member) => (choice.delta as JsonObject)[member] ?? false)
   return typeof content === 'string' && !hasMore ? content : null
 }

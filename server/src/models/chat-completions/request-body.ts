@@ -1,7 +1,10 @@
-import { writeInDialect } from '../dialect.ts'
+import { isJsonObject, type JsonObject } from '../../lib/json.ts'
+import { writeInDialect } from '../dialects/dialect.ts'
 import type { ModelMessage, ModelRequest } from '../model.ts'
 import { base64Of, kindOfFile, type ModelFile } from '../model-file.ts'
 import { plainResponseFormat } from '../response-format.ts'
+import { reasoningMembers } from '../thinking/reasoning-settings.ts'
+import { membersToSend } from '../thinking/thoughts.ts'
 import { toolCallIdFor } from '../tool-call.ts'
 
 export type BodyWriter = {
@@ -12,7 +15,8 @@ export type BodyWriter = {
 }
 
 /** Writes the bodies of Chat Completions requests (https://platform.openai.com/docs/api-reference/chat/create). */
-export function createBodyWriter({ aiSystem, model }: { aiSystem: string; model: string }): BodyWriter {
+export function createBodyWriter(options: { aiSystem: string; model: string; baseUrl?: string }): BodyWriter {
+  const { aiSystem, model, baseUrl = 'http://localhost' } = options
   const prepared = new WeakMap<readonly ModelMessage[], string>()
 
   function take(messages: readonly ModelMessage[]): string {
@@ -28,7 +32,7 @@ export function createBodyWriter({ aiSystem, model }: { aiSystem: string; model:
     },
     write(request) {
       const { system, messages } = request
-      const frame = JSON.stringify(frameOf(model, request)).slice(0, -1)
+      const frame = JSON.stringify(frameOf(model, baseUrl, request)).slice(0, -1)
       const said = system === null ? '' : JSON.stringify({ role: 'system', content: system })
       const separator = system === null || messages.length === 0 ? '' : ','
       return `${frame},"messages":[${said}${separator}${take(messages)}]}`
@@ -42,7 +46,7 @@ function spokenJson(aiSystem: string, messages: readonly ModelMessage[]): string
 }
 
 /** Everything but the messages. What is not set is left out: servers have defaults of their own. */
-function frameOf(model: string, { settings, tools = [], mustAnswer, dialect }: ModelRequest): object {
+function frameOf(model: string, baseUrl: string, { settings, tools = [], mustAnswer, dialect }: ModelRequest): object {
   const frame = {
     model,
     stream: true,
@@ -56,6 +60,7 @@ function frameOf(model: string, { settings, tools = [], mustAnswer, dialect }: M
     frequency_penalty: settings.frequencyPenalty,
     presence_penalty: settings.presencePenalty,
     response_format: plainResponseFormat(settings.responseFormat) ?? undefined,
+    ...reasoningMembers(settings.reasoning, baseUrl),
     ...(tools.length > 0 && {
       tools: tools.map(({ name, description, inputSchema }) => ({
         type: 'function',
@@ -76,13 +81,24 @@ function toChatMessage(aiSystem: string, message: ModelMessage): object {
   if (message.role === 'user' && message.attachments?.length) {
     return { role: 'user', content: [...message.attachments.map(toFilePart), { type: 'text', text: message.content }] }
   }
-  if (message.role === 'user' || !message.toolCalls?.length) return { role: message.role, content: message.content }
-  const calls = message.toolCalls.map(({ id, name, input }) => ({
+  if (message.role === 'user') return { role: 'user', content: message.content }
+  const { content, thoughts, toolCalls = [] } = message
+  const beside = thoughts && membersToSend(thoughts, aiSystem, toolCalls.length > 0)
+  if (toolCalls.length === 0) return { role: 'assistant', content, ...beside }
+  const calls = toolCalls.map(({ id, name, input, providerData }) => ({
+    ...besideToSend(aiSystem, providerData),
     id: toolCallIdFor(aiSystem, id),
     type: 'function',
     function: { name, arguments: JSON.stringify(input) },
   }))
-  return { role: 'assistant', content: message.content === '' ? null : message.content, tool_calls: calls }
+  const said = thoughts?.aiSystem === aiSystem ? `${thoughts.tagged ?? ''}${content}` : content
+  return { role: 'assistant', content: said === '' ? null : said, ...beside, tool_calls: calls }
+}
+
+/** What this provider has said beside a call, and wants back with it. */
+function besideToSend(aiSystem: string, providerData: JsonObject | undefined): JsonObject {
+  const members = providerData?.['aiSystem'] === aiSystem ? providerData['members'] : null
+  return isJsonObject(members) ? members : {}
 }
 
 function toFilePart(file: ModelFile): object {

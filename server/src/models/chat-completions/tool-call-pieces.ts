@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { isJsonObject, type JsonObject, type JsonValue } from '../../lib/json.ts'
 import { type ToolCall, toToolCall } from '../tool-call.ts'
 import { readToolInput } from '../tool-input.ts'
+import { besideCall, joinedObjects } from './thought-members.ts'
 
 /** Calls of one reply that are kept; fewer are made. */
 const MOST_CALLS = 128
@@ -12,10 +13,10 @@ const LONGEST_COMPARED = 16_384
 const LONGEST_NAME = 256
 
 /** A call as far as it has come. An index is missing where its server gives none. */
-type Begun = { index: number | null; ids: Set<string>; name: string; input: string }
+type Begun = { index: number | null; ids: Set<string>; name: string; input: string; beside: JsonObject | null }
 
 /** One piece, with everything in it that was there. */
-type Piece = { index: number | null; id: string; name: string; input: string }
+type Piece = { index: number | null; id: string; name: string; input: string; beside: JsonObject | null }
 
 /**
  * Puts the calls of a Chat Completions reply together, whose names and arguments come in pieces. A piece belongs to the
@@ -24,7 +25,7 @@ type Piece = { index: number | null; id: string; name: string; input: string }
  * an input that is not whole, because others give every piece another id. A call without an id, or with one that was
  * there before, gets one of ours: the results are told apart by them. `names` are the tools that there are.
  */
-export function createCallCollector(names: ReadonlySet<string> = new Set()) {
+export function createCallCollector(names: ReadonlySet<string> = new Set(), aiSystem = '') {
   const begun: Begun[] = []
 
   /** The call that a piece goes on with; undefined when it begins one. `isFirst`: of those that came together. */
@@ -66,10 +67,11 @@ export function createCallCollector(names: ReadonlySet<string> = new Set()) {
     if (piece === null) return
     const known = callOf(piece, isFirst)
     if (known === undefined && begun.length === MOST_CALLS) return
-    const call = known ?? { index: piece.index, ids: new Set<string>(), name: '', input: '' }
+    const call = known ?? { index: piece.index, ids: new Set<string>(), name: '', input: '', beside: null }
     if (known === undefined) begun.push(call)
     if (piece.id !== '' && call.ids.size < 2) call.ids.add(piece.id)
     if (piece.name !== '') addName(call, piece.name)
+    call.beside = joinedObjects(call.beside, piece.beside)
     // What is cut is no JSON any more, and so is never carried out.
     if (call.input.length < LONGEST_INPUT) call.input += piece.input
   }
@@ -85,20 +87,23 @@ export function createCallCollector(names: ReadonlySet<string> = new Set()) {
     texts,
 
     all(): ToolCall[] {
-      return texts().map(({ id, name, input }) => toToolCall(id, name, input))
+      return texts().map(({ id, name, input, beside }) => {
+        const call = toToolCall(id, name, input)
+        return beside === null ? call : { ...call, providerData: { aiSystem, members: beside } }
+      })
     },
   }
 
   /** The calls with their inputs as they were written. */
-  function texts(): { id: string; name: string; input: string }[] {
+  function texts(): { id: string; name: string; input: string; beside: JsonObject | null }[] {
     const taken = new Set<string>()
     return begun
       .filter(({ name }) => name !== '')
-      .map(({ ids, name, input }) => {
+      .map(({ ids, name, input, beside }) => {
         const [id = ''] = ids
         const own = id === '' || taken.has(id) ? `call_${randomBytes(12).toString('hex')}` : id
         taken.add(own)
-        return { id: own, name, input }
+        return { id: own, name, input, beside }
       })
   }
 }
@@ -109,7 +114,9 @@ function readPiece(value: JsonValue): Piece | null {
   const inner = isJsonObject(value.function) ? value.function : value
   const id = typeof value.id === 'string' || typeof value.id === 'number' ? String(value.id) : ''
   const name = typeof inner.name === 'string' ? inner.name : ''
-  return { index: indexOf(value), id, name, input: inputOf(inner) }
+  // What stands beside a call that is not wrapped cannot be told from the call itself.
+  const beside = inner === value ? null : besideCall(value)
+  return { index: indexOf(value), id, name, input: inputOf(inner), beside }
 }
 
 function indexOf({ index }: JsonObject): number | null {

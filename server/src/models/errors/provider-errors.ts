@@ -2,8 +2,8 @@ import { isJsonObject } from '../../lib/json.ts'
 import { printableLine } from '../../lib/text/printable.ts'
 import type { AiSystem } from '../ai-systems.ts'
 import { ModelError, type ModelErrorKind } from '../model-error.ts'
+import { readRefusal, readRefusalInStream } from '../refusals/refusals.ts'
 import type { Redact } from './redact.ts'
-import { readRefusal, readRefusalInStream } from './refusals.ts'
 import { isWebPage, type ProviderAddress, whyAPage, whyMissing } from './wrong-address.ts'
 
 /** UTF-16 units of what a provider said that are looked at, and that are passed on. */

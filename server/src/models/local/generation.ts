@@ -13,13 +13,13 @@ const SPARE_TOKENS = 8
 
 const FINISH_REASONS: Readonly<Record<string, ModelFinishReason>> = { maxTokens: 'length' }
 
-export type Listener = { onText(text: string): void; onActivity(): void }
+export type Listener = { onText(text: string): void; onActivity(): void; onThought?(text: string): void }
 
 /** One reply. Rejects with a {@link ModelError} (`refused`), or with whatever the runtime throws. */
 export async function generateReply(
   loaded: LoadedModel,
   request: ModelRequest,
-  { onText, onActivity }: Listener,
+  { onText, onActivity, onThought }: Listener,
   signal: AbortSignal,
 ): Promise<ModelResult> {
   const { settings } = request
@@ -43,7 +43,8 @@ export async function generateReply(
       customStopTriggers: [settings.stop ?? []].flat(),
       contextShift: { size: 1 },
       onResponseChunk: ({ type, text }) => {
-        if (type !== undefined) onActivity()
+        if (type !== undefined && text !== '' && onThought) onThought(text)
+        else if (type !== undefined) onActivity()
         else if (text !== '') onText(text)
       },
     })

@@ -84,9 +84,9 @@ export function createLocalModels(options: LocalModelsOptions): LocalModels {
     return {
       aiSystem: SOURCE.aiSystem,
       model: source.id,
-      async generate(request, onText, onActivity = () => {}) {
+      async generate(request, onText, onActivity = () => {}, onThought = onActivity) {
         const signal = AbortSignal.any([request.signal, closing.signal])
-        const answering = answer(source, queue, request, { onText, onActivity }, signal)
+        const answering = answer(source, queue, request, { onText, onActivity, onThought }, signal)
         running.add(answering)
         try {
           return await answering

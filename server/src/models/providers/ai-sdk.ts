@@ -1,19 +1,13 @@
 import type {
   LanguageModelV4,
-  LanguageModelV4CallOptions,
   LanguageModelV4File,
-  LanguageModelV4FilePart,
   LanguageModelV4FinishReason,
-  LanguageModelV4FunctionTool,
-  LanguageModelV4Message,
   LanguageModelV4Source,
   LanguageModelV4StreamPart,
   LanguageModelV4ToolCall,
   LanguageModelV4Usage,
 } from '@ai-sdk/provider'
 import type { JsonObject } from '../../lib/json.ts'
-import { createCitations } from '../citations.ts'
-import { DIALECT_HEADER, type Dialect } from '../dialect.ts'
 import {
   abortedError,
   type ErrorSource,
@@ -24,39 +18,41 @@ import {
   isNetworkError,
   messageIn,
 } from '../errors/provider-errors.ts'
-import { type Ending, endingOf, hasSpoken, isFinishReason, NoAnswerError, resultOf } from '../finish-reasons.ts'
-import type { Model, ModelMessage, ModelRequest, ModelResult, ModelUsage } from '../model.ts'
+import type { Model, ModelRequest, ModelResult, ModelUsage } from '../model.ts'
 import { ModelError } from '../model-error.ts'
-import type { ModelFile } from '../model-file.ts'
-import { noteOfPicture, pictureNote } from '../picture-note.ts'
-import { plainResponseFormat } from '../response-format.ts'
-import { type ModelSettings, silenceAfterFinish } from '../settings.ts'
-import { type ToolCall, toolCallIdFor, toToolCall } from '../tool-call.ts'
-import { toUsage } from '../usage.ts'
+import { createCitations } from '../replies/citations.ts'
+import { type Ending, endingOf, hasSpoken, isFinishReason, NoAnswerError, resultOf } from '../replies/finish-reasons.ts'
+import { noteOfPicture, pictureNote } from '../replies/picture-note.ts'
+import { toUsage } from '../replies/usage.ts'
+import { silenceAfterFinish } from '../settings.ts'
+import { type ToolCall, toToolCall } from '../tool-call.ts'
+import { callOptions } from './ai-sdk-request.ts'
+import { createPartCollector, thoughtsOf } from './ai-sdk-thoughts.ts'
 import { WebPageError } from './provider-fetch.ts'
 import { readingAs } from './stream-end.ts'
-import { toolsAsText } from './tools-as-text.ts'
 
 export type AiSdkModelOptions = ErrorSource & { model: LanguageModelV4 }
 
 /**
  * A model of an AI SDK provider package, used at the provider level (`doStream`, specification v4 of `@ai-sdk/provider`):
- * its parts become our text, finish reason and usage, its errors our {@link ModelError}. Reasoning is not passed on.
+ * its parts become our text, finish reason and usage, its errors our {@link ModelError}. Thoughts have a listener
+ * of their own.
  */
 export function createAiSdkModel({ model, ...source }: AiSdkModelOptions): Model {
   return {
     aiSystem: source.aiSystem,
     model: model.modelId,
-    async generate(request, onText, onActivity) {
+    async generate(request, onText, onActivity, onThought = onActivity) {
       if (request.signal.aborted) throw abortedError(source, request.signal.reason)
       let received = false
       try {
         const silenceMs = silenceAfterFinish(request.settings.timeouts)
         const { stream } = await readingAs({ silenceMs, onActivity }, () =>
-          model.doStream(callOptions(source.aiSystem, request)),
+          model.doStream(callOptions(source.aiSystem, model.modelId, request)),
         )
         received = true
-        return await readStream(source, stream, request, onText, onActivity)
+        const listeners = { onText, onActivity, onThought }
+        return await readStream({ ...source, model: model.modelId }, stream, request, listeners)
       } catch (error) {
         if (request.signal.aborted) throw abortedError(source, error)
         throw toModelError(source, error, received)
@@ -65,19 +61,34 @@ export function createAiSdkModel({ model, ...source }: AiSdkModelOptions): Model
   }
 }
 
+/** Parts without text of the reply that only come when something has come from the provider. */
+const SIGNS_OF_LIFE: ReadonlySet<string> = new Set<LanguageModelV4StreamPart['type']>([
+  'tool-input-start',
+  'tool-input-delta',
+  'reasoning-start',
+  'reasoning-delta',
+  'reasoning-end',
+])
+
 /** An error that `onText` threw; it has to pass through unchanged. */
 class ReaderError extends Error {}
 
+type Listeners = {
+  onText: (text: string) => void
+  onActivity: (() => void) | undefined
+  onThought: ((text: string) => void) | undefined
+}
+
 async function readStream(
-  source: ErrorSource,
+  source: ErrorSource & { model: string },
   stream: ReadableStream<LanguageModelV4StreamPart>,
   { tools = [], messages }: ModelRequest,
-  onText: (text: string) => void,
-  onActivity: (() => void) | undefined,
+  { onText, onActivity, onThought }: Listeners,
 ): Promise<ModelResult> {
   const reader = stream.getReader()
   const toolCalls: ToolCall[] = []
   const citations = createCitations()
+  const told = createPartCollector()
   let hasText = false
   const say = (text: string) => {
     if (text === '') return
@@ -88,12 +99,14 @@ async function readStream(
     for (;;) {
       const { done, value: part } = await reader.read()
       if (done) throw errorFromStream(source, 'ended without a finish reason')
+      told.take(part)
       if (part.type === 'text-delta') say(part.delta)
       else if (part.type === 'error') throw streamError(source, part.error)
       else if (part.type === 'tool-call' && !part.providerExecuted) {
         // Where there are no tools, nobody could answer it.
         if (tools.length > 0) toolCalls.push(toOurCall(source.aiSystem, part))
-      } else if (part.type === 'tool-input-delta') onActivity?.()
+      } else if (part.type === 'reasoning-delta' && part.delta !== '') onThought?.(part.delta)
+      else if (SIGNS_OF_LIFE.has(part.type)) onActivity?.()
       else if (part.type === 'file') say(noteOfFile(part))
       else if (part.type === 'source') citations.add([citationOf(part)])
       else if (part.type === 'finish') {
@@ -102,7 +115,8 @@ async function readStream(
         const found = citations.all()
         const spoke = hasText || hasSpoken(messages)
         const result = resultOf({ ending, raw, hasText: spoke, toolCalls, usage: usageOf(part.usage) })
-        return { ...result, ...(found.length > 0 && { citations: found }) }
+        const thoughts = thoughtsOf(told, source.aiSystem, source.model)
+        return { ...result, ...(found.length > 0 && { citations: found }), ...thoughts }
       }
     }
   } finally {
@@ -126,97 +140,6 @@ function toOurCall(aiSystem: string, part: LanguageModelV4ToolCall): ToolCall {
     : { ...call, providerData: { aiSystem, metadata: part.providerMetadata as JsonObject } }
 }
 
-function callOptions(aiSystem: string, request: ModelRequest): LanguageModelV4CallOptions {
-  const { system, settings, signal, mustAnswer, dialect } = request
-  // Its protocol has no way to forbid calls, and its package drops the results together with the tools.
-  const isToldAsText = mustAnswer === true && aiSystem === 'bedrock'
-  const tools = isToldAsText ? [] : (request.tools ?? [])
-  const messages = isToldAsText ? toolsAsText(request.messages) : request.messages
-  const prompt = withResultsTogether(messages.map((message) => toSdkMessage(aiSystem, message)))
-  if (system !== null) prompt.unshift({ role: 'system', content: system })
-  const options: LanguageModelV4CallOptions = { prompt, abortSignal: signal, ...responseFormatOptions(settings) }
-  // Requests to Bedrock are signed before they could be written anew; what it refuses are settings.
-  if (dialect !== undefined && aiSystem !== 'bedrock') options.headers = headersFor(dialect)
-  if (tools.length > 0) {
-    options.tools = tools.map(({ name, description, inputSchema }) => ({
-      type: 'function' as const,
-      name,
-      description,
-      inputSchema: inputSchema as LanguageModelV4FunctionTool['inputSchema'],
-    }))
-    options.toolChoice = { type: mustAnswer ? 'none' : 'auto' }
-  }
-  if (settings.temperature !== undefined) options.temperature = settings.temperature
-  if (settings.topP !== undefined) options.topP = settings.topP
-  if (settings.topK !== undefined) options.topK = settings.topK
-  if (settings.maxTokens !== undefined) options.maxOutputTokens = settings.maxTokens
-  if (settings.stop !== undefined) options.stopSequences = [settings.stop].flat()
-  if (settings.seed !== undefined) options.seed = settings.seed
-  if (settings.frequencyPenalty !== undefined) options.frequencyPenalty = settings.frequencyPenalty
-  if (settings.presencePenalty !== undefined) options.presencePenalty = settings.presencePenalty
-  return options
-}
-
-function headersFor(dialect: Dialect): Record<string, string> {
-  return { [DIALECT_HEADER]: JSON.stringify(dialect) }
-}
-
-/** The results of calls that were made together in one message, as Gemini wants them. */
-function withResultsTogether(messages: readonly LanguageModelV4Message[]): LanguageModelV4Message[] {
-  const prompt: LanguageModelV4Message[] = []
-  for (const message of messages) {
-    const last = prompt.at(-1)
-    if (last?.role === 'tool' && message.role === 'tool') last.content.push(...message.content)
-    else prompt.push(message)
-  }
-  return prompt
-}
-
-function toSdkMessage(aiSystem: string, message: ModelMessage): LanguageModelV4Message {
-  const { role, content } = message
-  const idOf = (id: string) => toolCallIdFor(aiSystem, id)
-  if (role === 'user') {
-    return { role, content: [...(message.attachments ?? []).map(toFilePart), { type: 'text', text: content }] }
-  }
-  if (role === 'tool') {
-    const output = { type: 'text' as const, value: content }
-    return {
-      role,
-      content: [{ type: 'tool-result', toolCallId: idOf(message.toolCallId), toolName: message.name, output }],
-    }
-  }
-  const calls = (message.toolCalls ?? []).map(({ id, name, input, providerData }) => ({
-    type: 'tool-call' as const,
-    toolCallId: idOf(id),
-    toolName: name,
-    input,
-    // What another provider said about a call is nothing for this one.
-    ...(providerData?.['aiSystem'] === aiSystem && {
-      providerOptions: providerData['metadata'] as Record<string, JsonObject>,
-    }),
-  }))
-  return { role, content: [...(content === '' ? [] : [{ type: 'text' as const, text: content }]), ...calls] }
-}
-
-function toFilePart({ name, mediaType, bytes = new Uint8Array() }: ModelFile): LanguageModelV4FilePart {
-  return { type: 'file', filename: name, mediaType, data: { type: 'data', data: bytes } }
-}
-
-function responseFormatOptions(
-  settings: ModelSettings,
-): Pick<LanguageModelV4CallOptions, 'responseFormat' | 'providerOptions'> {
-  const format = plainResponseFormat(settings.responseFormat)
-  if (format === null) return {}
-  if (format.type === 'text') return { responseFormat: { type: 'text' } }
-  if (format.type === 'json_object') return { responseFormat: { type: 'json' } }
-  const { name, description, schema, strict } = format.json_schema
-  return {
-    responseFormat: { type: 'json', name, schema, ...(description === undefined ? {} : { description }) },
-    // The package takes strict for granted, the protocol does not; most schemas are not fit for it.
-    providerOptions: { openai: { strictJsonSchema: strict ?? false } },
-  }
-}
-
 /** A package may have no word for a reason, or call it an error, and the provider's own word says more. */
 function endingOfSdk(source: ErrorSource, { unified, raw }: LanguageModelV4FinishReason): Ending {
   if (unified === 'stop' || unified === 'length') return unified
@@ -238,7 +161,7 @@ function citationOf(part: LanguageModelV4Source): JsonObject {
 }
 
 function usageOf({ inputTokens, outputTokens }: LanguageModelV4Usage): ModelUsage | null {
-  return toUsage(inputTokens.total, outputTokens.total)
+  return toUsage(inputTokens.total, outputTokens.total, outputTokens.reasoning)
 }
 
 /** The fields of `APICallError` and of the packages' in-stream errors that are used here; every one may be missing. */

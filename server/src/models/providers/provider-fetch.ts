@@ -1,6 +1,6 @@
 import type { Dispatcher } from 'undici'
 import { createBoundedFetch } from '../../net/bounded-fetch.ts'
-import { DIALECT_HEADER, type Dialect, writeInDialect } from '../dialect.ts'
+import { DIALECT_HEADER, type Dialect, writeInDialect } from '../dialects/dialect.ts'
 import { isWebPage } from '../errors/wrong-address.ts'
 import type { Fetch } from '../hosted-providers/hosted-provider.ts'
 import { endingAfterFinish } from './stream-end.ts'

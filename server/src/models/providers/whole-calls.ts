@@ -1,7 +1,7 @@
 import { isJsonObject, type JsonObject, type JsonValue } from '../../lib/json.ts'
 import { createSseParser } from '../chat-completions/sse-parser.ts'
 import { createCallCollector } from '../chat-completions/tool-call-pieces.ts'
-import { isFinishReason } from '../finish-reasons.ts'
+import { isFinishReason } from '../replies/finish-reasons.ts'
 import { readToolInput } from '../tool-input.ts'
 import { currentReader } from './stream-end.ts'
 

@@ -6,6 +6,7 @@ import { tools } from './0002-tools.ts'
 import { waitingByNode } from './0003-waiting-by-node.ts'
 import { secretKeysAndWaitingCalls } from './0004-secret-keys-and-waiting-calls.ts'
 import { leftOutMessages } from './0005-left-out-messages.ts'
+import { thoughts } from './0006-thoughts.ts'
 
 /** One numbered step of the schema. Once released it is never changed: a test pins what it does. */
 export type Migration = { number: number; name: string; statements(types: ColumnTypes): string[] }
@@ -20,6 +21,7 @@ export const migrations: readonly Migration[] = [
   { number: 3, name: 'waiting-by-node', statements: waitingByNode },
   { number: 4, name: 'secret-keys-and-waiting-calls', statements: secretKeysAndWaitingCalls },
   { number: 5, name: 'left-out-messages', statements: leftOutMessages },
+  { number: 6, name: 'thoughts', statements: thoughts },
 ]
 
 /** What a migration does on one kind of database, in 64 hexadecimal digits. */

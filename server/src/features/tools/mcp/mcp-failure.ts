@@ -8,7 +8,7 @@ import { ToolError } from '../server-tool.ts'
 const MOST_WORDS = 2_000
 /** How servers say that they do not know the session any more, where they do not say it by 404. */
 const SESSION_GONE =
-  /\bsession\b.*\b(not found|expired|invalid|unknown|terminated|closed|gone)\b|\b(no valid|invalid|unknown|expired) session\b/i
+  /\bsession\b.{0,100}\b(not found|expired|invalid|unknown|terminated|closed|gone)\b|\b(no valid|invalid|unknown|expired) session\b/i
 
 /** Why a request to an MCP server came to nothing; the message has its own words, without what was secret in ours. */
 export class McpFailure extends Error {

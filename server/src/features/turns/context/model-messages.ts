@@ -37,7 +37,8 @@ export function toModelMessages(history: readonly Message[]): ModelMessage[] {
       return
     }
     const said = isEmpty ? '' : content
-    const calls = toolCalls.length > 0 ? { toolCalls } : {}
+    const { thoughts } = message
+    const calls = { ...(toolCalls.length > 0 && { toolCalls }), ...(thoughts && { thoughts }) }
     if (last?.role === 'assistant') {
       Object.assign(last, { content: [last.content, said].filter((text) => text !== '').join('\n\n'), ...calls })
     } else messages.push({ role, content: said, ...calls })

@@ -1,6 +1,7 @@
 import { estimateTokens } from '../../../lib/text/token-estimate.ts'
 import type { ModelMessage } from '../../../models/model.ts'
 import type { ModelFile } from '../../../models/model-file.ts'
+import type { Thoughts } from '../../../models/thinking/thoughts.ts'
 import type { ToolCall } from '../../../models/tool-call.ts'
 import type { Message } from '../../conversations/conversation.ts'
 import { toModelMessages } from './model-messages.ts'
@@ -141,16 +142,18 @@ export function historyTokens({ messages }: Context): number {
 
 type Counted = Pick<Message, 'content'> & {
   toolCalls?: readonly ToolCall[]
+  thoughts?: Thoughts
   attachments?: readonly Pick<ModelFile, 'tokens'>[]
   tokens?: number
 }
 
-/** About how many tokens a message takes, with what it calls and the files that stand with it. */
+/** About how many tokens a message takes, with what it calls, the files and the thoughts that stand with it. */
 export function tokensOf(message: Counted): number {
   if (message.tokens !== undefined) return message.tokens
   const calls = message.toolCalls ? estimateTokens(JSON.stringify(message.toolCalls)) : 0
   const files = message.attachments?.reduce((sum, { tokens }) => sum + tokens, 0) ?? 0
-  return messageTokens(message.content) + calls + files
+  const thoughts = message.thoughts ? estimateTokens(JSON.stringify(message.thoughts)) : 0
+  return messageTokens(message.content) + calls + files + thoughts
 }
 
 /** About how many tokens a text takes as a message. */

@@ -119,10 +119,11 @@ function leftOut({ leaveOut }: Pick<ConversationTurns, 'leaveOut'>, turn: EndedT
   ]
 }
 
-/** Tokens of what a model has said and called, where nobody has counted them. */
+/** Tokens of what a model has said, thought and called, where nobody has counted them. */
 export function estimateReply(events: readonly ReplyEvent[]): number {
   const said = events.map((event) => {
     if (typeof event === 'string') return event
+    if (event.kind === 'thought') return event.text
     return event.kind === 'calls' ? JSON.stringify(event.calls) : ''
   })
   return estimateTokens(said.join(''))

@@ -10,7 +10,7 @@ import type { Window } from '../context/window.ts'
 import { encodeEvents } from '../reply/event-codec.ts'
 import type { ReplyEvent } from '../reply/reply-event.ts'
 import type { RunLog } from '../reply/reply-log.ts'
-import type { RunEnd, RunKey } from '../run/run.ts'
+import { type RunEnd, type RunKey, reasoningTokensOf } from '../run/run.ts'
 import { findRun } from '../run/run-queries.ts'
 import { isEnded } from '../run/run-state.ts'
 import type { SentContext } from '../run/sent-context.ts'
@@ -147,7 +147,8 @@ export function createEndStore(deps: EndStoreDeps) {
     const found = await findRun(deps.database, key).catch(() => undefined)
     if (!found || !isEnded(found.run.status) || found.eventLengths?.length !== 0) return null
     const { status, finishReason, usage, error } = found.run
-    return { status, finishReason: finishReason ?? 'interrupted', usage, error }
+    const thought = reasoningTokensOf(found.run.attempts)
+    return { status, finishReason: finishReason ?? 'interrupted', usage, ...thought, error }
   }
 
   /** Whether this very end is what is stored of the run. */

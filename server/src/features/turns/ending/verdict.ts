@@ -2,12 +2,13 @@ import { AppError, isPresentable } from '../../../errors.ts'
 import type { Attempt, CallOutcome } from '../../../models/model-call.ts'
 import { type Beside, promptTokens } from '../context/prompt-tokens.ts'
 import type { Context, Window } from '../context/window.ts'
-import { lastText, type ReplyEvent } from '../reply/reply-event.ts'
+import { lastSaid, type ReplyEvent } from '../reply/reply-event.ts'
 import {
   citationsOf,
   type FinishReason,
   type RunEnd,
   type RunFailure,
+  reasoningTokensOf,
   type StopReason,
   type Usage,
 } from '../run/run.ts'
@@ -56,7 +57,8 @@ export function verdictOf(
   const { event, finishReason, error } = judge(outcome, stopped, failure)
   const { usage, isUsageEstimated } = usageOf(progress, events)
   const attempts = [...(progress.earlier?.attempts ?? []), ...(outcome?.attempts ?? [])]
-  return { status: nextStatus(status, event), finishReason, error, usage, isUsageEstimated, ...citationsOf(attempts) }
+  const told = { ...reasoningTokensOf(attempts), ...citationsOf(attempts) }
+  return { status: nextStatus(status, event), finishReason, error, usage, isUsageEstimated, ...told }
 }
 
 function judge(
@@ -101,8 +103,7 @@ function toFailure({ code, message, retryAfterMs, refusedBy, quota }: AppError):
 /** What the run cost. Where the provider did not say, or was cut off before it could, what was sent and came is estimated. */
 function usageOf(progress: Progress, events: readonly ReplyEvent[]): { usage: Usage; isUsageEstimated: boolean } {
   const { usage: before, isUsageEstimated } = progress.earlier ?? NOTHING
-  const last = lastText(events)
-  const cost = costOf(progress, last === '' ? [] : [last])
+  const cost = costOf(progress, lastSaid(events))
   return { usage: addUsage(before, cost.usage), isUsageEstimated: isUsageEstimated || cost.isUsageEstimated }
 }
 

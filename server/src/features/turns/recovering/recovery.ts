@@ -10,7 +10,7 @@ import { endStoredRun } from '../ending/end-stored-run.ts'
 import { addUsage, INTERRUPTED } from '../ending/verdict.ts'
 import type { TurnLimits } from '../limits/turn-limits.ts'
 import { findEvents } from '../reply/event-queries.ts'
-import { lastText, openCalls, type ReplyEvent, repairsOf, stepsOf } from '../reply/reply-event.ts'
+import { hasText, lastSaid, openCalls, type ReplyEvent, repairsOf, stepsOf } from '../reply/reply-event.ts'
 import { renewTurn, selectRunningTurns, takeOverTurn } from '../run/hold-queries.ts'
 import { selectWaitingTurns, takeOverPlace } from '../run/line-queries.ts'
 import type { Run, RunKey, Usage } from '../run/run.ts'
@@ -97,10 +97,14 @@ export function createRecovery(deps: {
       runner.run({ ...waiting, resumption, place: limits.occupy({ organizationId, keyId: found.run.apiKeyId }) })
       return 'restarted'
     }
-    const turn = events.length === 0 ? await toRestart(key, found.run, fence) : null
+    const turn = hasText(events) ? null : await toRestart(key, found.run, fence)
     // Under the fence, so that of two nodes that both think it is theirs one restarts it.
     if (turn && (await tryWrite(database, [holdOn(key, fence), countRestart(database, key)]))) {
-      runner.run({ ...turn, place: limits.occupy({ organizationId, keyId: found.run.apiKeyId }) })
+      runner.run({
+        ...turn,
+        thoughtBefore: events,
+        place: limits.occupy({ organizationId, keyId: found.run.apiKeyId }),
+      })
       return 'restarted'
     }
     const isEnded = await end(key, found.run, fence, events)
@@ -169,7 +173,7 @@ export function createRecovery(deps: {
     const context = await contexts.sentFor(conversation, run.userMessageId)
     const steps = stepsOf(events).filter(({ calls }) => calls.length > 0)
     const sent = { ...context, messages: [...context.messages, ...steps.flatMap(messagesOfStep)] }
-    const said = isCounted ? [lastText(events)] : events
+    const said = isCounted ? lastSaid(events) : events
     return addUsage(run.usage, {
       promptTokens: promptTokens(sent, besideOf(conversation)),
       completionTokens: estimateReply(said),

@@ -6,13 +6,25 @@ export type StoredEvents = { text: string; lengths: string }
 /**
  * Writes events down. Event n of a run is always the same, also when it is replayed years later, so the lengths are kept
  * beside the text: in UTF-16 units, separated by spaces. A repetition is written once with its count (`3x12`), which
- * makes a reply of equal pieces a few bytes long. An event that is no text stands as JSON, its length behind a `!`.
+ * makes a reply of equal pieces a few bytes long. A thought is written like a text, with a `~` before its length; that all
+ * text of the step was a thought is a `^`; any other event that is no text stands as JSON, its length behind a `!`.
  */
 export function encodeEvents(events: readonly ReplyEvent[]): StoredEvents {
   const texts: string[] = []
   const parts: string[] = []
   for (let i = 0; i < events.length; ) {
     const event = events[i] as ReplyEvent
+    if (typeof event !== 'string' && event.kind === 'thought') {
+      texts.push(event.text)
+      parts.push(`~${event.text.length}`)
+      i++
+      continue
+    }
+    if (typeof event !== 'string' && event.kind === 'wasThought') {
+      parts.push('^')
+      i++
+      continue
+    }
     if (typeof event !== 'string') {
       const text = JSON.stringify(event)
       texts.push(text)
@@ -36,9 +48,12 @@ export function encodeEvents(events: readonly ReplyEvent[]): StoredEvents {
 export function decodeEvents({ text, lengths }: StoredEvents): ReplyEvent[] {
   const events: ReplyEvent[] = []
   let from = 0
-  for (const { length, isText } of readLengths(lengths)) {
+  for (const { length, mark } of readLengths(lengths)) {
     const piece = text.slice(from, from + length)
-    events.push(isText ? piece : (JSON.parse(piece) as ToolEvent))
+    if (mark === '') events.push(piece)
+    else if (mark === '~') events.push({ kind: 'thought', text: piece })
+    else if (mark === '^') events.push({ kind: 'wasThought' })
+    else events.push(JSON.parse(piece) as ToolEvent)
     from += length
   }
   if (from !== text.length) throw new Error(`a reply of ${text.length} units has events of ${from}`)
@@ -47,19 +62,27 @@ export function decodeEvents({ text, lengths }: StoredEvents): ReplyEvent[] {
 
 /** Whether there are events that are no text. */
 export function hasToolEvents(lengths: string): boolean {
-  return lengths.includes('!')
+  return /[!~^]/.test(lengths)
 }
 
 /** How many UTF-16 units of text there are. */
 export function textLengthOf(lengths: string): number {
-  return readLengths(lengths).reduce((sum, { length, isText }) => sum + (isText ? length : 0), 0)
+  let [before, ofStep] = [0, 0]
+  for (const { length, mark } of readLengths(lengths)) {
+    if (mark === '') ofStep += length
+    else if (mark === '^') ofStep = 0
+    else if (mark === '!') [before, ofStep] = [before + ofStep, 0]
+  }
+  return before + ofStep
 }
 
-function readLengths(lengths: string): { length: number; isText: boolean }[] {
+type Mark = '' | '!' | '~' | '^'
+
+function readLengths(lengths: string): { length: number; mark: Mark }[] {
   if (lengths === '') return []
   return lengths.split(' ').flatMap((part) => {
-    const isText = !part.startsWith('!')
-    const [length, count] = (isText ? part : part.slice(1)).split('x')
-    return new Array(Number(count ?? 1)).fill({ length: Number(length), isText })
+    const mark = (/^[!~^]/.exec(part)?.[0] ?? '') as Mark
+    const [length, count] = part.slice(mark.length).split('x')
+    return new Array(Number(count ?? 1)).fill({ length: Number(length), mark })
   })
 }

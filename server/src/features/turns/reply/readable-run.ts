@@ -1,6 +1,20 @@
-import type { Message } from '../../conversations/conversation.ts'
+import { isJsonObject } from '../../../lib/json.ts'
+import type { Conversation, Message } from '../../conversations/conversation.ts'
 import type { RunEnd, RunKey } from '../run/run.ts'
 import type { ReplyView } from './reply-log.ts'
+
+/**
+ * Whether the thoughts of a conversation's model may be shown to those who ask: unless its configuration says no, and where
+ * its persona is secret only if it says yes, because thoughts quote the system text.
+ */
+export function mayShowThoughts({
+  configuration,
+  isSecret,
+}: Pick<Conversation, 'configuration' | 'isSecret'>): boolean {
+  const reasoning = configuration?.['reasoning']
+  const show = isJsonObject(reasoning) ? reasoning['show'] : undefined
+  return isSecret ? show === true : show !== false
+}
 
 /** A run that somebody reads, under way or ended. */
 export type ReadableRun = Pick<RunKey, 'conversationId' | 'runId'> & {
@@ -8,6 +22,8 @@ export type ReadableRun = Pick<RunKey, 'conversationId' | 'runId'> & {
   reply: ReplyView
   /** What there is to say about it besides the reply, in sentences; of a run that this process executes. */
   warnings?: readonly string[]
+  /** Whether those who ask may see what the model thought. */
+  mayShowThoughts?: boolean
   /** Of a run that this process executes. */
   ended?: Promise<RunEnd>
 }
@@ -21,6 +37,7 @@ export type LiveTurn = RunKey & {
   reply: ReplyView
   /** Become more until the model is asked. */
   warnings: readonly string[]
+  mayShowThoughts: boolean
   /** Resolves when everything is stored. Never rejects. */
   ended: Promise<RunEnd>
   /** Makes it stop; its text so far is kept. */

@@ -32,7 +32,7 @@ export function messagesOf(
   // A reply may be empty, and is one all the same.
   if (run.isCompleted && steps.length === 0) steps.push({ text: '', calls: [], results: [] })
   const common = { runId: run.runId, promptTokens: 0, completionTokens: 0, createdAt: run.at }
-  const messages = steps.flatMap(({ text, calls, results }): Message[] => [
+  const messages = steps.flatMap(({ text, calls, results, thoughts }): Message[] => [
     {
       id: '',
       role: 'assistant',
@@ -41,6 +41,7 @@ export function messagesOf(
       name: null,
       ...common,
       ...(calls.length > 0 && { toolCalls: [...calls] }),
+      ...(thoughts && { thoughts }),
     },
     ...calls.flatMap(({ id, name }): Message[] =>
       results

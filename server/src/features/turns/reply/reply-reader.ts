@@ -1,6 +1,6 @@
 import type { Database } from '../../../storage/database.ts'
 import type { ConversationTurns } from '../../conversations/for-turns/conversation-turns.ts'
-import { citationsOf, type RunEnd, type RunKey } from '../run/run.ts'
+import { citationsOf, type RunEnd, type RunKey, reasoningTokensOf } from '../run/run.ts'
 import { type FoundRun, findRun } from '../run/run-queries.ts'
 import { isEnded } from '../run/run-state.ts'
 import { decodeEvents, hasToolEvents } from './event-codec.ts'
@@ -25,7 +25,8 @@ export function createReplyReader(deps: {
 
   async function readEnded(key: RunKey, found: FoundRun): Promise<{ events: ReplyEvent[]; end: RunEnd }> {
     const { status, usage, error, finishReason, attempts } = found.run
-    const end = { status, finishReason: finishReason ?? 'interrupted', usage, error, ...citationsOf(attempts) }
+    const told = { ...reasoningTokensOf(attempts), ...citationsOf(attempts) }
+    const end = { status, finishReason: finishReason ?? 'interrupted', usage, error, ...told }
     return { events: await readEvents(key, found), end }
   }
 

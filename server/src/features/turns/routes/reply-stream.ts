@@ -4,6 +4,7 @@ import { pingWhileQuiet, sseEvent } from '../../../http/answers/sse.ts'
 import type { ReadableRun } from '../reply/readable-run.ts'
 import type { ReplyEvent } from '../reply/reply-event.ts'
 import type { ReplyView } from '../reply/reply-log.ts'
+import { shownReply } from '../reply/shown-reply.ts'
 import type { RunEnd } from '../run/run.ts'
 import { createItemPrinter, errorJson, errorOf, type ItemPrinter } from './reply-wire.ts'
 import { failureBeforeText } from './run-outcome.ts'
@@ -13,6 +14,8 @@ export type StreamOptions = {
   format: 'sse' | 'array'
   /** The first event that is wanted. */
   from: number
+  /** Whether the reader wants to see thoughts. */
+  reasoning?: boolean | undefined
   /** Goes out before the first event. */
   preamble?: string
   /** Milliseconds after which the headers go out even if there is no event yet. */
@@ -38,7 +41,8 @@ const CLOSING_PAUSE_MS = 20
  * its own place in the reply: one that is slow or goes away holds up nobody and copies nothing. Throws, while no header has
  * gone out, what the run failed with before it had any text.
  */
-export async function streamReply(reply: FastifyReply, run: ReadableRun, options: StreamOptions): Promise<void> {
+export async function streamReply(reply: FastifyReply, whole: ReadableRun, options: StreamOptions): Promise<void> {
+  const run = { ...whole, reply: shownReply(whole.reply, options.reasoning === true && whole.mayShowThoughts === true) }
   const { format, from, preamble = '', headersAfterMs = HEADERS_AFTER_MS, closingPauseMs = CLOSING_PAUSE_MS } = options
   reply.header('x-dramatis-run-id', run.runId)
   await eventOrTimeout(run.reply, from, headersAfterMs)

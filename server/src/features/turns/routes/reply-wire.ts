@@ -5,7 +5,7 @@ import { toErrorBody } from '../../../http/errors.ts'
 import { isUuid, timeOfUuid } from '../../../lib/ids.ts'
 import type { ToolCall } from '../../../models/tool-call.ts'
 import type { ReadableRun } from '../reply/readable-run.ts'
-import { type ReplyEvent, stepsOf, type ToolEvent } from '../reply/reply-event.ts'
+import { type ReplyEvent, stepsOf, type ToolEvent, thoughtsIn } from '../reply/reply-event.ts'
 import type { RunEnd, RunKey, Usage } from '../run/run.ts'
 import type { ChatResponse } from './turn-schemas.ts'
 
@@ -35,7 +35,7 @@ export function createItemPrinter(runId: string, messageId: string): ItemPrinter
   const print = (n: number, event: ReplyEvent) =>
     typeof event === 'string'
       ? (n === 0 ? first : next) + JSON.stringify(event) + close
-      : `{"choice":{"finish_reason":null,"index":0,"message":${toolMessage(event)}},${waitingMember(event)}${ids}}`
+      : `{"choice":{"finish_reason":null,"index":0,"message":${toolMessage(event)}},${memberBeside(event)}${ids}}`
   return {
     event: print,
     sse: (n, event) =>
@@ -45,14 +45,16 @@ export function createItemPrinter(runId: string, messageId: string): ItemPrinter
     last: (n, end) => {
       const opening = open(`"${end.finishReason}"`, n === 0 ? ROLE : '')
       const citations = end.citations === undefined ? '' : `"citations":${JSON.stringify(end.citations)},`
-      return `${opening}""}},"usage":${JSON.stringify(toUsageDto(end.usage))},${citations}${ids}`
+      const usage = JSON.stringify(toUsageDto(end.usage, end.reasoningTokens))
+      return `${opening}""}},"usage":${usage},${citations}${ids}`
     },
   }
 }
 
 /** The message of an item that is no text. Its content is empty, so that whoever only adds texts up goes on working. */
 function toolMessage(event: ToolEvent): string {
-  if (event.kind === 'waiting') return '{"role":"assistant","content":""}'
+  if (event.kind === 'thought') return JSON.stringify({ role: 'assistant', content: '', reasoning: event.text })
+  if (event.kind !== 'calls' && event.kind !== 'result') return '{"role":"assistant","content":""}'
   if (event.kind === 'calls') {
     return JSON.stringify({ role: 'assistant', content: '', toolCalls: event.calls.map(toToolCallDto) })
   }
@@ -60,7 +62,8 @@ function toolMessage(event: ToolEvent): string {
   return JSON.stringify({ role: 'tool', content, toolCallId, name })
 }
 
-function waitingMember(event: ToolEvent): string {
+function memberBeside(event: ToolEvent): string {
+  if (event.kind === 'wasThought') return '"contentWasReasoning":true,'
   if (event.kind !== 'waiting') return ''
   return `"status":"waiting","waitingFor":${JSON.stringify(event.toolCallIds)},`
 }
@@ -69,11 +72,13 @@ function toToolCallDto({ id, name, input }: ToolCall) {
   return { toolCallId: id, name, input }
 }
 
-export function toUsageDto(usage: Usage) {
+/** The tokens of thoughts are among those of the completion. */
+export function toUsageDto(usage: Usage, reasoningTokens?: number) {
   return {
     prompt_tokens: usage.promptTokens,
     completion_tokens: usage.completionTokens,
     total_tokens: usage.promptTokens + usage.completionTokens,
+    ...(reasoningTokens !== undefined && { completion_tokens_details: { reasoning_tokens: reasoningTokens } }),
   }
 }
 
@@ -90,9 +95,15 @@ export function errorJson(error: AppError): string {
   return JSON.stringify(toErrorBody(error))
 }
 
-/** The whole reply at once. */
-export function toChatResponse(turn: ReadableRun, end: RunEnd, requestId: string): Static<typeof ChatResponse> {
+/** The whole reply at once; what the model thought only for those who ask. */
+export function toChatResponse(
+  turn: ReadableRun,
+  end: RunEnd,
+  requestId: string,
+  withThoughts: boolean,
+): Static<typeof ChatResponse> {
   const last = stepsOf(turn.reply.events).at(-1)
+  const reasoning = withThoughts && turn.mayShowThoughts ? thoughtsIn(turn.reply.events) : ''
   const toolCalls = last?.calls.map(toToolCallDto) ?? []
   return {
     id: turn.runId,
@@ -109,10 +120,11 @@ export function toChatResponse(turn: ReadableRun, end: RunEnd, requestId: string
           toolCallId: null,
           name: null,
           ...(toolCalls.length > 0 && { toolCalls }),
+          ...(reasoning !== '' && { reasoning }),
         },
       },
     ],
-    usage: toUsageDto(end.usage),
+    usage: toUsageDto(end.usage, end.reasoningTokens),
     messageId: turn.messageId,
     runId: turn.runId,
     // The field is a UUID, and a caller's own name for its request need not be one: then the run stands for it.

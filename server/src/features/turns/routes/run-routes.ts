@@ -9,6 +9,7 @@ import { streamReply } from './reply-stream.ts'
 import { toUsageDto } from './reply-wire.ts'
 import { isReadToEnd } from './run-outcome.ts'
 import { toRunDto } from './run-wire.ts'
+import { WithReasoning } from './turn-request.ts'
 import { CancelReceipt, Events, OF_A_TURN, RunDto, RunPage } from './turn-schemas.ts'
 
 const tags = ['Turns']
@@ -22,6 +23,7 @@ const EventsQuery = Type.Object({
   after: Type.Optional(
     Type.Integer({ minimum: -1, description: 'The number of the last event that is known; -1 for none.' }),
   ),
+  reasoning: WithReasoning,
 })
 
 /** The runs of a conversation: their records, their events, and how to stop one. */
@@ -58,11 +60,17 @@ export function runRoutes(deps: { runs: RunService; stopper: RunStopper }): Fast
         schema: {
           tags,
           params: RunPath,
+          querystring: Type.Object({ reasoning: WithReasoning }),
           summary: 'Read the record of a run',
           response: answers(RunDto, 'not_found', 'gone'),
         },
       },
-      async (request) => toRunDto((await runs.get(keyOf(request))).run),
+      async (request) => {
+        const key = keyOf(request)
+        const { run } = await runs.get(key)
+        if (!request.query.reasoning) return toRunDto(run)
+        return { ...toRunDto(run), reasoning: await runs.thoughtsOf(key) }
+      },
     )
 
     app.get(
@@ -87,12 +95,13 @@ export function runRoutes(deps: { runs: RunService; stopper: RunStopper }): Fast
         const key = keyOf(request)
         const known = lastEventId(key.runId, request.headers['last-event-id'])
         const from = (known ?? request.query.after ?? -1) + 1
+        const { reasoning } = request.query
         const run = await runs.read(key)
         // What tells an EventSource not to come back, which it does after each end of a stream.
-        if (known !== null && isReadToEnd(run, from)) {
+        if (known !== null && isReadToEnd(run, from, reasoning === true)) {
           return reply.header('x-dramatis-run-id', run.runId).code(204).send(null)
         }
-        await streamReply(reply, run, { format: 'sse', from })
+        await streamReply(reply, run, { format: 'sse', from, reasoning })
         return reply
       },
     )

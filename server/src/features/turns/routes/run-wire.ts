@@ -1,5 +1,5 @@
 import type { Static } from 'typebox'
-import type { Run } from '../run/run.ts'
+import { type Run, reasoningTokensOf } from '../run/run.ts'
 import { toUsageDto } from './reply-wire.ts'
 import type { RunDto } from './turn-schemas.ts'
 
@@ -16,7 +16,7 @@ export function toRunDto(run: Run): Static<typeof RunDto> {
     messageId: run.replyMessageId,
     aiSystem: run.aiSystem,
     model: run.model,
-    usage: toUsageDto(run.usage),
+    usage: toUsageDto(run.usage, reasoningTokensOf(run.attempts).reasoningTokens),
     isUsageEstimated: run.isUsageEstimated,
     context: run.context,
     createdAt: toIso(run.createdAt) as string,
@@ -34,7 +34,7 @@ export function toRunDto(run: Run): Static<typeof RunDto> {
       startedAt: toIso(attempt.startedAt) as string,
       firstTokenAt: toIso(attempt.firstTokenAt),
       endedAt: toIso(attempt.endedAt) as string,
-      usage: attempt.usage && toUsageDto(attempt.usage),
+      usage: attempt.usage && toUsageDto(attempt.usage, attempt.usage.reasoningTokens),
       finishReason: attempt.finishReason ?? null,
     })),
     error: run.error && { code: run.error.code, message: run.error.message },

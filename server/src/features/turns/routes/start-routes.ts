@@ -91,7 +91,7 @@ export function startRoutes(deps: {
     if (stream) {
       const { conversation, messages } = await opening()
       const preamble = sseEvent(JSON.stringify(toConversationDto(conversation, messages)), { event: 'conversation' })
-      await streamReply(reply, run, { format: 'sse', from: 0, preamble })
+      await streamReply(reply, run, { format: 'sse', from: 0, preamble, reasoning: request.query.reasoning })
       return reply
     }
     reply.header('x-dramatis-run-id', run.runId)

@@ -59,7 +59,7 @@ export function toolRoutes(deps: {
         const given = request.body.results.map(toAnswer)
         const run = await beginOnce(runs, request, reply, () => turns.answerTools(id, originOf(request), given))
         if (!wantsEvents(request)) return answerWhole(request, reply, run)
-        return streamReply(reply, run, { format: 'sse', from: 0 })
+        return streamReply(reply, run, { format: 'sse', from: 0, reasoning: request.query.reasoning })
       },
     )
 

@@ -15,10 +15,17 @@ import { endOf, failureOfWhole } from './run-outcome.ts'
 const Choice = <T extends string>(values: readonly [T, ...T[]], description: string) =>
   Type.Optional(Type.Unsafe<T>({ type: 'string', enum: [...values], default: values[0], description }))
 
+export const WithReasoning = Type.Optional(
+  Type.Boolean({
+    description: 'Shows what the model thinks: in streams as items of their own, which count among the numbers.',
+  }),
+)
+
 /** How a turn behaves when something comes in its way: query parameters, the first of each is the default. */
 export const TurnOptions = Type.Object({
   onDisconnect: Choice(['continue', 'cancel'], 'What becomes of the turn when the connection breaks.'),
   onCrash: Choice<OnCrash>(['keep', 'restart'], 'What becomes of a turn without text when the server dies.'),
+  reasoning: WithReasoning,
 })
 export const SendOptions = Type.Object({
   onBusy: Choice<OnBusy>(['reject', 'wait', 'interrupt'], 'What to do while another turn runs on the conversation.'),
@@ -38,13 +45,13 @@ export function originOf(request: TurnHttpRequest): TurnOrigin {
 }
 
 /** The whole reply at once. Throws what the run has failed with. */
-export async function answerWhole(request: { id: string }, reply: FastifyReply, run: ReadableRun) {
+export async function answerWhole(request: { id: string; query: TurnOptions }, reply: FastifyReply, run: ReadableRun) {
   reply.header('x-dramatis-run-id', run.runId)
   const end = await endOf(run)
   tellWarnings(reply, run)
   const error = failureOfWhole(run, end)
   if (error) throw error
-  return toChatResponse(run, end, request.id)
+  return toChatResponse(run, end, request.id, request.query.reasoning ?? false)
 }
 
 /** Says in the header `warning` what there is to say about a run besides its reply. */

@@ -35,8 +35,8 @@ const MessagePath = Type.Object({ conversationId: Uuid, messageId: Uuid })
 export function turnRoutes(deps: { turns: TurnService; runs: RunService }): FastifyPluginAsyncTypebox {
   const { turns, runs } = deps
 
-  function stream(format: 'sse' | 'array', reply: FastifyReply, run: ReadableRun): Promise<void> {
-    return streamReply(reply, run, { format, from: 0 })
+  function stream(format: 'sse' | 'array', request: { query: TurnOptions }, reply: FastifyReply, run: ReadableRun) {
+    return streamReply(reply, run, { format, from: 0, reasoning: request.query.reasoning })
   }
 
   function send(request: SendRequest, reply: FastifyReply): Promise<ReadableRun> {
@@ -80,7 +80,7 @@ export function turnRoutes(deps: { turns: TurnService; runs: RunService }): Fast
           summary: 'Continue, the reply as server-sent events',
           response: answersAs<string>({ 'text/event-stream': Events }, ...OF_A_TURN),
         },
-        handler: async (request, reply) => stream('sse', reply, await send(request, reply)),
+        handler: async (request, reply) => stream('sse', request, reply, await send(request, reply)),
       })
     }
 
@@ -95,7 +95,7 @@ export function turnRoutes(deps: { turns: TurnService; runs: RunService }): Fast
           description: 'Each item is a `GenAiStreamingChatChoice` with the new text only.',
           response: answers(Type.Array(StreamItem), ...OF_A_TURN),
         },
-        handler: async (request, reply) => stream('array', reply, await send(request, reply)),
+        handler: async (request, reply) => stream('array', request, reply, await send(request, reply)),
       })
     }
 
@@ -117,7 +117,7 @@ export function turnRoutes(deps: { turns: TurnService; runs: RunService }): Fast
       async (request, reply) => {
         const id = request.params.conversationId.toLowerCase()
         const run = await beginOnce(runs, request, reply, () => turns.regenerate(id, originOf(request)))
-        return wantsEvents(request) ? stream('sse', reply, run) : answerWhole(request, reply, run)
+        return wantsEvents(request) ? stream('sse', request, reply, run) : answerWhole(request, reply, run)
       },
     )
 
@@ -142,7 +142,7 @@ export function turnRoutes(deps: { turns: TurnService; runs: RunService }): Fast
           const edited = { ...originOf(request), text: body.content, given: givenIn(body) }
           return turns.edit(conversationId.toLowerCase(), messageId.toLowerCase(), edited)
         })
-        return wantsEvents(request) ? stream('sse', reply, run) : answerWhole(request, reply, run)
+        return wantsEvents(request) ? stream('sse', request, reply, run) : answerWhole(request, reply, run)
       },
     )
   }

@@ -23,6 +23,11 @@ export const UsageDto = Named('GenAiUsage', {
   prompt_tokens: Type.Integer(),
   completion_tokens: Type.Integer(),
   total_tokens: Type.Integer(),
+  completion_tokens_details: Type.Optional(
+    Type.Object({
+      reasoning_tokens: Type.Integer({ description: 'Those of thoughts, where the provider counts them.' }),
+    }),
+  ),
 })
 
 const ToolCallDto = Named('ToolCall', { toolCallId: Type.String(), name: Type.String(), input: AnyObject })
@@ -36,6 +41,7 @@ const Choice = Type.Object({
     toolCallId: NullableText(),
     name: NullableText(),
     toolCalls: Type.Optional(Type.Array(ToolCallDto)),
+    reasoning: Type.Optional(Type.String({ description: 'What the model thought, with `reasoning=true`.' })),
   }),
 })
 
@@ -63,8 +69,12 @@ export const StreamItem = Named('GenAiStreamingChatChoice', {
       toolCalls: Type.Optional(Type.Array(ToolCallDto)),
       toolCallId: Type.Optional(Type.String()),
       name: Type.Optional(Type.String()),
+      reasoning: Type.Optional(Type.String({ description: 'A piece of a thought, with `reasoning=true`.' })),
     }),
   }),
+  contentWasReasoning: Type.Optional(
+    Type.Boolean({ description: 'All text of this reply so far was a thought: what follows is the reply.' }),
+  ),
   status: Type.Optional(Type.String({ description: '`waiting` for an approval.' })),
   waitingFor: Type.Optional(Type.Array(Type.String({ description: 'The id of a call.' }))),
   usage: Type.Optional(UsageDto),
@@ -154,6 +164,12 @@ export const RunDto = Named('Run', {
   restarts: Type.Integer({ description: 'How often it was started again after a crash.' }),
   attempts: Type.Array(AttemptDto),
   error: Nullable(Type.Object({ code: Type.String(), message: Type.String() })),
+  reasoning: Type.Optional(
+    Type.Unsafe<string | null>({
+      type: ['string', 'null'],
+      description: 'What the model thought, with `reasoning=true` and once the run has ended.',
+    }),
+  ),
 })
 
 export const RunPage = Named('RunPage', { data: Type.Array(RunDto), continuationToken: NullableText() })

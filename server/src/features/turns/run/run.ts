@@ -17,6 +17,8 @@ export type RunEnd = {
   status: RunStatus
   finishReason: FinishReason
   usage: Usage
+  /** How many of the tokens were thoughts; absent where no provider said. */
+  reasoningTokens?: number
   error: RunFailure | null
   /** Where the model said that it has its reply from; absent where it said nothing. */
   citations?: readonly JsonObject[]
@@ -42,6 +44,12 @@ export type OnCrash = 'keep' | 'restart'
 export type StopReason = 'cancelled' | 'interrupted'
 /** The part of a key's daily tokens that a run has reserved. */
 export type Reservation = { apiKeyId: string; day: string; reservedTokens: number }
+
+/** The tokens of thoughts that the providers have counted in these attempts; nothing where none did. */
+export function reasoningTokensOf(attempts: readonly Attempt[]): Pick<RunEnd, 'reasoningTokens'> {
+  const counts = attempts.flatMap(({ usage }) => usage?.reasoningTokens ?? [])
+  return counts.length === 0 ? {} : { reasoningTokens: counts.reduce((sum, count) => sum + count, 0) }
+}
 
 /** One execution of a turn, as it is stored. Times are milliseconds. */
 export type Run = {

@@ -18,7 +18,7 @@ import type { TurnContexts } from '../context/turn-contexts.ts'
 import { createEndStore, type EndStoreDeps } from '../ending/end-store.ts'
 import { INTERRUPTED, type Progress, type Stop, verdictOf } from '../ending/verdict.ts'
 import type { TokenBudgets } from '../limits/token-budget.ts'
-import type { LiveTurn } from '../reply/readable-run.ts'
+import { type LiveTurn, mayShowThoughts } from '../reply/readable-run.ts'
 import { repairsOf } from '../reply/reply-event.ts'
 import type { ReplyLog, RunLog } from '../reply/reply-log.ts'
 import type { RunEnd } from '../run/run.ts'
@@ -80,7 +80,7 @@ export function createTurnRunner(
       conversationId,
       runId,
       fence,
-      stored: accepted.resumption?.events ?? [],
+      stored: accepted.resumption?.events ?? accepted.thoughtBefore ?? [],
       onLost: (reason) => stop({ lost: reason }),
     })
     const key = { organizationId, conversationId, runId }
@@ -93,7 +93,8 @@ export function createTurnRunner(
     const { userMessage, replyMessageId: messageId } = accepted
     const isWaiting = () => askings.get(runId)?.isWaiting() ?? false
     const cancel = () => stop({ reason: 'cancelled' })
-    const turn: Running = { ...key, userMessage, messageId, reply, warnings: [], ended, stop, cancel, isWaiting }
+    const seen = { warnings: [], mayShowThoughts: mayShowThoughts(accepted.conversation) }
+    const turn: Running = { ...key, ...seen, userMessage, messageId, reply, ended, stop, cancel, isWaiting }
     running.set(runId, turn)
     return turn
   }

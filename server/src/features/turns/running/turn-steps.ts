@@ -4,6 +4,7 @@ import type { Resilience } from '../../../models/calling/resilience.ts'
 import type { ModelMessage } from '../../../models/model.ts'
 import type { CallOutcome, UpcomingAttempt } from '../../../models/model-call.ts'
 import { DEFAULT_TIMEOUTS } from '../../../models/settings.ts'
+import { isWanted } from '../../../models/thinking/thoughts.ts'
 import type { ToolCall } from '../../../models/tool-call.ts'
 import type { Toolbox } from '../../tools/toolbox.ts'
 import { chainOf, replyTokens, settingsOf, windowOf } from '../context/build-context.ts'
@@ -13,7 +14,7 @@ import { type Context, systemTokens } from '../context/window.ts'
 import { isOfMessages } from '../ending/left-out.ts'
 import { addUsage, costOf, NOTHING, type Progress } from '../ending/verdict.ts'
 import { plannedCall, type RunBudget } from '../limits/call-budget.ts'
-import { lastText, openCalls, type Step, stepsOf } from '../reply/reply-event.ts'
+import { lastSaid, openCalls, type ReplyEvent, type Step, stepsOf } from '../reply/reply-event.ts'
 import type { RunLog } from '../reply/reply-log.ts'
 import { createTextCleaner } from '../reply/text-cleaner.ts'
 import type { AcceptedTurn } from '../turn.ts'
@@ -59,8 +60,9 @@ export async function takeSteps(deps: { models: Pick<Resilience, 'generate'>; cl
       progress.outcome = await ask(deps, turn, context, isLast, spentMs)
       if (step === 0) await askAlone(deps, turn, context)
       const calls = callsOf(progress.outcome, toolbox, (n) => callIdOf(turn.accepted.runId, step, n))
+      keepBeside(reply, progress.outcome, calls.length > 0)
       if (calls.length === 0) return
-      settleStep(progress, lastText(reply.events), calls)
+      settleStep(progress, [...lastSaid(reply.events), { kind: 'calls', calls }])
       await turn.budget?.record((progress.earlier ?? NOTHING).usage)
       reply.append({ kind: 'calls', calls })
     }
@@ -122,6 +124,7 @@ async function ask(
     spent: usage.promptTokens + usage.completionTokens,
   }
   const cleaner = createTextCleaner()
+  const thoughtCleaner = createTextCleaner()
   const take = (text: string) => {
     if (text !== '') reply.append(text)
   }
@@ -137,6 +140,14 @@ async function ask(
       signal,
     },
     onText: (text) => take(cleaner.push(text)),
+    onThought(text) {
+      const piece = thoughtCleaner.push(text)
+      if (piece !== '') reply.append({ kind: 'thought', text: piece })
+    },
+    onWasThought() {
+      take(cleaner.flush())
+      reply.append({ kind: 'wasThought' })
+    },
     onFirstToken: (answering) => {
       progress.firstTokenAt ??= clock()
       Object.assign(progress, answering)
@@ -144,6 +155,12 @@ async function ask(
   })
   take(cleaner.flush())
   return outcome
+}
+
+/** Stores what the provider wants back with the step, if it does. */
+function keepBeside(reply: RunLog, outcome: CallOutcome, hasCalls: boolean): void {
+  const thoughts = outcome.ok ? outcome.result.thoughts : undefined
+  if (thoughts && isWanted(thoughts, hasCalls)) reply.append({ kind: 'beside', thoughts })
 }
 
 /** The calls of a reply that is whole, under ids of ours; one that was cut may have cut calls. */
@@ -160,10 +177,10 @@ function storable(name: string): string {
 }
 
 /** Adds what a step has cost that is over, so that what comes after it can break off. */
-function settleStep(progress: Progress, said: string, calls: readonly ToolCall[]): void {
+function settleStep(progress: Progress, said: readonly ReplyEvent[]): void {
   const { outcome, earlier = NOTHING } = progress
   if (!outcome?.ok) return
-  const { usage, isUsageEstimated } = costOf(progress, [said, { kind: 'calls', calls }])
+  const { usage, isUsageEstimated } = costOf(progress, said)
   progress.earlier = {
     usage: addUsage(earlier.usage, usage),
     isUsageEstimated: earlier.isUsageEstimated || isUsageEstimated,
@@ -193,10 +210,10 @@ function refuseAll(reply: RunLog, calls: readonly ToolCall[], maxSteps: number):
 }
 
 /** A step as the model sees it in the next one. */
-export function messagesOfStep({ text: said, calls: toolCalls, results }: Step): ModelMessage[] {
+export function messagesOfStep({ text: said, calls: toolCalls, results, thoughts }: Step): ModelMessage[] {
   const contentOf = (id: string) => results.find(({ toolCallId }) => toolCallId === id)?.content.trim() || '(nothing)'
   return [
-    { role: 'assistant', content: said, toolCalls },
+    { role: 'assistant', content: said, toolCalls, ...(thoughts && { thoughts }) },
     ...toolCalls.map(({ id, name }) => ({ role: 'tool' as const, toolCallId: id, name, content: contentOf(id) })),
   ]
 }

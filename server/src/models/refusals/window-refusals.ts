@@ -28,7 +28,7 @@ const TOO_LARGE = /request too large.{0,200}limit:? ?([\d,]+), ?requested:? ?([\
 /** Where they say how many tokens there may be. */
 const MOST: readonly RegExp[] = [
   /maximum context length (?:is|of) (?:only )?([\d,]+)/i,
-  /([\d,]+) maximum context length/i,
+  /(?<![\d,])([\d,]{1,12}) maximum context length/i,
   /maximum context length \(([\d,]+)\)/i,
   /context length (?:of )?(?:only )?\(?([\d,]+)/i,
   /tokens? > ([\d,]+)/i,

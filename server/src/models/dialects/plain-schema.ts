@@ -1,4 +1,4 @@
-import { isJsonObject, type JsonObject, type JsonValue } from '../lib/json.ts'
+import { isJsonObject, type JsonObject, type JsonValue } from '../../lib/json.ts'
 
 /** References within references that are followed. */
 const DEEPEST = 12

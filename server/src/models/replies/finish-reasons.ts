@@ -1,5 +1,5 @@
-import type { ModelFinishReason, ModelMessage, ModelResult, ModelUsage } from './model.ts'
-import type { ToolCall } from './tool-call.ts'
+import type { ModelFinishReason, ModelMessage, ModelResult, ModelUsage } from '../model.ts'
+import type { ToolCall } from '../tool-call.ts'
 
 /** What a provider's word for the end of a reply means: one of ours, that it gave up, or nobody knows. */
 export type Ending = ModelFinishReason | 'failed' | 'unknown'

@@ -1,4 +1,4 @@
-import { isJsonObject, type JsonObject, type JsonValue } from '../lib/json.ts'
+import { isJsonObject, type JsonObject, type JsonValue } from '../../lib/json.ts'
 
 /** Citations of one reply that are kept, and UTF-16 units of JSON that one may have. */
 const MOST_CITATIONS = 128
