@@ -184,7 +184,8 @@ function plainText(value: JsonValue): string | null {
 /** Members of a delta that say something of their own. */
 const BESIDE_TEXT = ['refusal', 'tool_calls', 'function_call', 'images', 'annotations'] as const
 
-function plainTextOf(data: string): string | null {
+/** The text of a chunk that says nothing else; null of any other, and of what is none. */
+export function plainTextOf(data: string): string | null {
   return plainText(parse(data))
 }
 

@@ -47,12 +47,13 @@ export function createAiSdkModel({ model, ...source }: AiSdkModelOptions): Model
       let received = false
       try {
         const silenceMs = silenceAfterFinish(request.settings.timeouts)
-        const { stream } = await readingAs({ silenceMs, onActivity }, () =>
+        const citations = createCitations()
+        const { stream } = await readingAs({ silenceMs, onActivity, citations }, () =>
           model.doStream(callOptions(source.aiSystem, model.modelId, request)),
         )
         received = true
         const listeners = { onText, onActivity, onThought }
-        return await readStream({ ...source, model: model.modelId }, stream, request, listeners)
+        return await readStream({ ...source, model: model.modelId }, stream, request, citations, listeners)
       } catch (error) {
         if (request.signal.aborted) throw abortedError(source, error)
         throw toModelError(source, error, received)
@@ -83,11 +84,11 @@ async function readStream(
   source: ErrorSource & { model: string },
   stream: ReadableStream<LanguageModelV4StreamPart>,
   { tools = [], messages }: ModelRequest,
+  citations: ReturnType<typeof createCitations>,
   { onText, onActivity, onThought }: Listeners,
 ): Promise<ModelResult> {
   const reader = stream.getReader()
   const toolCalls: ToolCall[] = []
-  const citations = createCitations()
   const told = createPartCollector()
   let hasText = false
   const say = (text: string) => {

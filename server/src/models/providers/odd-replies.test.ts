@@ -114,6 +114,7 @@ describe('the end, and what is no end', () => {
     ['[DONE] with a space behind it', [...HI, 'data: [DONE] \n\n']],
     ['[DONE] without a space before it', [...HI, 'data:[DONE]\n\n']],
     ['no [DONE]', HI],
+    ['lines that end with two signs', HI.map((event) => event.replaceAll('\n', '\r\n'))],
     ['null', ['data: null\n\n', ...HI, 'data: null\n\n', 'data: [DONE]\n\n']],
     ['comments and empty events', [': OPENROUTER PROCESSING\n\n', 'data:\n\n', ...HI, ': bye\n\n', 'data: [DONE]\n\n']],
     ['events of other names', ['event: ping\ndata: {"type":"ping"}\n\n', 'event: keepalive\ndata: now\n\n', ...HI]],
@@ -125,8 +126,10 @@ describe('the end, and what is no end', () => {
       [chatChunk([{ delta: { content: 'Hi' }, finish_reason: 'null' }]), delta({}, 'stop')],
     ],
   ])('%s', async (_name, pieces) => {
-    const { text, result } = await ask('openai-compatible', streamOf(...pieces))
-    expect([text, result.finishReason]).toEqual(['Hi', 'stop'])
+    for (const aiSystem of CHAT) {
+      const { text, result } = await ask(aiSystem, streamOf(...pieces))
+      expect([aiSystem, text, result.finishReason]).toEqual([aiSystem, 'Hi', 'stop'])
+    }
   })
 
   test.each([
@@ -143,8 +146,10 @@ describe('the end, and what is no end', () => {
       ].join('\n'),
     ],
   ])('a body that is no stream, %s', async (_name, body) => {
-    const { text, result } = await ask('openai-compatible', streamOf(body))
-    expect([text, result.finishReason]).toEqual(['Hi', 'stop'])
+    for (const aiSystem of CHAT) {
+      const { text, result } = await ask(aiSystem, streamOf(body))
+      expect([aiSystem, text, result.finishReason]).toEqual([aiSystem, 'Hi', 'stop'])
+    }
   })
 })
 
@@ -215,23 +220,23 @@ describe('a reply in another form', () => {
     ],
     ['that is a refusal in parts', [delta({ content: [{ type: 'refusal', refusal: 'Hey' }] }), delta({}, 'stop')]],
   ])('%s', async (_name, pieces) => {
-    expect((await ask('openai-compatible', streamOf(...pieces))).text).toBe('Hey')
+    for (const aiSystem of CHAT) expect((await ask(aiSystem, streamOf(...pieces))).text).toBe('Hey')
   })
 
-  test('with pictures names them, and they are a reply', async () => {
+  test.each(CHAT)('of %s with pictures names them, and they are a reply', async (aiSystem) => {
     const image = (url: string) => ({ type: 'image_url', image_url: { url } })
     const pieces = [
       delta({ content: '', images: [image('data:image/png;base64,iVBORw0KGgo=')] }),
       delta({ content: [image('https://pictures.example/cat.png')] }),
       delta({}, 'stop'),
     ]
-    const { text } = await ask('openai-compatible', streamOf(...pieces))
+    const { text } = await ask(aiSystem, streamOf(...pieces))
     expect(text.replaceAll(/\s+/g, ' ').trim()).toBe(
       '[The model has made a picture here (image/png), which is not kept] ![picture](https://pictures.example/cat.png)',
     )
   })
 
-  test('with citations keeps them, each once', async () => {
+  test.each(CHAT)('of %s with citations keeps them, each once', async (aiSystem) => {
     const cited = { type: 'url_citation', url_citation: { url: 'https://a.example', title: 'A' } }
     const beside = { citations: ['https://b.example'] }
     const pieces = [
@@ -239,7 +244,7 @@ describe('a reply in another form', () => {
       chatChunk([{ delta: { content: ' two', annotations: [cited] } }], beside),
       chatChunk([{ delta: {}, finish_reason: 'stop' }], beside),
     ]
-    const { text, result } = await ask('openai-compatible', streamOf(...pieces))
+    const { text, result } = await ask(aiSystem, streamOf(...pieces))
     expect(text).toBe('One two')
     expect(result.citations).toEqual([cited, { url: 'https://b.example' }])
   })

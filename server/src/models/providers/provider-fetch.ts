@@ -4,7 +4,6 @@ import { DIALECT_HEADER, type Dialect, writeInDialect } from '../dialects/dialec
 import { isWebPage } from '../errors/wrong-address.ts'
 import type { Fetch } from '../hosted-providers/hosted-provider.ts'
 import { endingAfterFinish } from './stream-end.ts'
-import { withWholeCalls } from './whole-calls.ts'
 
 /** Bytes of an answer that are read, unpacked, and of one that is an error. */
 const MOST_OF_REPLY = 32 * 1_024 * 1_024
@@ -20,17 +19,8 @@ export function fetchThrough(dispatcher: Dispatcher): Fetch {
       mostBytes: MOST_OF_REPLY,
       mostOfError: MOST_OF_ERROR,
     })
-    const answer = await withoutPages(await (await bounded)(input, inDialect(init)))
-    if (!answer.ok || answer.body === null || !mayCall(input, init)) return answer
-    const { status, statusText, headers } = answer
-    return new Response(withWholeCalls(answer.body), { status, statusText, headers })
+    return withoutPages(await (await bounded)(input, inDialect(init)))
   }
-}
-
-/** Whether the answer is a stream of Chat Completions that may have calls in it. */
-function mayCall(input: Parameters<Fetch>[0], init: Parameters<Fetch>[1]): boolean {
-  const { pathname } = new URL(input instanceof Request ? input.url : input)
-  return pathname.endsWith('/chat/completions') && typeof init?.body === 'string' && init.body.includes('"tools":[')
 }
 
 /** A request as its model wants it, where that differs from what the packages write. */

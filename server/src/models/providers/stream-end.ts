@@ -1,11 +1,14 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import type { Dispatcher } from 'undici'
+import type { createCitations } from '../replies/citations.ts'
+import { type ChatStream, createChatStream } from './chat-stream.ts'
 
 /** Whoever waits for a stream: after how much silence behind its finish reason it has ended, and that it is at work. */
 export type StreamReader = {
   /** Milliseconds. */
   silenceMs: number
   onActivity?: (() => void) | undefined
+  citations: ReturnType<typeof createCitations>
 }
 
 /** Who asks, for the connection: the packages between the two have no place to hand it through. */
@@ -38,11 +41,24 @@ const OVERLAP = 64
 export function endingAfterFinish(dispatcher: Dispatcher): Dispatcher {
   return dispatcher.compose((dispatch) => (options, handler) => {
     const reader = currentReader()
-    return dispatch(options, reader === undefined ? handler : watched(handler, reader.silenceMs))
+    if (reader === undefined) return dispatch(options, handler)
+    const isOdd = /\/chat\/completions(?:\?|$)/.test(options.path) && !isVendor(options.origin)
+    return dispatch(options, watched(handler, reader.silenceMs, isOdd ? createChatStream(reader) : null))
   })
 }
 
-function watched(handler: Dispatcher.DispatchHandler, silenceMs: number): Dispatcher.DispatchHandler {
+/** For their makers' own servers the packages are made; it is others behind the same address that differ. */
+function isVendor(origin: Dispatcher.DispatchOptions['origin']): boolean {
+  const { hostname } = new URL(origin ?? 'http://unknown')
+  return /(?:^|\.)(?:openai\.com|azure\.com|groq\.com|mistral\.ai)$/.test(hostname)
+}
+
+function watched(
+  handler: Dispatcher.DispatchHandler,
+  silenceMs: number,
+  chat: ChatStream | null,
+): Dispatcher.DispatchHandler {
+  let stream = chat
   let isOver = false
   let hasFinished = false
   let tail = ''
@@ -56,9 +72,14 @@ function watched(handler: Dispatcher.DispatchHandler, silenceMs: number): Dispat
     tail = bytes.length < OVERLAP ? border.slice(-OVERLAP) : bytes.toString('latin1', bytes.length - OVERLAP)
   }
 
-  function end(controller: Dispatcher.DispatchController): void {
+  function give(controller: Dispatcher.DispatchController, bytes: Buffer | undefined): void {
+    if (bytes !== undefined && bytes.length > 0) handler.onResponseData?.(controller, bytes)
+  }
+
+  function end(controller: Dispatcher.DispatchController, trailers = {}): void {
     isOver = true
-    handler.onResponseEnd?.(controller, {})
+    give(controller, stream?.end())
+    handler.onResponseEnd?.(controller, trailers)
   }
 
   return {
@@ -67,12 +88,22 @@ function watched(handler: Dispatcher.DispatchHandler, silenceMs: number): Dispat
     onResponseStarted: () => handler.onResponseStarted?.(),
     onBodySent: (chunk) => handler.onBodySent?.(chunk),
     onRequestSent: () => handler.onRequestSent?.(),
-    onResponseStart: (...all) => handler.onResponseStart?.(...all),
+    onResponseStart(controller, status, headers, message) {
+      // What is packed, or no success, goes on as it is.
+      if (status >= 300 || headers['content-encoding'] !== undefined) stream = null
+      handler.onResponseStart?.(controller, status, headers, message)
+    },
     onResponseData(controller, chunk) {
       if (isOver) return
       if (!hasFinished) look(chunk)
-      handler.onResponseData?.(controller, chunk)
-      if (!hasFinished) return
+      try {
+        give(controller, stream === null ? chunk : stream.push(chunk))
+      } catch (error) {
+        isOver = true
+        controller.abort(error as Error)
+        handler.onResponseError?.(controller, error as Error)
+      }
+      if (!hasFinished || isOver) return
       clearTimeout(timer)
       timer = setTimeout(() => {
         end(controller)
@@ -81,7 +112,7 @@ function watched(handler: Dispatcher.DispatchHandler, silenceMs: number): Dispat
     },
     onResponseEnd(controller, trailers) {
       clearTimeout(timer)
-      if (!isOver) handler.onResponseEnd?.(controller, trailers)
+      if (!isOver) end(controller, trailers)
     },
     onResponseError(controller, error) {
       clearTimeout(timer)
