@@ -1,9 +1,11 @@
+import { isExactNumber, parseExactly } from './exact-json.ts'
+
 export type JsonValue = string | number | boolean | null | JsonValue[] | JsonObject
 export type JsonObject = { [key: string]: JsonValue }
 
-/** True for what JSON calls an object: not null, not an array. */
+/** True for what JSON calls an object: not null, not an array, and no long number. */
 export function isJsonObject(value: unknown): value is JsonObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
+  return typeof value === 'object' && value !== null && !Array.isArray(value) && !isExactNumber(value)
 }
 
 /** How many levels of objects and arrays `value` has: 0 for a scalar, 1 for `{}`. Stops counting beyond `limit`. */
@@ -14,7 +16,7 @@ export function jsonDepth(value: unknown, limit = 1_000): number {
     const next: unknown[] = []
     let sawContainer = false
     for (const item of level) {
-      if (typeof item !== 'object' || item === null) continue
+      if (typeof item !== 'object' || item === null || isExactNumber(item)) continue
       sawContainer = true
       for (const child of Array.isArray(item) ? item : Object.values(item)) next.push(child)
     }
@@ -49,7 +51,7 @@ export function hasAtMost(limit: number, value: unknown): boolean {
   const found: unknown[] = [value]
   for (let i = 0; i < found.length; i++) {
     const item = found[i]
-    if (typeof item !== 'object' || item === null) continue
+    if (typeof item !== 'object' || item === null || isExactNumber(item)) continue
     const length = Array.isArray(item) ? item.length : Object.keys(item).length
     if (found.length + length > limit) return false
     for (const child of Array.isArray(item) ? item : Object.values(item)) found.push(child)
@@ -59,12 +61,12 @@ export function hasAtMost(limit: number, value: unknown): boolean {
 
 /** A JSON object that is stored as text; the text is our own, so its shape is known. */
 export function objectFromText(text: string | null): JsonObject | null {
-  return text === null ? null : (JSON.parse(text) as JsonObject)
+  return text === null ? null : (parseExactly(text) as JsonObject)
 }
 
 /** The same for an array. */
 export function arrayFromText<T extends JsonValue>(text: string | null): T[] | null {
-  return text === null ? null : (JSON.parse(text) as T[])
+  return text === null ? null : (parseExactly(text) as T[])
 }
 
 /** What {@link objectFromText} and {@link arrayFromText} read. */

@@ -1,3 +1,4 @@
+import { parseExactly } from '../lib/exact-json.ts'
 import { isJsonObject, type JsonObject } from '../lib/json.ts'
 
 /** How often an input may be a text that holds JSON. */
@@ -25,7 +26,7 @@ function inputIn(text: string): JsonObject | null {
   for (let depth = 0; typeof value === 'string' && depth <= MOST_ENCODINGS; depth++) {
     if (value.trim() === '') return {}
     try {
-      value = JSON.parse(value)
+      value = parseExactly(value)
     } catch {
       return null
     }

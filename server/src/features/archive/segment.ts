@@ -3,6 +3,7 @@ import { promisify } from 'node:util'
 import { gunzip, gzip } from 'node:zlib'
 import { BlobError } from '../../blobs/blob-store.ts'
 import type { ConversationKey } from '../../lib/conversation-key.ts'
+import { parseExactly } from '../../lib/exact-json.ts'
 import type { Message } from '../conversations/conversation.ts'
 
 const compress = promisify(gzip)
@@ -40,7 +41,7 @@ export async function decodeSegment(
     throw new BlobError(`the blob ${blobKey} is not what was written: its checksum differs`)
   const lines = (await decompress(bytes)).toString('utf8').split('\n').slice(0, -1)
   if (lines.length !== messageCount) throw new BlobError(`the blob ${blobKey} has ${lines.length} messages`)
-  return lines.map((line) => JSON.parse(line) as Message)
+  return lines.map((line) => parseExactly(line) as unknown as Message)
 }
 
 function sha256Of(bytes: Uint8Array): string {

@@ -1,6 +1,7 @@
 import { type Selectable, sql } from 'kysely'
 import { PIECE_BYTES } from '../../http/answers/pieces.ts'
 import type { ConversationKey } from '../../lib/conversation-key.ts'
+import { parseExactly } from '../../lib/exact-json.ts'
 import { cutBySize } from '../../lib/text/cut-by-size.ts'
 import type { Thoughts } from '../../models/thinking/thoughts.ts'
 import type { ToolCall } from '../../models/tool-call.ts'
@@ -276,7 +277,7 @@ export function toMessage(row: MessageRow): Message {
     content: row.content,
     toolCallId: row.tool_call_id,
     name: row.name,
-    ...(row.tool_calls !== null && { toolCalls: JSON.parse(row.tool_calls) as ToolCall[] }),
+    ...(row.tool_calls !== null && { toolCalls: parseExactly(row.tool_calls) as unknown as ToolCall[] }),
     ...(row.attachments !== null && { attachments: JSON.parse(row.attachments) as Attachment[] }),
     ...(row.thoughts !== null && { thoughts: JSON.parse(row.thoughts) as Thoughts }),
     runId: row.run_id,

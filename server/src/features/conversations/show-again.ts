@@ -1,3 +1,4 @@
+import { parseExactly } from '../../lib/exact-json.ts'
 import { isJsonObject } from '../../lib/json.ts'
 import { withoutReach } from '../tools/shown-tools.ts'
 import type { ConversationService } from './conversation-service.ts'
@@ -14,7 +15,7 @@ export async function showAgain(
 ): Promise<string> {
   const { isSecret, systemMessageId } = await conversations.get(organizationId, conversationId)
   if (!isSecret) return body
-  const whole: unknown = JSON.parse(body)
+  const whole: unknown = parseExactly(body)
   if (!isJsonObject(whole) || !('chatMessages' in whole)) return body
   const { configuration, chatMessages, chatMessagesCount } = whole
   const answer = { ...whole, configuration: isJsonObject(configuration) ? withoutReach(configuration) : null }

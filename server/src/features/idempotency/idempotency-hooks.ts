@@ -1,4 +1,5 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { parseExactly } from '../../lib/exact-json.ts'
 import { isJsonObject, type JsonObject } from '../../lib/json.ts'
 import { Type } from '../../lib/schema.ts'
 import type { Rider, Riders } from '../../storage/riders.ts'
@@ -198,7 +199,7 @@ function changed(
   request: FastifyRequest,
 ): string {
   if (!change) return body
-  const answer: unknown = JSON.parse(body)
+  const answer: unknown = parseExactly(body)
   return isJsonObject(answer) ? JSON.stringify(change(request, answer)) : body
 }
 

@@ -1,4 +1,5 @@
 import { AppError } from '../../errors.ts'
+import { parseExactly } from '../../lib/exact-json.ts'
 import type { Conversation } from '../conversations/conversation.ts'
 import type { ConversationService } from '../conversations/conversation-service.ts'
 import { hiddenIn } from '../conversations/conversation-wire.ts'
@@ -39,7 +40,7 @@ export function createExportService(deps: {
       const messages = page.map(({ message }) => message)
       for await (const piece of withFeedback(feedback, key, [messages])) {
         const lines = piece.messages.map((message) => ({
-          ...(JSON.parse(messageLine(conversation, message, piece.feedback.get(message.id) ?? [])) as object),
+          ...(parseExactly(messageLine(conversation, message, piece.feedback.get(message.id) ?? [])) as object),
           type: 'replacedMessage',
           replacedByRunId: replaced.get(message.id)?.replacedBy,
           replacedAt: new Date(replaced.get(message.id)?.replacedAt ?? 0).toISOString(),

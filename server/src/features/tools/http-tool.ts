@@ -1,4 +1,5 @@
 import type { Dispatcher } from 'undici'
+import { parseExactly } from '../../lib/exact-json.ts'
 import type { JsonObject, JsonValue } from '../../lib/json.ts'
 import { fetchText, type TextAnswer, type TextRequest, TooManyRedirects } from '../../net/fetch-text.ts'
 import { forbiddenIn } from '../../net/guarded-agent.ts'
@@ -126,7 +127,7 @@ function parsed({ text, isCut }: TextAnswer): JsonValue {
   // A part of it is no JSON.
   if (isCut) throw new ToolError('the answer is larger than what is read of it, so nothing of it can be given.')
   try {
-    return JSON.parse(text) as JsonValue
+    return parseExactly(text)
   } catch {
     throw new ToolError('the service answered what is no JSON.')
   }

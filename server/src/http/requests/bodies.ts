@@ -3,10 +3,12 @@ import { createHash } from 'node:crypto'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { parse as parseJson } from 'secure-json-parse'
 import { AppError } from '../../errors.ts'
+import { isExactNumber, mayHaveLongNumbers, parseExactly } from '../../lib/exact-json.ts'
 import type { MainThread } from '../../lib/fairness/main-thread.ts'
-import { jsonDepthOfText } from '../../lib/json.ts'
+import { type JsonValue, jsonDepthOfText } from '../../lib/json.ts'
 import { hasBody } from '../connections/unread-bodies.ts'
 import { createLineOfLargeBodies } from '../large-bodies.ts'
+import { keepExactNumbers } from './exact-numbers.ts'
 
 /** Real clients send all of these: parameters, malformed ones, and the literal `application/*+json`. */
 const JSON_TYPE = /^\s*(application\/(json|[\w.!#$&^+-]+\+json|\*\+json)|text\/json)\s*(;|,|$)/i
@@ -41,6 +43,7 @@ function toFileBody(contentType: string, bytes: Buffer): object {
  */
 export function readBodies(app: FastifyInstance, mainThread: MainThread): void {
   const line = createLineOfLargeBodies(app, mainThread)
+  const exactNumbers = keepExactNumbers(app)
   app.removeAllContentTypeParsers()
   const fileTypes = new WeakMap<FastifyRequest, string>()
 
@@ -61,7 +64,7 @@ export function readBodies(app: FastifyInstance, mainThread: MainThread): void {
 
   app.addContentTypeParser('application/json', { parseAs: 'buffer' }, async (request: FastifyRequest, body: Buffer) => {
     if (body.length >= LARGE) await line.enter(request)
-    return parseBody(body)
+    return parseBody(body, (exact) => exactNumbers.keep(request, exact))
   })
   app.addContentTypeParser('*', { parseAs: 'buffer' }, async (request: FastifyRequest, body: Buffer) => {
     const fileType = fileTypes.get(request)
@@ -83,9 +86,10 @@ export function readBodies(app: FastifyInstance, mainThread: MainThread): void {
 
 /**
  * JSON bytes as a value that every part of the server can hold: valid UTF-8, no NUL (PostgreSQL cannot store it), no
- * `__proto__`, at most 64 levels; half surrogate pairs become U+FFFD. Throws 400 `bad_request`.
+ * `__proto__`, at most 64 levels; half surrogate pairs become U+FFFD. `onLongNumbers` gets the same with every number as it
+ * was sent, where there may be one that JavaScript cannot hold. Throws 400 `bad_request`.
  */
-export function parseBody(body: Buffer): unknown {
+export function parseBody(body: Buffer, onLongNumbers?: (exact: JsonValue) => void): unknown {
   if (body.length === 0) return {}
   if (!isUtf8(body)) throw new AppError('bad_request', 'the body is not valid UTF-8')
   const text = body.toString('utf8')
@@ -103,8 +107,13 @@ export function parseBody(body: Buffer): unknown {
     throw new AppError('bad_request', 'the body must be a JSON object')
   }
   // Only an escape can bring in a NUL or half a surrogate pair; a raw one is not JSON, or not UTF-8.
-  if (/\\u(0000|d[89a-f])/i.test(text)) return mapStrings(value, '', toStorable)
-  return value
+  const isEscaped = /\\u(0000|d[89a-f])/i.test(text)
+  const checked = isEscaped ? mapStrings(value, '', toStorable) : value
+  if (onLongNumbers && mayHaveLongNumbers(text)) {
+    const exact = parseExactly(text)
+    onLongNumbers(isEscaped ? (mapStrings(exact, '', toStorable) as JsonValue) : exact)
+  }
+  return checked
 }
 
 function toStorable(text: string, field: string): string {
@@ -119,7 +128,7 @@ function toStorable(text: string, field: string): string {
 
 function mapStrings(value: unknown, field: string, map: (text: string, field: string) => string): unknown {
   if (typeof value === 'string') return map(value, field)
-  if (typeof value !== 'object' || value === null) return value
+  if (typeof value !== 'object' || value === null || isExactNumber(value)) return value
   const under = (name: string | number) => (field === '' ? String(name) : `${field}.${name}`)
   if (Array.isArray(value)) return value.map((item, i) => mapStrings(item, under(i), map))
   return Object.fromEntries(

@@ -1,3 +1,4 @@
+import { parseExactly } from '../../lib/exact-json.ts'
 import { isJsonObject, type JsonObject, type JsonValue } from '../../lib/json.ts'
 import { messageIn } from '../errors/provider-errors.ts'
 import type { ModelRequest, ModelResult, ModelUsage } from '../model.ts'
@@ -192,7 +193,7 @@ export function plainTextOf(data: string): string | null {
 /** null for what is not JSON, and for JSON's null, which is no more use. */
 function parse(text: string): JsonValue {
   try {
-    return JSON.parse(text) as JsonValue
+    return parseExactly(text)
   } catch {
     return null
   }

@@ -1,3 +1,4 @@
+import { parseExactly } from '../../lib/exact-json.ts'
 import { isJsonObject, type JsonObject, type JsonValue } from '../../lib/json.ts'
 import { textsOf } from '../chat-completions/content-parts.ts'
 import { plainTextOf } from '../chat-completions/reply-reader.ts'
@@ -188,7 +189,7 @@ function toWholeCall({ id, name, input }: { id: string; name: string; input: str
 
 function parse(text: string): JsonValue | undefined {
   try {
-    return JSON.parse(text) as JsonValue
+    return parseExactly(text)
   } catch {
     return undefined
   }

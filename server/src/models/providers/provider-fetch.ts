@@ -1,4 +1,5 @@
 import type { Dispatcher } from 'undici'
+import { parseExactly } from '../../lib/exact-json.ts'
 import { createBoundedFetch } from '../../net/bounded-fetch.ts'
 import { DIALECT_HEADER, type Dialect, writeInDialect } from '../dialects/dialect.ts'
 import { isWebPage } from '../errors/wrong-address.ts'
@@ -28,7 +29,7 @@ function inDialect(init: RequestInit | undefined): RequestInit | undefined {
   const headers = new Headers(init?.headers)
   const dialect = headers.get(DIALECT_HEADER)
   if (dialect === null || typeof init?.body !== 'string') return init
-  const body = JSON.parse(init.body) as Record<string, unknown>
+  const body = parseExactly(init.body) as Record<string, unknown>
   writeInDialect(body, JSON.parse(dialect) as Dialect)
   headers.delete(DIALECT_HEADER)
   return { ...init, headers, body: JSON.stringify(body) }

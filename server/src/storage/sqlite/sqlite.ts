@@ -37,7 +37,11 @@ export const sqliteDialect: Dialect = {
   // json_extract turns true into 1; json_quote keeps the word, and only strings have quotes to take off.
   // Not json_extract(): its path has no way to name a key with a backslash.
   jsonMember: (column, key) => sql<string | null>`(
-    select case type when 'true' then 'true' when 'false' then 'false' else cast(value as text) end
+    select case
+      when type in ('true', 'false') then type
+      when type in ('integer', 'real') then coalesce(${sql.ref(column)} -> fullkey, cast(value as text))
+      else cast(value as text)
+    end
     from json_each(${sql.ref(column)}) where key = ${key})`,
   utcDay: (column) => sql<string>`date(${sql.ref(column)} / 1000, 'unixepoch')`,
 }

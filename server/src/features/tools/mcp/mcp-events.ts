@@ -1,5 +1,6 @@
 import type { Transport } from '@modelcontextprotocol/sdk/shared/transport.js'
 import type { JSONRPCMessage } from '@modelcontextprotocol/sdk/types.js'
+import { parseExactly } from '../../../lib/exact-json.ts'
 import { isJsonObject } from '../../../lib/json.ts'
 import { AnswerTooLarge } from '../../../net/bounded-fetch.ts'
 
@@ -133,7 +134,7 @@ function createEventReader(most: number, take: (event: string, data: string) => 
 
 function parse(data: string): JSONRPCMessage | null {
   try {
-    const value: unknown = JSON.parse(data)
+    const value: unknown = parseExactly(data)
     return isJsonObject(value) && value['jsonrpc'] === '2.0' ? (value as unknown as JSONRPCMessage) : null
   } catch {
     return null

@@ -3,6 +3,7 @@ import type { Readable, Writable } from 'node:stream'
 import { setTimeout as wait } from 'node:timers/promises'
 import type { Transport } from '@modelcontextprotocol/sdk/shared/transport.js'
 import type { JSONRPCMessage } from '@modelcontextprotocol/sdk/types.js'
+import { parseExactly } from '../../../lib/exact-json.ts'
 import { isJsonObject } from '../../../lib/json.ts'
 import { AnswerTooLarge } from '../../../net/bounded-fetch.ts'
 import { createMark, endMarked } from '../marked-processes.ts'
@@ -164,7 +165,7 @@ function createLineReader(bounds: ProcessBounds, take: (message: JSONRPCMessage)
 /** Null for what is no message: a line of a log, such as some servers write to the wrong output. */
 function parse(line: string): JSONRPCMessage | null {
   try {
-    const value: unknown = JSON.parse(line)
+    const value: unknown = parseExactly(line)
     return isJsonObject(value) && value['jsonrpc'] === '2.0' ? (value as unknown as JSONRPCMessage) : null
   } catch {
     return null

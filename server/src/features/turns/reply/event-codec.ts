@@ -1,3 +1,4 @@
+import { parseExactly } from '../../../lib/exact-json.ts'
 import type { ReplyEvent, ToolEvent } from './reply-event.ts'
 
 /** Events as they are stored: their texts in a row, and where each begins and ends. */
@@ -53,7 +54,7 @@ export function decodeEvents({ text, lengths }: StoredEvents): ReplyEvent[] {
     if (mark === '') events.push(piece)
     else if (mark === '~') events.push({ kind: 'thought', text: piece })
     else if (mark === '^') events.push({ kind: 'wasThought' })
-    else events.push(JSON.parse(piece) as ToolEvent)
+    else events.push(parseExactly(piece) as unknown as ToolEvent)
     from += length
   }
   if (from !== text.length) throw new Error(`a reply of ${text.length} units has events of ${from}`)

@@ -1,5 +1,6 @@
 import type { Selectable } from 'kysely'
 import type { ConversationKey } from '../../../lib/conversation-key.ts'
+import { parseExactly } from '../../../lib/exact-json.ts'
 import type { Database } from '../../../storage/database.ts'
 import { type Parameters, prepareRead, prepareWrite } from '../../../storage/prepare.ts'
 import type { Schema } from '../../../storage/schema.ts'
@@ -182,7 +183,7 @@ function toRun(row: RunRow): Run {
     error: row.error === null ? null : (JSON.parse(row.error) as RunFailure),
     usage: { promptTokens: row.prompt_tokens, completionTokens: row.completion_tokens },
     isUsageEstimated: row.usage_is_estimated === 1,
-    context: row.context === null ? null : (JSON.parse(row.context) as Run['context']),
+    context: row.context === null ? null : (parseExactly(row.context) as unknown as Run['context']),
     createdAt: row.created_at,
     startedAt: row.started_at,
     firstTokenAt: row.first_token_at,

@@ -1,4 +1,5 @@
 import { sql } from 'kysely'
+import { parseExactly } from '../../../lib/exact-json.ts'
 import type { JsonObject } from '../../../lib/json.ts'
 import type { Database } from '../../../storage/database.ts'
 import type { RunKey } from './run.ts'
@@ -59,7 +60,7 @@ export async function findWaitingCalls(
     runId: row.run_id,
     toolCallId: row.tool_call_id,
     name: row.name,
-    input: JSON.parse(row.input) as JsonObject,
+    input: parseExactly(row.input) as JsonObject,
     personaId: row.persona_id,
     externalUserId: row.external_user_id,
     createdAt: row.created_at,
