@@ -98,9 +98,14 @@ export function errorFromStream(source: ErrorSource, what: string, said = '', ca
   return new ModelError(kind, sentence(`${source.label} ${what}`, said, source.redact), {
     aiSystem: source.aiSystem,
     refusal,
+    isOutage: refusal === null && OVERLOADED.test(said.slice(0, MAX_SAID)),
     cause,
   })
 }
+
+/** How providers say inside a stream what would have been a 503 or a 529 before it; other errors there may be the request's own. */
+const OVERLOADED =
+  /^overloaded|\b(is|are) (currently |temporarily )?(overloaded|unavailable)|\bat capacity\b|\boverloaded_error\b/i
 
 /** The same of what came whole with 200: some servers say so that they do not know the path. */
 export function errorFromBody(source: ErrorSource, what: string, said: string): ModelError {
