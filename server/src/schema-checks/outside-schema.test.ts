@@ -254,3 +254,85 @@ function watch(value: JsonValue): { watched: JsonValue; looks: () => number } {
   }
   return { watched: wrap(value) as JsonValue, looks: () => count }
 }
+
+describe('each dialect says the same in its own words', () => {
+  const city = { type: 'string', minLength: 2 }
+  test.each<[string, JsonObject]>([
+    [
+      '2020-12',
+      {
+        $schema: 'https://json-schema.org/draft/2020-12/schema',
+        $defs: { city: { $anchor: 'city', ...city } },
+        properties: {
+          at: { prefixItems: [{ $ref: '#city' }, { type: 'integer', exclusiveMinimum: 0 }], items: false },
+        },
+      },
+    ],
+    [
+      '2019-09',
+      {
+        $schema: 'https://json-schema.org/draft/2019-09/schema',
+        $id: 'https://example.com/order',
+        $defs: { city },
+        properties: {
+          at: {
+            items: [{ $ref: 'https://example.com/order#/$defs/city' }, { type: 'integer', exclusiveMinimum: 0 }],
+            additionalItems: false,
+          },
+        },
+      },
+    ],
+    [
+      'draft-07',
+      {
+        $schema: 'http://json-schema.org/draft-07/schema#',
+        $id: 'https://example.com/order#',
+        definitions: { city: { $id: '#city', ...city } },
+        properties: {
+          at: { items: [{ $ref: '#city' }, { type: 'integer', exclusiveMinimum: 0 }], additionalItems: false },
+        },
+      },
+    ],
+    [
+      'draft-04',
+      {
+        $schema: 'http://json-schema.org/draft-04/schema#',
+        id: 'https://example.com/order#',
+        definitions: { city: { id: '#city', ...city } },
+        properties: {
+          at: {
+            items: [
+              { $ref: 'https://example.com/order#city' },
+              { type: 'integer', minimum: 0, exclusiveMinimum: true },
+            ],
+            additionalItems: false,
+          },
+        },
+      },
+    ],
+  ])('%s', (_name, schema) => {
+    const isFine = accepts({ type: 'object', ...schema, required: ['at'] })
+    expect(isFine({ at: ['Oslo', 1] })).toBe(true)
+    for (const at of [
+      ['O', 1],
+      ['Oslo', 0],
+      ['Oslo', 1, 2],
+      [1, 1],
+    ])
+      expect([at, isFine({ at })]).toEqual([at, false])
+    expect(isFine({})).toBe(false)
+  })
+
+  test('and a schema that calls itself by its name may be within itself', () => {
+    const tree = {
+      $id: 'https://example.com/tree',
+      type: 'object',
+      properties: { next: { $ref: 'https://example.com/tree' } },
+    }
+    expect(accepts(tree)({ next: { next: {} } })).toBe(true)
+    expect(accepts(tree)({ next: { next: 1 } })).toBe(false)
+    expect(refusalOf({ ...tree, properties: { next: { $ref: 'https://example.com/trees' } } }).path).toBe(
+      'properties.next.$ref',
+    )
+  })
+})

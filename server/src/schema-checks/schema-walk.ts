@@ -8,6 +8,9 @@ import { type Place, SchemaRefused } from './schema-refused.ts'
  */
 export const MOST_IN_SCHEMA = { schemas: 2_000, members: 5_000, pattern: 1_000 }
 
+/** With `#name` as their value they are what `$anchor` is since 2019-09: of draft-06 and -07, and of draft-04. */
+const OLD_ANCHORS: ReadonlySet<string> = new Set(['$id', 'id'])
+
 type Reference = { schema: JsonObject; keyword: string; text: string; place: Place }
 type Visit = { value: JsonValue; place: Place }
 
@@ -37,6 +40,10 @@ export function walkSchemas() {
 
   function look(schema: JsonObject, keyword: string, content: JsonValue, place: Place, at: Place): void {
     if (keyword === '$async') throw new SchemaRefused(at, 'is not possible')
+    if (OLD_ANCHORS.has(keyword) && typeof content === 'string' && content.startsWith('#')) {
+      anchors.set(content.slice(1), schema)
+      return
+    }
     if (keyword === '$id' && place !== null && typeof content === 'string') {
       throw new SchemaRefused(at, 'is only possible at the top')
     }
