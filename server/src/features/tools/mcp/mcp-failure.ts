@@ -6,9 +6,11 @@ import { ToolError } from '../server-tool.ts'
 
 /** UTF-16 units of a server's own words that are told. */
 const MOST_WORDS = 2_000
-/** How servers say that they do not know the session any more, where they do not say it by 404. */
-const SESSION_GONE =
-  /\bsession\b.{0,100}\b(not found|expired|invalid|unknown|terminated|closed|gone)\b|\b(no valid|invalid|unknown|expired) session\b/i
+/** How servers say that they do not know the session any more, where they do not say it by 404: words of both kinds. */
+const SESSION = /\bsession\b/i
+const GONE = /\b(not found|expired|invalid|unknown|terminated|closed|gone|no valid)\b/i
+/** The codes with which they say so; with others it may be a session of a tool's own. */
+const SESSION_CODES = new Set([-32_000, -32_001])
 
 /** Why a request to an MCP server came to nothing; the message has its own words, without what was secret in ours. */
 export class McpFailure extends Error {
@@ -56,7 +58,15 @@ function ofProtocol(code: number, message: string): Read {
   if (code === -32_001 && /^(Request timed out|Maximum total timeout)/.test(words)) {
     return plain('it did not answer in time')
   }
-  return { short: `it answered with the error ${code}`, words, isSessionGone: SESSION_GONE.test(words) }
+  return {
+    short: `it answered with the error ${code}`,
+    words,
+    isSessionGone: SESSION_CODES.has(code) && isAboutSession(words),
+  }
+}
+
+function isAboutSession(words: string): boolean {
+  return SESSION.test(words) && GONE.test(words)
 }
 
 /** A status with a body, which may have an error of JSON-RPC in it. */
@@ -69,7 +79,7 @@ function ofStatus(status: number, message: string): Read {
   return {
     short: isRedirect ? `${short}, a redirect that is not followed` : short,
     words,
-    isSessionGone: status === 404 || (status === 400 && SESSION_GONE.test(words || body)),
+    isSessionGone: status === 404 || (status === 400 && isAboutSession(words || body)),
   }
 }
 
