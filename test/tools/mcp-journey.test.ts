@@ -97,7 +97,7 @@ onEveryDatabase('the public reference servers of MCP', (kind) => {
         expect.stringContaining('"conditions":'),
         expect.stringMatching(/\(link to a resource: demo:\/\/resource\/dynamic\/\w+\/1, .*text\/plain/),
         expect.stringMatching(/\(resource: demo:\/\/resource\/dynamic\/text\/1, text\/plain\)\nResource 1: /),
-        expect.stringContaining('(image/png: not shown)'),
+        expect.stringContaining('(image/png: given as a file)'),
         'Error: Operation failed',
         expect.stringMatching(/^Long running operation completed/),
       ])

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { expectError, type Json, type RunningApp, startApp } from '../support/app.ts'
 import { onEveryDatabase } from '../support/databases.ts'
-import { chatReply, type ProviderServer, startProviderServer } from '../support/provider-server.ts'
+import { chatChunk, chatReply, type ProviderServer, startProviderServer } from '../support/provider-server.ts'
 import { type RawAnswer, startRawMcpServer } from '../support/raw-mcp-server.ts'
 import type { ToolServer } from '../support/tool-server.ts'
 import { readConversation, startWithTools, type Whole } from '../support/tools.ts'
@@ -178,5 +178,50 @@ onEveryDatabase('MCP servers that are odd', (kind) => {
         '(image/png: not shown)',
       ].join('\n'),
     )
+  })
+
+  test('images are given to a model that takes them, as files behind the results', async () => {
+    const png = 'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=='
+    const content = [
+      // What it says of itself is not believed.
+      { type: 'image', mimeType: 'image/jpeg', data: png },
+      { type: 'resource', resource: { uri: 'files://a', mimeType: 'image/png', blob: png } },
+      { type: 'image', mimeType: 'image/png', data: 'bm8gaW1hZ2UgYXQgYWxsLCBidXQgbG9uZyBlbm91Z2ggdG8gYmUgb25l' },
+    ]
+    answer = (method) => ({ result: method === 'tools/list' ? { tools: [good] } : { content } })
+    const call = { index: 0, id: 'a', type: 'function', function: { name: 'good', arguments: '{}' } }
+    const sentTo = async (attachments: string[]) => {
+      provider.script([
+        {
+          headers: { 'content-type': 'text/event-stream' },
+          pieces: [
+            chatChunk([{ index: 0, delta: { role: 'assistant', tool_calls: [call] }, finish_reason: null }]),
+            chatChunk([{ index: 0, delta: {}, finish_reason: 'tool_calls' }]),
+            'data: [DONE]\n\n',
+          ],
+        },
+        chatReply(['Ok']),
+      ])
+      const of = { aiSystem: 'openai-compatible', model: 'm' }
+      expect((await chat(await startWithTools(server, [newTool()], { attachments }, of))).status).toBe(200)
+      const asked = provider.requests.map(({ body }) => body as { messages: Json[]; tools?: unknown })
+      return asked.findLast(({ tools }) => tools)?.messages.slice(-2)
+    }
+    const result = {
+      role: 'tool',
+      tool_call_id: expect.any(String),
+      content:
+        '(image/jpeg: given as a file)\n(resource: files://a, image/png; given as a file)\n(image/png: not shown)',
+    }
+    const image = { type: 'image_url', image_url: { url: `data:image/png;base64,${png}` } }
+    const about = '(Files of the results above, in their order. No user has sent them.)'
+    expect(await sentTo(['image'])).toMatchObject([
+      result,
+      { role: 'user', content: [image, image, { type: 'text', text: about }] },
+    ])
+    expect(await sentTo([])).toMatchObject([
+      result,
+      { role: 'user', content: expect.stringContaining('that you cannot see: "image-1.png" (image/png)') },
+    ])
   })
 })

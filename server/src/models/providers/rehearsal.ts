@@ -87,7 +87,7 @@ function plan(request: ModelRequest, script: RehearsalScript): { tokens: string[
 /** The calls of this step: as many steps are over as there are messages with calls behind the user's last one. */
 function scriptedCalls({ messages, tools = [], mustAnswer }: ModelRequest, script: RehearsalScript) {
   if (tools.length === 0 || mustAnswer) return undefined
-  const since = messages.slice(messages.findLastIndex(({ role }) => role === 'user') + 1)
+  const since = messages.slice(messages.findLastIndex((_message, i) => isQuestion(messages, i)) + 1)
   const step = since.filter((message) => message.role === 'assistant' && message.toolCalls?.length).length
   // The number of messages makes the ids differ within a conversation.
   return script.toolCalls?.[step]?.map(
@@ -130,12 +130,18 @@ function cutAtStop(text: string, stops: readonly string[]): string {
   return found.length === 0 ? text : text.slice(0, Math.min(...found))
 }
 
+/** Files that a tool has given stand behind its results as a message of the user. */
+function isQuestion(messages: ModelRequest['messages'], i: number): boolean {
+  const message = messages[i]
+  return message?.role === 'user' && !(message.attachments && messages[i - 1]?.role === 'tool')
+}
+
 function defaultReply({ messages }: ModelRequest): string {
-  const last = messages.at(-1)
+  const last = messages.findLast((message, i) => message.role !== 'user' || isQuestion(messages, i))
   if (last?.role === 'tool') {
     return `This is a rehearsal and not a language model: nobody has thought about what the tool ${last.name} answered, which is “${quoted(last.content)}”.`
   }
-  const said = messages.findLast((message) => message.role === 'user')?.content ?? ''
+  const said = messages.findLast((_message, i) => isQuestion(messages, i))?.content ?? ''
   return `This is a rehearsal and not a language model: nobody has thought about your message “${quoted(said)}”. Configure a model provider to get a real answer.`
 }
 

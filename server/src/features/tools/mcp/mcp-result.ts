@@ -1,7 +1,8 @@
 import { isUtf8 } from 'node:buffer'
 import { isJsonObject, type JsonObject } from '../../../lib/json.ts'
 import type { HideSecrets } from '../hiding/hide-secrets.ts'
-import { ToolError } from '../server-tool.ts'
+import { type ToolAnswer, ToolError } from '../server-tool.ts'
+import { createResultImages } from './result-images.ts'
 
 /** Parts of a result that are looked at. */
 const MOST_PARTS = 1_000
@@ -9,37 +10,45 @@ const MOST_PARTS = 1_000
 const LONGEST_ADDRESS = 2_000
 const LONGEST_REMARK = 500
 
+const GIVEN = 'given as a file'
+
 /**
  * What the model gets to see: the texts, the addresses of resources with what is said of them, and a word about what is no
- * text. Throws a {@link ToolError} with that for a result that is an error.
+ * text. Images are given as files. Throws a {@link ToolError} with that for a result that is an error.
  */
-export function toResult(result: object, hide: HideSecrets): string {
+export function toResult(result: object, hide: HideSecrets): ToolAnswer {
   const { content, structuredContent, isError } = result as Record<string, unknown>
   const all = Array.isArray(content) ? content : []
-  const parts = all.slice(0, MOST_PARTS).filter(isShowable).map(describePart)
+  const images = createResultImages()
+  const parts = all
+    .slice(0, MOST_PARTS)
+    .filter(isShowable)
+    .map((part) => describePart(part, images.take))
   if (all.length > MOST_PARTS) parts.push(`(${all.length - MOST_PARTS} more: not shown)`)
   const text = parts.length > 0 || structuredContent == null ? parts.join('\n') : JSON.stringify(structuredContent)
   const shown = hide(text)
   if (isError === true) throw new ToolError(shown === '' ? 'the tool failed.' : shown)
-  return shown
+  return images.files.length === 0 ? shown : { content: shown, files: images.files }
 }
 
 function isShowable(part: unknown): part is JsonObject {
   return isJsonObject(part) && (part['type'] !== 'text' || typeof part['text'] === 'string')
 }
 
-function describePart(part: JsonObject): string {
-  const { type, text, resource, mimeType } = part
+type Take = (data: unknown) => boolean
+
+function describePart(part: JsonObject, take: Take): string {
+  const { type, text, resource, mimeType, data } = part
   if (type === 'text') return textIn(text)
   if (type === 'resource_link') return `(link to a resource: ${describeResource(part)})`
-  if (isJsonObject(resource)) return describeEmbedded(resource)
-  return `(${textIn(mimeType) || textIn(type) || 'unknown'}: not shown)`
+  if (isJsonObject(resource)) return describeEmbedded(resource, take)
+  return `(${textIn(mimeType) || textIn(type) || 'unknown'}: ${take(data) ? GIVEN : 'not shown'})`
 }
 
 /** A resource that came with the result: what it says in full, behind where it is from. */
-function describeEmbedded(resource: JsonObject): string {
+function describeEmbedded(resource: JsonObject, take: Take): string {
   const text = typeof resource['text'] === 'string' ? resource['text'] : textOfBlob(resource)
-  const about = `(resource: ${describeResource(resource)}${text === null ? '; not shown' : ''})`
+  const about = `(resource: ${describeResource(resource)}${text === null ? `; ${take(resource['blob']) ? GIVEN : 'not shown'}` : ''})`
   return text === null ? about : `${about}\n${text}`
 }
 

@@ -1,4 +1,5 @@
 import { QueueFullError } from '../../../lib/fairness/fair-queue.ts'
+import type { ModelFile } from '../../../models/model-file.ts'
 import type { ToolCall } from '../../../models/tool-call.ts'
 import { ToolError } from '../../tools/server-tool.ts'
 import type { Toolbox } from '../../tools/toolbox.ts'
@@ -18,6 +19,7 @@ export type Execution = {
   askApproval: AskApproval
   /** Resolves when it is the turn of a call that is made here, with the function that ends it. */
   enterCall(signal: AbortSignal): Promise<() => void>
+  onFiles(files: readonly ModelFile[]): void
   onFault(error: unknown): void
 }
 
@@ -38,7 +40,7 @@ async function executeCall(call: ToolCall, execution: Omit<Execution, 'calls'>):
 
 /** Null for a call that stays open. */
 async function resultOf(call: ToolCall, execution: Omit<Execution, 'calls'>): Promise<string | null> {
-  const { toolbox, signal, askApproval, enterCall, onFault } = execution
+  const { toolbox, signal, askApproval, enterCall, onFiles, onFault } = execution
   const tool = toolbox.find(call.name)
   if (tool === undefined) return `Error: there is no tool called ${call.name}.`
   const fault = faultOf(call, toolbox)
@@ -50,7 +52,10 @@ async function resultOf(call: ToolCall, execution: Omit<Execution, 'calls'>): Pr
     if (decision === 'expired') return 'Error: nobody has allowed this call in time.'
     if (decision === 'left' || signal.aborted) return null
     const leave = await enterCall(signal)
-    return await tool.call(call.input, signal).finally(leave)
+    const answer = await tool.call(call.input, signal).finally(leave)
+    if (typeof answer === 'string') return answer
+    onFiles(answer.files)
+    return answer.content
   } catch (error) {
     if (signal.aborted) return null
     if (error instanceof QueueFullError) return 'Error: too many tools are being called at the moment.'

@@ -18,6 +18,7 @@ import { lastSaid, openCalls, type ReplyEvent, type Step, stepsOf } from '../rep
 import type { RunLog } from '../reply/reply-log.ts'
 import { createTextCleaner } from '../reply/text-cleaner.ts'
 import type { AcceptedTurn } from '../turn.ts'
+import { createResultFiles } from './result-files.ts'
 import { type AskApproval, executeCalls } from './tool-execution.ts'
 
 /** Calls that a model may make in one step; it hears of those that are too many. */
@@ -49,15 +50,17 @@ export async function takeSteps(deps: { models: Pick<Resilience, 'generate'>; cl
   const { toolbox, reply, signal, progress, askApproval } = turn
   const startedAt = deps.clock()
   let { context } = turn
+  const files = createResultFiles()
   for (const event of turn.accepted.resumption?.interrupted ?? []) reply.append(event)
   for (let step = 0; ; step++) {
-    progress.context = context
+    const shown = files.shownBehind(context)
+    progress.context = shown
     const isLast = toolbox !== null && step >= toolbox.maxSteps
     const known = stepsOf(reply.events)[step]
     if (known) settleKnown(turn, known)
     else {
       const spentMs = deps.clock() - startedAt - askApproval.waitedMs()
-      progress.outcome = await ask(deps, turn, context, isLast, spentMs)
+      progress.outcome = await ask(deps, turn, shown, isLast, spentMs)
       if (step === 0) await askAlone(deps, turn, context)
       const calls = callsOf(progress.outcome, toolbox, (n) => callIdOf(turn.accepted.runId, step, n))
       keepBeside(reply, progress.outcome, calls.length > 0)
@@ -71,7 +74,7 @@ export async function takeSteps(deps: { models: Pick<Resilience, 'generate'>; cl
     if (!toolbox || signal.aborted) return
     const calls = openCalls(stepsOf(reply.events)[step] as Step)
     if (isLast) refuseAll(reply, calls, toolbox.maxSteps)
-    else await executeCalls({ ...turn, toolbox, calls })
+    else await executeCalls({ ...turn, toolbox, calls, onFiles: files.take })
     if (signal.aborted) return
     const done = stepsOf(reply.events)[step] as Step
     if (isLast || openCalls(done).length > 0) {
