@@ -111,7 +111,7 @@ onEveryDatabase('more tools than a provider takes', (kind) => {
         toolCalls: [
           [
             { name: 'find_tools', input: { query: 'weather' } },
-            { name: 'find_tools', input: {} },
+            { name: 'find_tools', input: { query: ' ' } },
           ],
         ],
       },
