@@ -107,7 +107,7 @@ onEveryDatabase('a talk that a server remembers', (kind) => {
   test('is sent as it is after tries and turns that have failed', async () => {
     const id = await talk()
     for (const fail of [() => regenerate(there, id), () => send(there, id), () => edit(there, id)]) {
-      provider.script([{ status: 400, pieces: ['no'] }])
+      provider.script([{ status: 401, pieces: ['no'] }])
       expect((await fail()).status).toBeGreaterThanOrEqual(400)
       await say(here, id)
     }
@@ -287,7 +287,7 @@ onEveryDatabase('a talk that a server remembers', (kind) => {
         await say(here, id)
         for (const { on, what } of acts) {
           const server = on === 'here' ? here : there
-          if (what.startsWith('fail')) provider.script([{ status: 400, pieces: ['no'] }])
+          if (what.startsWith('fail')) provider.script([{ status: 401, pieces: ['no'] }])
           if (what === 'say') await say(server, id)
           else if (what === 'fail') await send(server, id)
           else if (what.endsWith('edit')) await edit(server, id)

@@ -1,6 +1,6 @@
 import { AppError, type ErrorCode } from '../errors.ts'
 import { printableLine } from '../lib/text/printable.ts'
-import type { Refusal } from './refusals/refusals.ts'
+import type { Refusal } from './refusals/refusal.ts'
 
 /**
  * How a call of a model can end badly.

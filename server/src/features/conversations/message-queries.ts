@@ -163,17 +163,41 @@ export const deleteReplaced = prepareWrite((db, p: Parameters<Replaced>) =>
     .where('id', '<', p('before')),
 )
 
-/** Says of the messages of a run, and of those from one id to another, whether models are to be sent them. */
+/** Says of the messages from one id to another whether models are to be sent them. */
 export const setLeftOut = prepareWrite(
-  (db, p: Parameters<ConversationKey & { from: string; to: string; runId: string; why: string | null }>) =>
+  (db, p: Parameters<ConversationKey & { from: string; to: string; why: string | null }>) =>
     db
       .updateTable('message')
       .set({ left_out: p('why') })
       .where('organization_id', '=', p('organizationId'))
       .where('conversation_id', '=', p('conversationId'))
       .where('role', '!=', 'system')
+      .where('id', '>=', p('from'))
+      .where('id', '<=', p('to')),
+)
+
+/** The same of a question and its run, if nothing else stands behind it: then it was answered before. */
+export const leaveOutUnanswered = prepareWrite(
+  (db, p: Parameters<ConversationKey & { from: string; to: string; runId: string }>) =>
+    db
+      .updateTable('message')
+      .set({ left_out: 'refused' })
+      .where('organization_id', '=', p('organizationId'))
+      .where('conversation_id', '=', p('conversationId'))
       .where((eb) =>
         eb.or([eb('run_id', '=', p('runId')), eb.and([eb('id', '>=', p('from')), eb('id', '<=', p('to'))])]),
+      )
+      .where(({ not, exists, selectFrom }) =>
+        not(
+          exists(
+            selectFrom('message as other')
+              .select('other.id')
+              .where('other.organization_id', '=', p('organizationId'))
+              .where('other.conversation_id', '=', p('conversationId'))
+              .where('other.id', '>', p('from'))
+              .where('other.run_id', 'is distinct from', p('runId')),
+          ),
+        ),
       ),
 )
 

@@ -1,6 +1,6 @@
 import { estimateTokens } from '../../lib/text/token-estimate.ts'
 import type { ModelRequest } from '../model.ts'
-import type { WindowRefusal } from '../refusals/window-refusals.ts'
+import type { WindowRefusal } from '../refusals/refusal.ts'
 import type { ModelSettings } from '../settings.ts'
 import { tokensOfMessage } from './fit-window.ts'
 

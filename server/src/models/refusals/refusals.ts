@@ -1,24 +1,7 @@
 import { isJsonObject } from '../../lib/json.ts'
 import type { FileKind } from '../model-file.ts'
-import { readWindowRefusal, type WindowRefusal } from './window-refusals.ts'
-
-/** What a provider refuses of a request, as far as its words say so: what has to be different in the next one. */
-export type Refusal =
-  | WindowRefusal
-  /** The reply may not be that long. */
-  | { about: 'reply'; most: number }
-  /** A parameter that it does not take, or not beside another; `instead` is the spelling that it wants. */
-  | { about: 'parameter'; names: readonly string[]; instead: string | null }
-  | { about: 'schema' }
-  | { about: 'file'; kind: FileKind | null }
-  /** The order of roles, or one of them. */
-  | { about: 'order' }
-  | { about: 'developer role' }
-  | { about: 'system role' }
-  /** A filter has stopped what somebody has said. */
-  | { about: 'content' }
-  /** It refuses something of the request and does not say what. */
-  | { about: 'something' }
+import type { Refusal } from './refusal.ts'
+import { readWindowRefusal } from './window-refusals.ts'
 
 /** UTF-16 units of a body that are read. */
 const MOST_READ = 8_192
@@ -136,15 +119,15 @@ function aboutReply(said: string): Refusal | null {
   return null
 }
 
-const EXCLUSIVE = /supported range is from \d+ \(inclusive\) to ([\d,]+) \(exclusive\)/i
+const EXCLUSIVE = /supported range is from \d{1,12} \(inclusive\) to ([\d,]{1,15}) \(exclusive\)/i
 const LONGEST_REPLY: readonly RegExp[] = [
   EXCLUSIVE,
-  /supports at most ([\d,]+) completion tokens/i,
-  /max_tokens.{0,10}: [\d,]+ > ([\d,]+)/i,
-  /model limit of ([\d,]+)/i,
-  /less than or equal to `?([\d,]+)/i,
-  /valid range of max_tokens is \[\d+, ?([\d,]+)\]/i,
-  /max_?(?:completion_|output_?)?tokens.{0,60}(?:cannot exceed|must be at most|maximum (?:is|of)|at most|not exceed) ([\d,]+)/i,
+  /supports at most ([\d,]{1,15}) completion tokens/i,
+  /max_tokens.{0,10}: [\d,]{1,15} > ([\d,]{1,15})/i,
+  /model limit of ([\d,]{1,15})/i,
+  /less than or equal to `?([\d,]{1,15})/i,
+  /valid range of max_tokens is \[\d{1,12}, ?([\d,]{1,15})\]/i,
+  /max_?(?:completion_|output_?)?tokens.{0,60}(?:cannot exceed|must be at most|maximum (?:is|of)|at most|not exceed) ([\d,]{1,15})/i,
 ]
 
 function aboutForm(said: string): Refusal | null {

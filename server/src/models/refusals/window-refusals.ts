@@ -1,5 +1,4 @@
-/** There is more than the model can see. Tokens, as the provider counts them; null where it does not say. */
-export type WindowRefusal = { about: 'window'; most: number | null; sent: number | null }
+import type { WindowRefusal } from './refusal.ts'
 
 /** How the known providers and servers say so. Facts: each stands in a public report of the provider that is named. */
 const TOO_LONG: readonly RegExp[] = [
@@ -12,7 +11,7 @@ const TOO_LONG: readonly RegExp[] = [
   /input token count .{0,40}exceeds/i,
   // Mistral, Groq, xAI, Moonshot, MiniMax, Z.ai.
   /too large for model with|reduce the length of the (?:messages|prompt)|maximum prompt length|exceeded model token limit/i,
-  /context window exceeds limit|prompt exceeds max length|token count of [\d,]+ exceeds/i,
+  /context window exceeds limit|prompt exceeds max length|token count of [\d,]{1,15} exceeds/i,
   // Cohere, Bedrock.
   /too many tokens|input is too long|input tokens? exceed|number of input tokens exceeds/i,
   // vLLM, llama.cpp, LM Studio, Ollama, TGI.
@@ -23,41 +22,41 @@ const TOO_LONG: readonly RegExp[] = [
 ]
 
 /** What is too large for the tokens of a minute will not fit into the next one either. */
-const TOO_LARGE = /request too large.{0,200}limit:? ?([\d,]+), ?requested:? ?([\d,]+)/is
+const TOO_LARGE = /request too large.{0,200}limit:? ?([\d,]{1,15}), ?requested:? ?([\d,]{1,15})/is
 
 /** Where they say how many tokens there may be. */
 const MOST: readonly RegExp[] = [
-  /maximum context length (?:is|of) (?:only )?([\d,]+)/i,
-  /(?<![\d,])([\d,]{1,12}) maximum context length/i,
-  /maximum context length \(([\d,]+)\)/i,
-  /context length (?:of )?(?:only )?\(?([\d,]+)/i,
-  /tokens? > ([\d,]+)/i,
-  /\+ [\d,]+ > ([\d,]+)/,
-  /maximum number of (?:input )?tokens allowed ?\(?([\d,]+)/i,
-  /maximum prompt length is ([\d,]+)/i,
-  /available context size \(([\d,]+)/i,
-  /"n_ctx": ?(\d+)/,
-  /maximum model length of ([\d,]+)/i,
-  /cannot exceed ([\d,]+)/i,
-  /must be <= ([\d,]+)/i,
-  /token limit:? ([\d,]+)/i,
-  /limit of ([\d,]+)/i,
-  /context (?:window|size|limit)(?: of| is|:)? ?\(?([\d,]+)/i,
+  /maximum context length (?:is|of) (?:only )?([\d,]{1,15})/i,
+  /(?<![\d,])([\d,]{1,15}) maximum context length/i,
+  /maximum context length \(([\d,]{1,15})\)/i,
+  /context length (?:of )?(?:only )?\(?([\d,]{1,15})/i,
+  /tokens? > ([\d,]{1,15})/i,
+  /\+ [\d,]{1,15} > ([\d,]{1,15})/,
+  /maximum number of (?:input )?tokens allowed ?\(?([\d,]{1,15})/i,
+  /maximum prompt length is ([\d,]{1,15})/i,
+  /available context size \(([\d,]{1,15})/i,
+  /"n_ctx": ?(\d{1,15})/,
+  /maximum model length of ([\d,]{1,15})/i,
+  /cannot exceed ([\d,]{1,15})/i,
+  /must be <= ([\d,]{1,15})/i,
+  /token limit:? ([\d,]{1,15})/i,
+  /limit of ([\d,]{1,15})/i,
+  /context (?:window|size|limit)(?: of| is|:)? ?\(?([\d,]{1,15})/i,
 ]
 
 /** And how many there were. */
 const SENT: readonly RegExp[] = [
-  /requested (?:about )?([\d,]+) tokens/i,
-  /resulted in ([\d,]+) tokens/i,
-  /prompt is too long: ([\d,]+)/i,
-  /input token count \(?([\d,]+)/i,
-  /prompt contains ([\d,]+) tokens/i,
-  /request contains ([\d,]+)/i,
-  /"n_prompt_tokens": ?(\d+)/,
-  /(?:total|input|prompt)?,? ?\(?length ([\d,]+)\)/i,
-  /received ([\d,]+)/i,
-  /token count of ([\d,]+)/i,
-  /first ([\d,]+) tokens/i,
+  /requested (?:about )?([\d,]{1,15}) tokens/i,
+  /resulted in ([\d,]{1,15}) tokens/i,
+  /prompt is too long: ([\d,]{1,15})/i,
+  /input token count \(?([\d,]{1,15})/i,
+  /prompt contains ([\d,]{1,15}) tokens/i,
+  /request contains ([\d,]{1,15})/i,
+  /"n_prompt_tokens": ?(\d{1,15})/,
+  /(?:total|input|prompt)?,? ?\(?length ([\d,]{1,15})\)/i,
+  /received ([\d,]{1,15})/i,
+  /token count of ([\d,]{1,15})/i,
+  /first ([\d,]{1,15}) tokens/i,
 ]
 
 /** Whether an answer says that the request is longer than the model's window. Some servers say it with 500, or in a stream. */

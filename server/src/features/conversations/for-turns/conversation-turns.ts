@@ -12,6 +12,7 @@ import {
   findReplacedMessage,
   insertMessage,
   keepReplaced,
+  leaveOutUnanswered,
   setLeftOut,
 } from '../message-queries.ts'
 import {
@@ -108,11 +109,13 @@ export function createConversationTurns(deps: {
       ...messages.map((message) => insertMessage(database, key, message)),
     ],
 
-    /** Says of a question and of what its run has stored whether models are to be sent it again. */
-    leaveOut: (
-      key: ConversationKey,
-      messages: { from: string; to: string; runId: string; why: 'refused' | null },
-    ): Statement => setLeftOut(database, { ...key, ...messages }),
+    /** Later turns go without these messages, or with them again. */
+    leaveOut: (key: ConversationKey, messages: { from: string; to: string; why: 'refused' | null }): Statement =>
+      setLeftOut(database, { ...key, ...messages }),
+
+    /** The same of a question and of what its run has stored, unless it has been answered before. */
+    leaveOutQuestion: (key: ConversationKey, run: { from: string; to: string; runId: string }): Statement =>
+      leaveOutUnanswered(database, { ...key, ...run }),
 
     lastUserMessage: (key: ConversationKey): Promise<Message | undefined> => findLastUserMessage(database, key),
 

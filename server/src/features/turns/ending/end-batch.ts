@@ -108,14 +108,14 @@ export function endBatch(
 }
 
 /** What is said of messages that were refused, or are not any more. */
-function leftOut({ leaveOut }: Pick<ConversationTurns, 'leaveOut'>, turn: EndedTurn): Statement[] {
-  const { organizationId, conversationId, runId, userMessageId, isLeftOut } = turn
+function leftOut(conversations: ConversationTurns, turn: EndedTurn): Statement[] {
+  const { organizationId, conversationId, runId, userMessageId: from, replyMessageId: to } = turn
   const key = { organizationId, conversationId }
-  const own = { from: userMessageId, to: turn.replyMessageId, runId, why: isLeftOut ? ('refused' as const) : null }
-  const older = { from: NIL_UUID, to: shiftId(userMessageId, -1), runId: NIL_UUID, why: 'refused' as const }
+  const older = { from: NIL_UUID, to: shiftId(from, -1), why: 'refused' as const }
   return [
-    ...(isLeftOut === undefined ? [] : [leaveOut(key, own)]),
-    ...(turn.isOlderLeftOut ? [leaveOut(key, older)] : []),
+    ...(turn.isLeftOut === true ? [conversations.leaveOutQuestion(key, { from, to, runId })] : []),
+    ...(turn.isLeftOut === false ? [conversations.leaveOut(key, { from, to, why: null })] : []),
+    ...(turn.isOlderLeftOut ? [conversations.leaveOut(key, older)] : []),
   ]
 }
 

@@ -106,7 +106,8 @@ async function askAlone(deps: Parameters<typeof ask>[0], turn: Steps, context: C
   if (newest?.role !== 'user' || context.messages.length === 1) return
   progress.context = { ...context, messages: [newest] }
   const again = await ask(deps, turn, progress.context, false, 0)
-  if (again.ok) progress.isAlone = true
+  // What nobody explains may be over by the next turn: then all of it is there again.
+  if (again.ok && outcome.error.refusal?.about !== 'something') progress.isAlone = true
   progress.outcome = { ...again, attempts: [...outcome.attempts, ...again.attempts] }
 }
 
