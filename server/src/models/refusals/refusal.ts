@@ -1,4 +1,4 @@
-import type { FileKind } from './model-file.ts'
+import type { FileKind } from '../model-file.ts'
 
 /** There is more than the model can see. Tokens, as the provider counts them; null where it does not say. */
 export type WindowRefusal = { about: 'window'; most: number | null; sent: number | null }

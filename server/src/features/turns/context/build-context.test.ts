@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import type { JsonObject } from '../../../lib/json.ts'
 import type { ConversationForTurn, Message } from '../../conversations/conversation.ts'
-import { buildContext, replyTokens, talkTokens, windowOf } from './build-context.ts'
+import { besideTools, buildContext, replyTokens, talkTokens, windowOf } from './build-context.ts'
 
 function conversation(configuration: JsonObject, fields: Partial<ConversationForTurn> = {}): ConversationForTurn {
   return {
@@ -60,4 +60,34 @@ test('without one nothing is left out that fits', async () => {
   expect(context.system).toBe('Be kind.')
   expect(sent).toMatchObject({ policy: 'truncate', window: 128_000, firstMessageId: 'm0', messages: 5 })
   expect(sent.summaryVersion).toBeNull()
+})
+
+const tool = (description: string) => ({ name: 'look', description, inputSchema: { type: 'object', properties: {} } })
+
+test('tools that only their servers have named take room from the talk, the oldest of it first', async () => {
+  const small = conversation({ contextWindow: 2_048, tools: [{ type: 'mcp', url: 'https://example.com/mcp' }] })
+  const long = messages.map((message): Message => ({ ...message, content: 'words of the talk '.repeat(40) }))
+  const read = async () => [...long].reverse()
+  const built = await buildContext(small, read, 'm4', null)
+  expect(built.sent.messages).toBe(5)
+  const fitted = besideTools(built, small, [tool('what it does '.repeat(450))])
+  expect(fitted.sent).toMatchObject({ firstMessageId: 'm4', messages: 1 })
+  expect(fitted.context.messages).toHaveLength(1)
+  // What the next turn will want is remembered as a whole.
+  expect(fitted.window).toBe(built.window)
+})
+
+test('tools that have room change nothing', async () => {
+  const plenty = conversation({ tools: [{ type: 'mcp', url: 'https://example.com/mcp' }] })
+  const built = await buildContext(plenty, readNewest, 'm4', null)
+  expect(besideTools(built, plenty, [tool('Looks.')])).toBe(built)
+})
+
+test('what was refused is left out, unless it is what is to be answered', async () => {
+  const refused = messages.map(
+    (message): Message => (message.id >= 'm2' ? { ...message, leftOut: 'refused' } : message),
+  )
+  const { context, sent } = await buildContext(conversation({}), async () => [...refused].reverse(), 'm4', null)
+  expect(context.messages.map(({ content }) => content)).toEqual(['Message 0', 'Message 1', 'Message 4'])
+  expect(sent.messages).toBe(3)
 })
