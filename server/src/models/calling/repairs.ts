@@ -71,7 +71,7 @@ export function createRepairs() {
     fit<Request extends Fittable>(request: Request, model: Asked): Request {
       const tools = request.tools && toolsWithMembers(request.tools)
       const usual = tools === request.tools ? request : { ...request, ...(tools && { tools }) }
-      const learned = models.get(`${model.aiSystem} ${model.model}`)
+      const learned = models.size === 0 ? undefined : models.get(`${model.aiSystem} ${model.model}`)
       return learned ? fitTo(usual, learned) : usual
     },
 
