@@ -84,6 +84,7 @@ export const INSIDE: Record<string, string[]> = {
     'replies',
     'chat-completions',
     'local',
+    'ai-sdk',
     'providers',
     'calling',
   ],

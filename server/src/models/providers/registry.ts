@@ -93,7 +93,7 @@ export function createModelRegistry(options: ModelRegistryOptions): ModelRegistr
       throw new ModelError('refused', `"${model}" is no name of a model of ${aiSystem}`, { aiSystem })
     }
     const openModel = await openProvider(aiSystem)
-    const { createAiSdkModel } = await import('./ai-sdk.ts')
+    const { createAiSdkModel } = await import('../ai-sdk/ai-sdk.ts')
     return createAiSdkModel({ ...source, model: openModel(model) })
   }
 
@@ -111,7 +111,7 @@ export function createModelRegistry(options: ModelRegistryOptions): ModelRegistr
   }
 
   async function loadProvider(aiSystem: HostedAiSystem): Promise<OpenModel> {
-    const { fetchThrough } = await import('./provider-fetch.ts')
+    const { fetchThrough } = await import('../ai-sdk/provider-fetch.ts')
     return settings.hosted[aiSystem].load(fetchThrough(connections))
   }
 
