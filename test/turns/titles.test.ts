@@ -58,6 +58,17 @@ onEveryDatabase('titles', (kind) => {
     expect(asked.messages.at(-1)?.content).toBe(`User: ${MESSAGE}\n\nAssistant: Tighten the screw.\n\nTitle:`)
   })
 
+  test.each(['<think>A kettle.</think>\n\nLeaking kettle', 'A kettle.\n</think>\n\nLeaking kettle'])(
+    'what it thinks before is no part of the name: %j',
+    async (title) => {
+      behave(title)
+      const id = await start()
+      await send(id)
+      await untilTitled(id, 'completed')
+      expect(await nameOf(id)).toBe('Leaking kettle')
+    },
+  )
+
   test('it is asked once, and what it cost is in the totals', async () => {
     behave('Leaking kettle')
     const id = await start()

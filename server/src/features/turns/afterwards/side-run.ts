@@ -65,6 +65,9 @@ export async function callAside(
     request,
     ...(budget && { admit: (attempt: UpcomingAttempt) => budget.admit(plannedCall(plan, attempt)) }),
     onText: (text) => texts.push(cleaner.push(text)),
+    onWasThought() {
+      texts.length = 0
+    },
   })
   if (outcome.attempts.length > 0 && outcome.attempts.every((attempt) => attempt.outcome === 'unaffordable'))
     return null
