@@ -93,6 +93,10 @@ export function conversationRoutes(deps: {
           description: 'The name is a parameter: for names such as `..`, which no path can hold.',
           querystring: Type.Object({ ...UserQuery.properties, ...ListQuery.properties }),
         },
+        preValidation: ({ query }, _reply, done) => {
+          const isNamed = (query as { externalUserId?: string }).externalUserId !== undefined
+          done(isNamed ? undefined : badField('externalUserId', WITHOUT_USER))
+        },
       },
       answerOfUser,
     )
@@ -106,6 +110,8 @@ export function conversationRoutes(deps: {
     })
   }
 }
+
+const WITHOUT_USER = 'is missing: list with /conversations/user/{externalUserId}, or with ?externalUserId='
 
 /** Whether a list is asked for with messages. */
 function hasMessages({ query }: FastifyRequest): boolean {
