@@ -90,3 +90,14 @@ describe('reading exactly', () => {
       expect(() => parseExactly(text)).toThrow(SyntaxError)
   })
 })
+
+test.each([
+  ['{"id":"chatcmpl-12345678901234567890"}', false],
+  ['{"system_fingerprint":"fp_9766e549b2","created":1763912345}', false],
+  ['{"a":12345678901234567890}', true],
+  ['[-1.234567890123456789]', true],
+  ['{"a":1e400,"b":1}', true],
+  ['12345678901234567890', true],
+])('names with digits in them are read fast, numbers exactly: %s', (text, isSlow) => {
+  expect(mayHaveLongNumbers(text)).toBe(isSlow)
+})

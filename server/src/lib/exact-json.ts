@@ -30,9 +30,29 @@ export function mayHaveLongNumbers(text: string): boolean {
     while (isDigitOrPoint(text.charCodeAt(start - 1))) start--
     while (isDigitOrPoint(text.charCodeAt(at + 1))) at++
     const length = at + 1 - start
-    if (length > MOST_DIGITS || (length > MOST_OF_EXPONENT && isExponent(text, start))) return true
+    const isLong = length > MOST_DIGITS || (length > MOST_OF_EXPONENT && isExponent(text, start))
+    if (isLong && mayBeNumber(text, start, at + 1)) return true
   }
   return false
+}
+
+/**
+ * Whether digits stand where a number may stand, and not in a name such as `fp_9766e549b2`, of which many answers of
+ * providers have one: reading exactly takes six times as long.
+ */
+function mayBeNumber(text: string, from: number, to: number): boolean {
+  let start = from
+  let end = to
+  while (isOfNumber(text.charCodeAt(start - 1))) start--
+  while (isOfNumber(text.charCodeAt(end))) end++
+  return (
+    (start === 0 || /[\s:,[]/.test(text[start - 1] ?? '')) && (end === text.length || /[\s,\]}]/.test(text[end] ?? ''))
+  )
+}
+
+/** Digits, a point, a sign, and the letter before an exponent. */
+function isOfNumber(code: number): boolean {
+  return isDigitOrPoint(code) || code === 43 || code === 45 || code === 69 || code === 101
 }
 
 function isDigitOrPoint(code: number): boolean {
